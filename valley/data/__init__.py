@@ -1,0 +1,1 @@
+"""Problems, traces, and the training sets made of them."""

@@ -1,0 +1,50 @@
+"""A programming problem with its test cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from valley.records import digest
+
+KINDS = ("stdin", "function")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem, as `valley.problem/1`.
+
+    For `stdin` problems a test is `{"input": text on stdin, "output": text expected on stdout}`.
+    For `function` problems a test's input is one JSON value per line per argument, its output one
+    JSON value, and `function` names what is called.
+    """
+
+    SCHEMA: ClassVar[str] = "valley.problem/1"
+
+    id: str
+    source: str
+    statement: str
+    tests: list[dict[str, str]]
+    kind: str = "stdin"
+    starter_code: str = ""
+    function: str | None = None
+    time_limit_s: float = 6.0
+    memory_limit_mib: int = 1024
+    difficulty: str | None = None
+    date: str | None = None
+    # How outputs are compared: {"rule": "exact" | "token" | "float", "tolerance": 1e-6}
+    compare: dict[str, Any] = field(default_factory=lambda: {"rule": "token"})
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"problem {self.id!r}: kind {self.kind!r} found, one of {KINDS} expected")
+        if (self.kind == "function") != (self.function is not None):
+            raise ValueError(f"problem {self.id!r}: `function` must be set for kind function only")
+        if not self.tests:
+            raise ValueError(f"problem {self.id!r}: no tests; a problem without tests cannot be graded")
+
+
+def problem_set_digest(problems: Iterable[Problem]) -> str:
+    """Digest of the ids in their order: what per-problem counts refer to."""
+    return digest([problem.id for problem in problems])

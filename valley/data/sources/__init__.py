@@ -1,0 +1,1 @@
+"""Where problems and traces come from; one adapter a module."""

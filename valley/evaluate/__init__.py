@@ -1,0 +1,1 @@
+"""Generation, grading and scores; knows nothing of plans and clusters."""

@@ -1,0 +1,61 @@
+"""What a student answered, and what the grader said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+STATUSES = (
+    "passed",
+    "wrong_answer",
+    "runtime_error",
+    "time_limit",
+    "memory_limit",
+    "output_limit",
+    "no_code",
+    "syntax_error",
+    "infrastructure_error",
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer, as `valley.sample/1`. `text` includes what was prefilled, but not the prompt."""
+
+    SCHEMA: ClassVar[str] = "valley.sample/1"
+
+    problem_id: str
+    index: int
+    seed: int
+    text: str
+    finish_reason: str  # "stop" | "length"
+    prompt_tokens: int
+    completion_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.finish_reason not in ("stop", "length"):
+            raise ValueError(f"finish_reason {self.finish_reason!r} found, stop or length expected")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The grader's word on one sample, as `valley.verdict/1`.
+
+    `first_failing_test` is the index from 0 of the first test that did not pass, None where all
+    passed or none ran. `cpu_s` and `wall_s` are sums over the tests that ran.
+    """
+
+    SCHEMA: ClassVar[str] = "valley.verdict/1"
+
+    problem_id: str
+    index: int
+    status: str
+    first_failing_test: int | None
+    passed_tests: int
+    total_tests: int
+    cpu_s: float
+    wall_s: float
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} found, one of {', '.join(STATUSES)} expected")

@@ -1,0 +1,110 @@
+"""JSON and JSON-lines files: written whole or not at all, read with the line of the first fault.
+
+Every record carries `schema`, such as `valley.problem/1`, so that a file says what it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from valley.errors import UserError
+
+
+class Record(Protocol):
+    """A dataclass with a `SCHEMA` such as `valley.problem/1`."""
+
+    SCHEMA: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+R = TypeVar("R", bound=Record)
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a JSON value that hashes are taken of. NaN and non-JSON types raise."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of `canonical_json(value)`, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    The temporary name stands in the same folder (a rename must not cross file systems) and carries
+    the process id, since two hosts may write into one folder of a network file system.
+    """
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON value, indented, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write dataclass records as JSON lines, each with its `schema`, whole or not at all."""
+    lines = (json.dumps({"schema": r.SCHEMA, **asdict(r)}, allow_nan=False) for r in records)  # type: ignore[call-overload]
+    write_text(path, "".join(line + "\n" for line in lines))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, JSON object) of a JSON-lines file.
+
+    Raises:
+        UserError: the file is missing, or a line is not a JSON object.
+    """
+    try:
+        file = path.open(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from error
+            if not isinstance(value, dict):
+                raise UserError(f"{path}, line {number}: found {line[:40]!r}, expected an object")
+            yield number, value
+
+
+def read_records(path: Path, record_type: type[R]) -> list[R]:
+    """Read a JSON-lines file of one record type.
+
+    Raises:
+        UserError: a line has another schema, lacks a field or has an unknown one.
+    """
+    known = {f.name for f in fields(record_type)}
+    records = []
+    for number, value in read_lines(path):
+        schema = value.pop("schema", None)
+        if schema != record_type.SCHEMA:
+            raise UserError(
+                f"{path}, line {number}: schema {schema!r} found, {record_type.SCHEMA!r} expected"
+            )
+        if unknown := sorted(value.keys() - known):
+            raise UserError(
+                f"{path}, line {number}: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}"
+            )
+        try:
+            records.append(record_type(**value))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
+    return records

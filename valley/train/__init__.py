@@ -1,0 +1,1 @@
+"""Distillation with DeepSpeed; knows nothing of plans and clusters."""
