@@ -1,0 +1,216 @@
+"""Findings in words, computed from the numbers of `summary.py`; nothing is said that is not in them.
+
+Scores are printed as fractions, differences in percentage points with their 95 % interval.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from valley.curve import NEGLIGIBLE
+
+Document = dict[str, Any]
+ONE_SEED = "among these checkpoints; seed noise unmeasured"
+
+
+def size(value: float) -> str:
+    """A number of traces: two digits are enough of an interpolated one."""
+    if value < 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{float(f'{value:.2g}'):,.0f}"
+
+
+def points(value: float, signed: bool = False) -> str:
+    """A difference of scores in percentage points, without the unit."""
+    text = f"{100 * value:{'+' if signed else ''}.1f}"
+    return ("0.0" if float(text) == 0 else text).replace("-", "−")
+
+
+def interval(estimate: Document, signed: bool = False) -> str:
+    """`12.3 points (8.1 to 16.4)`."""
+    low, high = (points(bound, signed) for bound in estimate["interval"])
+    return f"{points(estimate['value'], signed)} points ({low} to {high})"
+
+
+def p_value(p: float) -> str:
+    """A corrected p-value to two digits; below 0.001 the draws don't resolve it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def recovery(document: Document) -> str:
+    """Where the baseline is crossed again: `2,300 (2,100 to 2,600)`, or `> 4,096`."""
+    found = document["recovery_size"]
+    beyond = f"> {size(found['largest_size'])}"
+    low, high = (beyond if bound is None else size(bound) for bound in found["interval"])
+    value = beyond if found["value"] is None else size(found["value"])
+    return value if low == high == value else f"{value} ({low} to {high})"
+
+
+def verdict(series: Document) -> str:
+    """The verdict on a curve with the numbers it rests on."""
+    valley = series["valley"]
+    word = valley["verdict"]
+    label = word if valley["seeds_measured"] else f"{word} {ONE_SEED}"
+    lead = f"{label} ({series['profile']}, stage {series['stage']})"
+    if word == "VALLEY":
+        return f"{lead}: {_valley(series)}."
+    if word == "NO VALLEY":
+        return (
+            f"{lead}: with 95 % confidence over all sizes, none is {points(NEGLIGIBLE)} points or more "
+            "below the baseline with a larger size as far above it."
+        )
+    return f"{lead}: {_lacking(series)}."
+
+
+def _valley(series: Document) -> str:
+    valley, trough = series["valley"], series["trough"]
+    text = (
+        f"the score falls from {series['baseline']['value']:.3f} to {trough['value']:.3f} at "
+        f"{size(trough['size'])} traces, by {interval(series['depth'])}, and rises again "
+        f"(fall {p_value(valley['fall']['p'])}, rise {p_value(valley['rise']['p'])}, corrected)"
+    )
+    if valley["recovered_above_baseline"]:
+        sizes = ", ".join(map(size, valley["recovered_sizes"]))
+        text += f"; recovered above the baseline at {sizes} traces"
+    else:
+        text += "; not shown to be above the baseline again"
+    if series["recovery_size"] is not None:
+        text += f"; the curve crosses the baseline at {recovery(series)} traces"
+    if (sd := valley.get("overturning_seed_sd")) is not None:
+        text += f"; a seed SD of {points(sd)} points would overturn it"
+    return text
+
+
+def _lacking(series: Document) -> str:
+    valley = series["valley"]
+    match valley["lacking"]:
+        case "baseline":
+            return "the baseline has no score yet"
+        case "sizes":
+            return "no trained size has a score yet"
+        case "second size":
+            return "one size alone cannot show a fall and a rise"
+        case "rise":
+            fall, rise = valley["fall"], valley["rise"]
+            return (
+                f"{size(fall['size'])} traces score {points(fall['value'])} points below the baseline "
+                f"({p_value(fall['p'])}), but no larger size is shown above a size that fell; the "
+                f"clearest rise is {points(rise['value'], True)} points from {size(rise['other'])} to "
+                f"{size(rise['size'])} traces ({p_value(rise['p'])}, corrected)"
+            )
+    fall = valley["fall"]
+    return (
+        f"no size is shown below the baseline, nor is a valley of {points(NEGLIGIBLE)} points excluded; "
+        f"the clearest fall is {points(fall['value'])} points at {size(fall['size'])} traces "
+        f"({p_value(fall['p'])}, corrected)"
+    )
+
+
+def seed(entry: Document) -> str:
+    """One seed's own verdict."""
+    sizes = entry["sizes"]
+    text = f"seed {entry['seed']} ({size(sizes[0])} to {size(sizes[-1])} traces): "
+    text += entry["valley"]["verdict"]
+    if (depth := entry["depth"]) is not None:
+        text += f", lowest at {size(entry['trough']['size'])} traces, {interval(depth)} deep"
+    if entry["valley"]["recovered_above_baseline"]:
+        text += ", recovered above the baseline"
+    return text
+
+
+def twin(entry: Document) -> str:
+    """How much of the fall at a size is too few steps."""
+    gain, rest, fall = (
+        entry[name] for name in ("difference_to_usual", "difference_to_baseline", "fall")
+    )
+    lead = (
+        f"Too few steps ({entry['profile']}, stage {entry['stage']}): at {size(entry['size'])} traces, "
+        f"{entry['steps']:,} steps instead of {entry['usual_steps']:,} change the score by "
+        f"{interval(gain, True)}"
+    )
+    if fall["interval"][0] <= 0:
+        return f"{lead}; no fall is shown there that steps could explain."
+    if gain["interval"][0] <= 0:
+        return f"{lead}: no part of the fall of {points(fall['value'])} points is shown to be that."
+    lead += (
+        f", {100 * entry['fraction_of_fall']:.0f} % of the fall of {points(fall['value'])} points"
+    )
+    if rest["interval"][1] < 0:
+        return f"{lead}; {_negated(rest)} below the baseline remain."
+    return f"{lead}; against the baseline {interval(rest, True)}, so no fall is shown to remain."
+
+
+def _negated(estimate: Document) -> str:
+    low, high = estimate["interval"]
+    return interval({"value": -estimate["value"], "interval": [-high, -low]})
+
+
+def profiles(entry: Document) -> str:
+    """How much of the fall depends on how the student is asked."""
+    first, second = entry["profiles"]
+    part = entry["difference_of_falls"]
+    falls = entry["falls"]
+    lead = (
+        f"Changed format: at {size(entry['size'])} traces the score falls by {interval(falls[first])} "
+        f"as {first} and by {interval(falls[second])} as {second}"
+    )
+    low, high = part["interval"]
+    if low <= 0 <= high:
+        return (
+            f"{lead}; the difference is {interval(part, True)}, so no part of the fall is shown to be a "
+            "matter of how the student is asked."
+        )
+    if high < 0:
+        return f"{lead}: asked as {second}, the student loses more, by {interval(_negated(part))}."
+    if falls[second]["interval"][0] <= 0:
+        return f"{lead}: asked as {second}, no fall is shown."
+    return (
+        f"{lead}; {interval(part)} of the fall are a matter of how the student is asked, the rest is "
+        "lost however it is asked."
+    )
+
+
+def contrast(entry: Document) -> str:
+    """One paired difference between two kinds of traces."""
+    better, worse = entry["pair"]
+    low, high = entry["difference"]["interval"]
+    if low > 0:
+        finding = f"{better} traces score higher"
+    elif high < 0:
+        finding = f"{worse} traces score higher"
+    else:
+        finding = "INCONCLUSIVE"
+    condition = "" if entry["seeds_measured"] else f", {ONE_SEED}"
+    return (
+        f"Stage {entry['stage']}, {size(entry['size'])} traces, {entry['profile']}: {better} − {worse} "
+        f"= {interval(entry['difference'], True)}: {finding}{condition}."
+    )
+
+
+def all_of(document: Document) -> list[str]:
+    """Everything to be printed under the figures, the verdict last."""
+    kept = [document["profile"]]
+    lines = [c["sentence"] for c in document["contrasts"] if c["profile"] in kept]
+    lines += [c["sentence"] for c in document["profile_comparisons"]]
+    lines += [t["sentence"] for t in document["twins"] if t["profile"] in kept]
+    if document["seeds"]:
+        lines.append(f"Each seed alone: {'; '.join(s['sentence'] for s in document['seeds'])}.")
+    if note := single_seed_note(document):
+        lines.append(note)
+    lines += [f"Not made alike: {mixed}." for mixed in document["provenance"]["mixed"]]
+    if document["missing"]:
+        lines.append(f"{len(document['missing'])} of {document['planned']} scores are missing.")
+    return [*lines, document["valley"]["sentence"]]
+
+
+def single_seed_note(document: Document) -> str:
+    """Which sizes borrow their seed noise from the others; empty where none does."""
+    if document["seed_noise"] is None:
+        return ""
+    single = [size(p["size"]) for p in document["curve"] if len(p["seeds"]) == 1]
+    if not single:
+        return ""
+    return (
+        f"One seed at {', '.join(single)} traces; seed noise there is taken from the cells with several "
+        f"(SD {points(document['seed_noise']['sd'])} points)."
+    )

@@ -1,0 +1,213 @@
+"""What a sweep says, as one JSON document that the figures and the report are drawn from.
+
+1. `arms.py` indexes each decoding profile's cells by what was trained, as pass rates.
+2. `_series` puts a stage's size curve through the valley test, for a profile or for one seed of it.
+3. `controls.py` has matched-step twins, other profiles, and the pairs of difficulty and correctness.
+4. `summarise` composes them and adds the sentences (`sentences.py`), what is missing, and provenance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+
+import controls
+import pandas as pd
+import sentences
+from arms import Arm, View, baseline_of, main_curve, views_of
+from collect import Collected
+from controls import Document, estimate, finite
+
+from valley.curve import Comparison, Curve, landmarks, overturning_seed_sd, valley_test
+from valley.errors import UserError
+from valley.records import canonical_json
+from valley.statistics import Cell, SeedNoise, score_interval
+
+SCHEMA = "valley.verdict_on_sweep/1"
+
+
+def _series(view: View, stage: int, subset: tuple[str, str]) -> Document:
+    """A stage's baseline and size curve, its landmarks, and the verdict on it."""
+    baseline = view.cell(baseline_of(stage))
+    planned = view.sizes(stage, subset)
+    there = [(arm, cell) for arm in planned if (cell := view.cell(arm)) is not None]
+    document: Document = {
+        "profile": view.profile,
+        "stage": stage,
+        "difficulty": subset[0],
+        "correctness": subset[1],
+        "baseline": None if baseline is None else estimate(score_interval(baseline)),
+        "curve": [_point(view, arm, cell) for arm, cell in there],
+        "missing_sizes": [
+            arm.size for arm in planned if len(view.counts.get(arm, {})) < view.planned[arm]
+        ],
+        "seed_noise": None
+        if view.noise is None
+        else {"sd": view.noise.sd, "degrees_of_freedom": view.noise.df},
+    }
+    document |= dict.fromkeys(("trough", "depth", "recovery_size"))
+    if baseline is None or not there:
+        lacking = "baseline" if baseline is None else "sizes"
+        document["valley"] = {
+            "verdict": "INCONCLUSIVE",
+            "significant": False,
+            "recovered_above_baseline": False,
+            "seeds_measured": view.noise is not None,
+            "lacking": lacking,
+        }
+        return document
+    curve = Curve(baseline, tuple(a.size for a, _ in there), tuple(cell for _, cell in there))
+    return document | _landmarks(curve, view.noise) | {"valley": _verdict(curve, view.noise)}
+
+
+def _point(view: View, arm: Arm, cell: Cell) -> Document:
+    seeds = sorted(view.counts[arm])
+    return {
+        "size": arm.size,
+        "steps": view.steps[arm],
+        **estimate(score_interval(cell, view.noise)),
+        "seeds": dict(zip(map(str, seeds), cell.rates.mean(axis=1).tolist(), strict=True)),
+    }
+
+
+def _landmarks(curve: Curve, noise: SeedNoise | None) -> Document:
+    marks = landmarks(curve, noise)
+    trough = curve.cells[curve.sizes.index(marks.trough_size)]
+    recovery = None
+    if marks.recovery_size is not None and marks.recovery_range is not None:
+        low, high = marks.recovery_range
+        recovery = {
+            "value": finite(marks.recovery_size),
+            "interval": [finite(low), finite(high)],
+            "largest_size": curve.sizes[-1],
+            "fraction_of_draws_below_baseline": marks.recovery_defined,
+        }
+    return {
+        "trough": {
+            "size": marks.trough_size,
+            "size_interval": list(marks.trough_range),
+            **estimate(score_interval(trough, noise)),
+        },
+        "depth": estimate(marks.depth),
+        "recovery_size": recovery,
+    }
+
+
+def _verdict(curve: Curve, noise: SeedNoise | None) -> Document:
+    test = valley_test(curve, noise)
+
+    def best(family: tuple[Comparison, ...]) -> Document | None:
+        return asdict(min(family, key=lambda c: (c.p, -c.value))) if family else None
+
+    shown_falls = {fall.size for fall in test.below if fall.shown}
+    after_fall = tuple(rise for rise in test.rises if rise.other in shown_falls)
+    document = {
+        "verdict": test.verdict,
+        "significant": test.verdict == "VALLEY",
+        "recovered_above_baseline": bool(test.recovered),
+        "recovered_sizes": list(test.recovered),
+        "seeds_measured": test.seeds_measured,
+        "fall": asdict(test.fall) if test.fall else best(test.below),
+        "rise": asdict(test.rise) if test.rise else best(after_fall or test.rises),
+        "below_baseline": [asdict(comparison) for comparison in test.below],
+        "above_baseline": [asdict(comparison) for comparison in test.above],
+    }
+    if test.verdict == "VALLEY" and noise is None:
+        document["overturning_seed_sd"] = overturning_seed_sd(curve)
+    if test.verdict == "INCONCLUSIVE":
+        enough = len(curve.sizes) > 1
+        document["lacking"] = ("rise" if shown_falls else "fall") if enough else "second size"
+    return document
+
+
+def _per_seed(view: View, stage: int, subset: tuple[str, str]) -> list[Document]:
+    """The verdict on each seed's own curve: the sizes that the seed has, and no seed noise."""
+    arms = view.sizes(stage, subset)
+    seeds = sorted({seed for arm in arms for seed in view.counts.get(arm, {})})
+    verdicts = []
+    for seed in seeds:
+        counts = {a: {seed: view.counts[a][seed]} for a in arms if seed in view.counts.get(a, {})}
+        counts[baseline_of(stage)] = view.counts.get(baseline_of(stage), {})
+        alone = replace(view, counts=counts, planned=dict.fromkeys(counts, 1), noise=None)
+        series = _series(alone, stage, subset)
+        kept = ("trough", "depth", "recovery_size", "valley")
+        sizes = [point["size"] for point in series["curve"]]
+        entry = {"seed": seed, "sizes": sizes, **{name: series[name] for name in kept}}
+        verdicts.append(entry | {"sentence": sentences.seed(entry)})
+    return verdicts
+
+
+def _provenance(collected: Collected) -> Document:
+    """What the scores rest on, and where the points of one plot were not made alike."""
+    samples = Counter(int(c.samples.sum()) for c in collected.counts.values())
+    first = next(iter(collected.counts.values()), None)
+    kinds = sorted({kind for by_kind in collected.provenance.values() for kind in by_kind})
+    found: Document = {}
+    mixed = []
+    for name in ("snapshot", "versions", "device"):
+        for kind in kinds:
+            values = {
+                canonical_json(by_kind[kind].get(name))
+                for by_kind in collected.provenance.values()
+                if kind in by_kind
+            }
+            found.setdefault(name, {})[kind] = sorted(values)
+            if len(values) > 1:
+                mixed.append(f"{kind}: {len(values)} different {name}")
+    digests = collected.table.get("problem_set", pd.Series(dtype=str)).dropna()
+    return {
+        "problem_set": digests.iloc[0] if len(digests) else None,
+        "problems": None if first is None else len(first.samples),
+        "samples_per_cell": sorted(samples),
+        **found,
+        "mixed": mixed,
+    }
+
+
+def summarise(collected: Collected, profile: str | None = None) -> Document:
+    """The document written as `valley.json`; every number in figures and report is in it.
+
+    Args:
+        collected: A sweep, filtered to what can be one curve.
+        profile: The decoding profile that verdicts are drawn from; the manifest's first by default.
+
+    Raises:
+        UserError: no such profile; several values on a further axis; several problem sets.
+    """
+    views = views_of(collected)
+    if profile is not None and profile not in views:
+        raise UserError(f"--profile {profile}: not in sweep; profiles: {', '.join(views)}")
+    main = views[profile or next(iter(views))]
+    stage, subset = main_curve(main)
+    series = _series(main, stage, subset)
+    others = [view for view in views.values() if view is not main]
+    other_series = [_series(view, stage, subset) for view in others]
+    trough = series["trough"]
+    compared = []
+    if trough is not None:
+        arm = Arm(stage, trough["size"], *subset)
+        found = (controls.against_profile(main, view, stage, arm) for view in others)
+        compared = [entry for entry in found if entry is not None]
+    every = [main, *others]
+    document: Document = {
+        "schema": SCHEMA,
+        "sweep": collected.sweep,
+        **series,
+        "seeds": _per_seed(main, stage, subset),
+        "twins": [entry for view in every for entry in controls.twins(view)],
+        "profiles": {view.profile: s for view, s in zip(others, other_series, strict=True)},
+        "profile_comparisons": compared,
+        "contrasts": [entry for view in every for entry in controls.contrasts(view)],
+        "behaviour": [entry for view in every for entry in controls.behaviour(view, collected)],
+        "planned": len(collected.table),
+        "missing": [
+            dict(zip(("cell", "profile", "reason"), row, strict=True)) for row in collected.missing
+        ],
+        "damaged": collected.damaged,
+        "provenance": _provenance(collected),
+    }
+    document["valley"]["sentence"] = sentences.verdict(document)
+    for other in other_series:
+        other["valley"]["sentence"] = sentences.verdict(other)
+    document["sentences"] = sentences.all_of(document)
+    return document

@@ -1,0 +1,38 @@
+"""Generate: a student's answers to the evaluation problems, under one decoding profile."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from valley.cluster.element import foreground
+from valley.data.prepared import evaluation_problems
+from valley.errors import exit_on_user_error
+from valley.evaluate.profiles import Profile
+from valley.records import write_records
+from valley.store import JobFile
+
+
+def run(job: JobFile) -> dict[str, Any]:
+    """Leave the answers in `samples.jsonl`."""
+    # The one place that would choose another backend.
+    from valley.evaluate.generate import generate
+
+    samples = generate(
+        job.inputs["model"] / "model",
+        evaluation_problems(job.inputs["data"]),
+        Profile.model_validate(job.config["profile"]),
+        job.config["batch_size"],
+        job.report,
+    )
+    write_records(job.folder / "samples.jsonl", samples)
+    return {
+        "backend": "transformers",
+        "samples": len(samples),
+        "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
+        "completion_tokens": sum(sample.completion_tokens for sample in samples),
+    }
+
+
+if __name__ == "__main__":
+    exit_on_user_error(lambda: foreground(sys.argv[1:]))

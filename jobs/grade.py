@@ -1,0 +1,36 @@
+"""Grade: run the answers' programs against the problems' tests, and count."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from valley.cluster.element import foreground
+from valley.data.prepared import evaluation_problems
+from valley.errors import exit_on_user_error
+from valley.evaluate.config import GradeConfig
+from valley.evaluate.grade import grade
+from valley.evaluate.samples import Sample
+from valley.evaluate.score import score
+from valley.records import read_records, write_records
+from valley.store import JobFile
+
+
+def run(job: JobFile) -> dict[str, Any]:
+    """Leave the verdicts in `verdicts.jsonl`; returns the scores."""
+    problems = evaluation_problems(job.inputs["data"])
+    samples = read_records(job.inputs["samples"] / "samples.jsonl", Sample)
+    config = GradeConfig.model_validate(job.config)
+    verdicts = grade(
+        problems,
+        samples,
+        config,
+        report=lambda done, all_: job.report(step=done, steps=all_),
+        workers=job.execution.get("workers", 1),
+    )
+    write_records(job.folder / "verdicts.jsonl", verdicts)
+    return score(problems, samples, verdicts)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(lambda: foreground(sys.argv[1:]))

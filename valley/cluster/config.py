@@ -1,0 +1,60 @@
+"""Where and how jobs run: resources per kind, and what a site needs. None of it changes a result."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Resources(BaseModel):
+    """What one array element of a kind asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nodes: int = Field(1, ge=1)
+    tasks_per_node: int = Field(1, ge=1)
+    """Ranks per node: one per GPU, or on CPU as many as wanted."""
+    cpus_per_task: int = Field(1, ge=1)
+    gpus_per_node: int = Field(0, ge=0)
+    memory_gib: float | None = Field(None, gt=0)
+    """Memory per node; null leaves it to the site's default."""
+    time_limit_min: int = Field(60, ge=1)
+    pack: int = Field(1, ge=1)
+    """Most jobs that share one array element, so that small ones do not pay a start-up each."""
+    python: str | None = None
+    """Interpreter of this kind, where it needs an environment of its own; null is the launcher's."""
+
+
+class ClusterConfig(BaseModel):
+    """A site's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["auto", "slurm", "local"] = "auto"
+    """`auto` is Slurm where sbatch and the controller answer, else this machine."""
+    account: str | None = None
+    partition: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    setup: list[str] = []
+    """Shell lines before the job: modules, variables, a container."""
+    array_throttle: int | None = Field(None, ge=1)
+    """Most elements of one array that run at once."""
+    kill_on_invalid_dep: bool = True
+    """Slurm cancels an element whose parent failed, instead of keeping it for ever."""
+    slurm_parameters: dict[str, Any] = {}
+    """Further sbatch options by their long name, as they are."""
+    local_cpus: int | None = Field(None, ge=1)
+    """CPUs that jobs may use at once on one machine; null is all of them."""
+
+
+class ResourcesByKind(BaseModel):
+    """Resources of each kind of job. Grading never needs a GPU node."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prepare: Resources = Resources()
+    train: Resources = Resources()
+    generate: Resources = Resources()
+    grade: Resources = Resources()

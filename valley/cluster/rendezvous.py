@@ -1,0 +1,107 @@
+"""Rendezvous: how the ranks of one training find each other.
+
+A scheduler starts the ranks; this module tells them their numbers, an address and a port, and opens the
+process group that the trainer expects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """One rank's place among the others."""
+
+    rank: int
+    world_size: int
+    local_rank: int
+    tasks_per_node: int
+    first_host: str
+    job_id: str
+
+
+def place() -> Place:
+    """This process's place, from the scheduler's environment; the only rank where there is none."""
+    env = os.environ
+    if "SLURM_PROCID" in env and "SLURM_JOB_ID" in env and env.get("SUBMITIT_EXECUTOR") == "slurm":
+        hosts = _hosts(env["SLURM_JOB_NODELIST"])
+        tasks = int(env["SLURM_NTASKS"])
+        return Place(
+            rank=int(env["SLURM_PROCID"]),
+            world_size=tasks,
+            local_rank=int(env["SLURM_LOCALID"]),
+            tasks_per_node=max(1, tasks // len(hosts)),
+            first_host=_address(hosts[0]),
+            job_id=env["SLURM_JOB_ID"],
+        )
+    tasks = int(env.get("SUBMITIT_LOCAL_NTASKS", "1"))
+    rank = int(env.get("SUBMITIT_LOCAL_GLOBALID", "0"))
+    job_id = env.get("SUBMITIT_LOCAL_JOB_ID", str(os.getpid()))
+    return Place(rank, tasks, rank, tasks, "127.0.0.1", job_id)
+
+
+@contextmanager
+def process_group(where: Place) -> Iterator[None]:
+    """Open the process group of all ranks, NCCL on GPUs and gloo on CPUs, and close it at the end."""
+    import torch
+    import torch.distributed as dist
+
+    os.environ.update(
+        RANK=str(where.rank),
+        WORLD_SIZE=str(where.world_size),
+        LOCAL_RANK=str(where.local_rank),
+        LOCAL_SIZE=str(where.tasks_per_node),
+        MASTER_ADDR=where.first_host,
+        MASTER_PORT=str(port(where.job_id)),
+    )
+    gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.set_device(where.local_rank)
+    else:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    if where.world_size == 1:
+        # Alone, a rank needs no port, so that any number of jobs can share a machine.
+        dist.init_process_group(
+            "nccl" if gpu else "gloo", store=dist.HashStore(), rank=0, world_size=1
+        )
+    else:
+        dist.init_process_group("nccl" if gpu else "gloo", init_method="env://")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def port(job_id: str) -> int:
+    """A port that the ranks of one job agree on and other jobs on the node are unlikely to share."""
+    number = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big")
+    # Below the range that Linux hands out to clients (from 32768).
+    return 20000 + number % 12000
+
+
+def _hosts(nodelist: str) -> list[str]:
+    lines = subprocess.run(
+        ["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True
+    )
+    return lines.stdout.split()
+
+
+def _address(node: str) -> str:
+    """The address of a node. Its name need not resolve, so Slurm is asked."""
+    try:
+        socket.getaddrinfo(node, None)
+        return node
+    except socket.gaierror:
+        shown = subprocess.run(
+            ["scontrol", "show", "node", node], capture_output=True, text=True, check=True
+        ).stdout
+        found = re.search(r"NodeAddr=(\S+)", shown)
+        return found.group(1) if found else node

@@ -1,0 +1,151 @@
+"""Generation: a student's answers to problems, batched, greedy or with a seed per sample.
+
+transformers' own decoding loop runs; sampling adds seeded Gumbel noise to the scaled logits and takes
+the largest, which draws from the softmax exactly and gives every sample a stream of its own: it does not
+depend on which other samples share its batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from valley.data.problems import Problem
+from valley.data.render import instruction, prompt_tokens
+from valley.errors import UserError
+from valley.evaluate.profiles import Profile
+from valley.evaluate.samples import Sample
+from valley.student import load_model, load_tokenizer
+
+
+def sample_seed(sampling_seed: int, problem_id: str, index: int) -> int:
+    """The seed of one sample: a 63-bit hash of its place."""
+    text = f"valley.sample/1:{sampling_seed}:{problem_id}:{index}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generate(
+    model_folder: Path,
+    problems: list[Problem],
+    profile: Profile,
+    batch_size: int,
+    report: Callable[..., None] = lambda **_: None,
+) -> list[Sample]:
+    """Answer every problem `profile.samples` times.
+
+    Batches are planned from the prompts' lengths before decoding starts, so they are the same in every
+    run. On CPU the weights are float32, on GPU bfloat16.
+
+    Returns:
+        Samples by problem in the given order, then by index.
+
+    Raises:
+        UserError: there are no problems, or a prompt leaves no room for an answer.
+    """
+    import torch
+
+    if not problems:
+        raise UserError("no problems to answer: the evaluation set is empty")
+    gpu = torch.cuda.is_available()
+    tokenizer = load_tokenizer(model_folder)
+    model = load_model(model_folder, "bf16" if gpu else "fp32").to("cuda" if gpu else "cpu").eval()
+    prefill = tokenizer(profile.prefill, add_special_tokens=False)["input_ids"]
+    prompts = [[*prompt_tokens(tokenizer, instruction(p)), *prefill] for p in problems]
+    _check_room(problems, prompts, model.config.max_position_embeddings)
+    requests = [(i, k) for i in range(len(problems)) for k in range(profile.samples)]
+    order = sorted(requests, key=lambda request: (len(prompts[request[0]]), request))
+    samples: dict[tuple[int, int], Sample] = {}
+    for begin in range(0, len(order), batch_size):
+        batch = order[begin : begin + batch_size]
+        seeds = [sample_seed(profile.sampling_seed, problems[i].id, k) for i, k in batch]
+        answers = _decode(model, tokenizer, [prompts[i] for i, _ in batch], profile, seeds)
+        for (i, k), seed, tokens in zip(batch, seeds, answers, strict=True):
+            stopped = tokenizer.eos_token_id in tokens
+            text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True)
+            samples[i, k] = Sample(
+                problem_id=problems[i].id,
+                index=k,
+                seed=seed,
+                text=profile.prefill + text,
+                finish_reason="stop" if stopped else "length",
+                prompt_tokens=len(prompts[i]),
+                completion_tokens=len(tokens),
+            )
+        report(step=len(samples), steps=len(order))
+    return [samples[request] for request in requests]
+
+
+def _check_room(problems: list[Problem], prompts: list[list[int]], context: int) -> None:
+    longest = max(range(len(prompts)), key=lambda i: len(prompts[i]))
+    if len(prompts[longest]) >= context:
+        raise UserError(
+            f"problem {problems[longest].id}: its prompt has {len(prompts[longest])} tokens and the "
+            f"model's context is {context}; leave the problem out"
+        )
+
+
+def _decode(
+    model: Any, tokenizer: Any, prompts: list[list[int]], profile: Profile, seeds: list[int]
+) -> list[list[int]]:
+    """The answers' tokens, each up to and with its end-of-turn token."""
+    import torch
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    longest = max(map(len, prompts))
+    room = model.config.max_position_embeddings - longest
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    tokens = torch.full((len(prompts), longest), pad)
+    mask = torch.zeros_like(tokens)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    processors = LogitsProcessorList()
+    if profile.temperature > 0:
+        processors.append(_SeededNoise(profile, seeds))
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=tokens.to(model.device),
+            attention_mask=mask.to(model.device),
+            # Everything is said here, so that nothing of the checkpoint's own settings is inherited.
+            generation_config=GenerationConfig(
+                max_new_tokens=min(profile.max_tokens, room),
+                do_sample=False,
+                num_beams=1,
+                repetition_penalty=1.0,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=pad,
+            ),
+            logits_processor=processors,
+        )
+    answers = []
+    for row in out[:, longest:].tolist():
+        end = row.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in row else len(row)
+        answers.append(row[:end])
+    return answers
+
+
+class _SeededNoise:
+    """A logits processor: temperature, top-p, then Gumbel noise from each sample's own generator."""
+
+    def __init__(self, profile: Profile, seeds: list[int]) -> None:
+        import torch
+        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+        self.warpers = [TemperatureLogitsWarper(profile.temperature)]
+        if profile.top_p < 1:
+            self.warpers.append(TopPLogitsWarper(profile.top_p))
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        scores = scores.float()
+        for warper in self.warpers:
+            scores = warper(input_ids, scores)
+        uniform = torch.stack(
+            [torch.rand(scores.shape[1], generator=g, dtype=torch.float64) for g in self.generators]
+        )
+        noise = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
+        return scores + noise.to(scores.device, scores.dtype)

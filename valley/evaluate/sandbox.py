@@ -1,0 +1,346 @@
+"""Runs untrusted programs: the strongest isolation this machine offers, and a driver inside it.
+
+A `Sandbox` is one driver process (`driver.py`), started once, that forks a fresh process for each
+test. This side is the trusted one: it owns the files that a program reads and writes, bounds what
+it reads of them, and ends a driver that does not answer. Limits of one test:
+
+| limit           | by                                     | seen as                                 |
+|-----------------|----------------------------------------|-----------------------------------------|
+| CPU time        | RLIMIT_CPU, and the usage that is told | `Outcome.cpu_s`                         |
+| wall time       | the driver's clock, then this side's   | `timed_out`                             |
+| address space   | RLIMIT_AS                              | `memory_exceeded`                       |
+| output, files   | RLIMIT_FSIZE, a file each              | `output_exceeded`                       |
+| processes       | RLIMIT_NPROC (not for root)            | an error in the program                 |
+| open files      | RLIMIT_NOFILE                          | an error in the program                 |
+| network, pids   | namespaces                             | an error in the program                 |
+| everything else | read-only root, own folder             | an error in the program                 |
+
+| isolation | namespaces                      | what a program can still do                            |
+|-----------|---------------------------------|--------------------------------------------------------|
+| bwrap     | all, with a root of its own     | use its limits; signal its own driver                  |
+| unshare   | network (pid, ipc, /proc too    | read and write what the user may                       |
+|           | where they can be had)          |                                                        |
+| rlimits   | none                            | also reach the network and signal the user's processes |
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from valley.errors import UserError
+
+log = logging.getLogger(__name__)
+
+DRIVER = Path(__file__).with_name("driver.py")
+ANSWER_MARGIN_S = 30.0
+"""How long after the wall limit a driver is given up; its own start is in here too."""
+STACK_KIB = 256 * 1024
+BOX = "/box"
+"""The writable folder of a sandbox with a root of its own. Not /tmp: Python may be installed there."""
+BOX_BYTES = 256 << 20
+SPARE_PROCESSES = 512
+STDERR_TAIL_BYTES = 4096
+
+
+class SandboxError(Exception):
+    """The sandbox failed, not the program: it could not start, died, or no longer answers."""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """A way to start the driver: its name for the provenance, and the command it stands behind."""
+
+    name: str
+    command: tuple[str, ...]
+    own_root: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One program on one test. `function` is None where the program talks by stdin and stdout."""
+
+    source: str
+    stdin: str
+    function: str | None
+    cpu_limit_s: float
+    wall_limit_s: float
+    memory_limit_mib: int
+    output_limit_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended. `answer` is the JSON text of a function's result, None without one.
+
+    `exit_code` is negative for a signal, as in `subprocess`. `stderr` is the end of what it wrote.
+    """
+
+    stdout: bytes
+    stderr: str
+    answer: bytes | None
+    exit_code: int
+    syntax_error: bool
+    memory_exceeded: bool
+    output_exceeded: bool
+    timed_out: bool
+    cpu_s: float
+    wall_s: float
+
+
+class Sandbox:
+    """One driver, for one thread: bubblewrap ends it with the thread that started it."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        """Start the driver.
+
+        Raises:
+            SandboxError: it could not be started.
+        """
+        self._folder = None if isolation.own_root else tempfile.mkdtemp(prefix="valley-")
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._processes = _user_tasks() + SPARE_PROCESSES
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [
+            # The size of the main thread's stack is fixed by what holds when it is started.
+            *("/bin/sh", "-c", f'ulimit -S -s {STACK_KIB} 2>/dev/null; exec "$@"', "sh"),
+            *isolation.command,
+            *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", str(DRIVER)),
+            *(str(theirs.fileno()), self._folder or BOX, os.readlink("/proc/self/ns/pid")),
+        ]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                pass_fds=[theirs.fileno()],
+                env={"PYTHONHASHSEED": "0"},  # the order of a set is the same in every driver
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._control.close()
+            self._remove()
+            raise SandboxError(f"{command[0]}: {error.strerror}") from error
+        finally:
+            theirs.close()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the driver and all that runs in it, and remove its folder."""
+        self._control.close()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._remove()
+
+    def _remove(self) -> None:
+        self._errors.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self, run: Run) -> Outcome:
+        """Run one program on one test, and wait for its end.
+
+        Raises:
+            SandboxError: the driver died or does not answer; this sandbox is of no more use.
+        """
+        request = {
+            "function": run.function,
+            "cpu_s": math.ceil(run.cpu_limit_s + 0.2),
+            "wall_s": run.wall_limit_s,
+            "memory_bytes": run.memory_limit_mib << 20,
+            "file_bytes": run.output_limit_bytes + 1,
+            "processes": self._processes,
+        }
+        source = run.source.encode(errors="surrogatepass")
+        stdin = run.stdin.encode(errors="surrogatepass")
+        with _files(source, stdin) as fds:
+            try:
+                self._control.settimeout(run.wall_limit_s + ANSWER_MARGIN_S)
+                socket.send_fds(self._control, [json.dumps(request).encode()], fds)
+                reply = self._control.recv(4096)
+            except OSError as error:
+                raise SandboxError(self._fault(f"no answer ({error})")) from error
+            if not reply:
+                raise SandboxError(self._fault("the driver ended"))
+            return _outcome(json.loads(reply), fds, run.output_limit_bytes)
+
+    def _fault(self, what: str) -> str:
+        size = os.fstat(self._errors.fileno()).st_size
+        tail = os.pread(self._errors.fileno(), 1000, max(size - 1000, 0))
+        return f"{what}: {tail.decode(errors='replace').strip() or 'no message'}"
+
+
+@contextmanager
+def _files(source: bytes, stdin: bytes) -> Iterator[list[int]]:
+    """Descriptors of the source, stdin, stdout, stderr and result of one test, in memory.
+
+    Files and not pipes: neither side has to be read while the other writes, a process that stays
+    behind holds nothing open, and RLIMIT_FSIZE bounds them.
+    """
+    fds: list[int] = []
+    try:
+        for content in (source, stdin):
+            fd = os.memfd_create("valley", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            fds.append(fd)
+            while content:
+                content = content[os.write(fd, content) :]
+            os.lseek(fd, 0, os.SEEK_SET)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK)
+        for _ in range(3):
+            fds.append(os.memfd_create("valley", os.MFD_CLOEXEC))
+        yield fds
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _read(fd: int, limit_bytes: int) -> bytes:
+    """The first bytes of a file that the program may have left at any position."""
+    parts: list[bytes] = []
+    position = 0
+    while position < limit_bytes and (part := os.pread(fd, limit_bytes - position, position)):
+        parts.append(part)
+        position += len(part)
+    return b"".join(parts)
+
+
+def _outcome(reply: dict, fds: list[int], output_limit_bytes: int) -> Outcome:
+    """What became of the program: the driver's reply and the files.
+
+    The first byte of the result file says R and a function's result, or what went wrong: S with the
+    syntax, M with memory, I inside the sandbox. A program could write there as well, and gain no
+    more than by returning it.
+    """
+    _, _, stdout, stderr, result = fds
+    exit_code = os.waitstatus_to_exitcode(reply["status"])
+    said = _read(result, output_limit_bytes + 1)
+    kind = said[:1].decode(errors="replace")
+    sizes = [os.fstat(fd).st_size for fd in (stdout, stderr, result)]
+    stderr_tail = os.pread(stderr, STDERR_TAIL_BYTES, max(0, sizes[1] - STDERR_TAIL_BYTES))
+    if kind == "I":
+        raise SandboxError(stderr_tail.decode(errors="replace"))
+    timed_out = reply["timed_out"]
+    return Outcome(
+        stdout=_read(stdout, output_limit_bytes),
+        stderr=stderr_tail.decode(errors="replace"),
+        answer=said[1:] if kind == "R" else None,
+        exit_code=exit_code,
+        syntax_error=exit_code != 0 and kind == "S",
+        # A kill that no limit of ours explains is the kernel's, out of memory.
+        memory_exceeded=(exit_code != 0 and kind == "M")
+        or (exit_code == -signal.SIGKILL and not timed_out),
+        output_exceeded=exit_code == -signal.SIGXFSZ or max(sizes) > output_limit_bytes,
+        timed_out=timed_out,
+        cpu_s=reply["cpu_s"],
+        wall_s=reply["wall_s"],
+    )
+
+
+def _user_tasks() -> int:
+    """Threads that this user runs on this host: RLIMIT_NPROC counts all of them."""
+    me, count = os.getuid(), 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.stat().st_uid == me:
+                count += sum(1 for _ in (process / "task").iterdir())
+        except OSError:  # it has just ended
+            continue
+    return count
+
+
+@functools.cache
+def find_isolation(setting: str) -> Isolation:
+    """The isolation that `setting` (see `GradeConfig.sandbox`) gives on this machine.
+
+    Each candidate is tried by running a program in it, once per process.
+
+    Raises:
+        UserError: none of those allowed works.
+    """
+    faults = []
+    for isolation in _candidates():
+        if setting not in ("auto", isolation.name):
+            continue
+        try:
+            _probe(isolation)
+        except SandboxError as error:
+            faults.append(f"{isolation.name}: {error}")
+            continue
+        if setting == "auto" and isolation.name == "rlimits":
+            log.warning(
+                "programs run with resource limits only: they can reach the network and this "
+                "user's files. Install bubblewrap, or allow user namespaces. Tried: %s",
+                "; ".join(faults),
+            )
+        else:
+            log.info("programs run in isolation %s", isolation.name)
+        return isolation
+    raise UserError(
+        f"sandbox: {setting} does not work on this machine; allowed are auto, bwrap, unshare and "
+        f"rlimits. Tried: {'; '.join(faults) or 'no such program is installed'}"
+    )
+
+
+def _probe(isolation: Isolation) -> None:
+    run = Run("print(input())", "works\n", None, 10.0, 30.0, 512, 1 << 20)
+    with Sandbox(isolation) as sandbox:
+        outcome = sandbox.run(run)
+    if outcome.stdout != b"works\n":
+        raise SandboxError(f"a trial program ended with {outcome.exit_code}: {outcome.stderr}")
+
+
+def _candidates() -> Iterator[Isolation]:
+    """Strongest first."""
+    if bwrap := shutil.which("bwrap"):
+        yield Isolation("bwrap", tuple(_bwrap(bwrap)), own_root=True)
+    if unshare := shutil.which("unshare"):
+        root = () if os.getuid() == 0 else ("--user", "--map-root-user")
+        pids = ("--ipc", "--pid", "--fork", "--kill-child")
+        for more in ((*pids, "--mount-proc"), pids, ()):
+            yield Isolation("unshare", (unshare, *root, "--net", *more), own_root=False)
+    yield Isolation("rlimits", (), own_root=False)
+
+
+def _bwrap(program: str) -> list[str]:
+    command = [program, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
+    prefix = os.path.realpath(sys.base_prefix)
+    for folder in ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache"):
+        command += ["--ro-bind-try", folder, folder]
+    for path in (prefix, str(DRIVER)):
+        command += ["--ro-bind", path, path]
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    options = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    if "--size" in options:  # since 0.6
+        command += ["--size", str(BOX_BYTES)]
+    command += ["--tmpfs", BOX, "--chdir", BOX]
+    for folder in ("/proc", "/dev", "/"):  # root may write in /proc/sys, even without capabilities
+        command += ["--remount-ro", folder]
+    return command

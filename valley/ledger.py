@@ -1,0 +1,163 @@
+"""The ledger: a sweep's own folder, with its manifest, its journal of submissions, and the root's lock.
+
+    <root>/sweeps/<name>/   manifest.jsonl, journal.jsonl, snapshot/, slurm/ or local/, figures/
+
+The journal records the intent of a submission before it is made and its id after it, one line each,
+appended and synced, so that a launcher that is killed leaves word of what it was about to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from valley.errors import UserError
+from valley.plan import Row
+from valley.processes import is_alive, this_process
+from valley.records import write_text
+from valley.store import Store
+
+CELL_SCHEMA = "valley.cell/1"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One array or process that was submitted: which jobs lie in which element."""
+
+    intent: str
+    cluster: str
+    folder: Path
+    elements: list[list[str]]
+    """Job identities by element."""
+    job_id: str | None
+    """The scheduler's id; None where the launcher died before it could be written down."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One sweep's folder."""
+
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The file of cells and the folders of their jobs."""
+        return self.folder / "manifest.jsonl"
+
+    @property
+    def journal(self) -> Path:
+        """The file of submissions."""
+        return self.folder / "journal.jsonl"
+
+    def write_manifest(self, rows: list[Row], store: Store) -> None:
+        """Write the trail from every cell to its jobs' folders."""
+
+        def place(job: Any) -> str | None:
+            folder = store.folder(job.kind, job.label, job.identity)
+            return str(folder.relative_to(store.path))
+
+        lines = []
+        for row in rows:
+            value = {
+                "schema": CELL_SCHEMA,
+                "cell": row.cell.label,
+                "profile": row.profile,
+                "axes": row.cell.axes,
+                "steps": row.train.steps if row.train else 0,
+                "jobs": {
+                    "train": place(row.train) if row.train else None,
+                    "generate": place(row.generate),
+                    "grade": place(row.grade),
+                },
+            }
+            lines.append(json.dumps(value) + "\n")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = "".join(lines)
+        if not self.manifest.is_file() or self.manifest.read_text(encoding="utf-8") != text:
+            write_text(self.manifest, text)
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Add one line to the journal, and do not return before it is on the disk."""
+        with self.journal.open("ab+") as file:
+            # A launcher that died in the midst of a line left it open; close it before going on.
+            torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+            file.write((b"\n" if torn else b"") + json.dumps(event).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def submissions(self) -> list[Submission]:
+        """All submissions, oldest first. A line that a dying launcher left half-written is passed over."""
+        if not self.journal.is_file():
+            return []
+        intents: dict[str, dict[str, Any]] = {}
+        ids: dict[str, str] = {}
+        for line in self.journal.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if event["event"] == "intent":
+                intents[event["intent"]] = event
+            elif event["event"] == "submitted":
+                ids[event["intent"]] = event["job_id"]
+        return [
+            Submission(
+                intent=name,
+                cluster=event["cluster"],
+                folder=self.folder / event["folder"],
+                elements=event["elements"],
+                job_id=ids.get(name),
+            )
+            for name, event in intents.items()
+        ]
+
+
+@contextmanager
+def root_lock(root: Path) -> Iterator[None]:
+    """Hold the root against a second launcher.
+
+    A lock whose owner is dead on this host is taken over.
+
+    Raises:
+        UserError: another launcher holds it; the message names its host and process.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / "launcher.lock"
+    me = this_process()
+    draft = root / f".launcher.{me['host']}.{me['pid']}"
+    draft.write_text(json.dumps(me))
+    try:
+        while True:
+            try:
+                # A link is made or refused as a whole, also on a network file system.
+                os.link(draft, path)
+                break
+            except FileExistsError:
+                _take_over_or_refuse(path)
+    finally:
+        draft.unlink()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _take_over_or_refuse(path: Path) -> None:
+    try:
+        owner = json.loads(path.read_text())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        owner = {}
+    if owner and is_alive(owner) is False:
+        path.unlink(missing_ok=True)
+        return
+    raise UserError(
+        f"{path}: another launcher is at work (process {owner.get('pid')} on {owner.get('host')}); "
+        "wait for it, or remove the file if you know that it is dead"
+    )

@@ -1,0 +1,35 @@
+"""Processes of this host, named so that a used-again process id is not mistaken for the old one."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this host started, in the kernel's ticks since boot; None if there is none.
+
+    With the process id it names a process for good: ids are used again, starts are not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def this_process() -> dict[str, Any]:
+    """Host, process id and start of the calling process."""
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "start": process_start(pid)}
+
+
+def is_alive(who: dict[str, Any]) -> bool | None:
+    """Whether a process that `this_process` described still lives; None if it is another host's."""
+    if who.get("host") != socket.gethostname():
+        return None
+    start = process_start(int(who.get("pid", 0)))
+    return start is not None and start == who.get("start")

@@ -1,0 +1,257 @@
+"""The store: one folder per job, named by the hash of what the job computes.
+
+    <root>/store/<kind>/<hh>/<label>-<hash16>/   job.json, outputs, result.json (written last)
+
+`result.json` present and valid means done; nothing else means done. A damaged one is set aside under
+another name and the job is computed again. The root may be a network file system: names are written
+in the folder they end in, and no decision rests on modification times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from valley.errors import UserError
+from valley.records import canonical_json, digest, write_json
+
+JOB_SCHEMA = "valley.job/1"
+RESULT_SCHEMA = "valley.result/1"
+FAILURE_SCHEMA = "valley.failure/1"
+KINDS = ("prepare", "train", "generate", "grade")
+
+
+def identity_of(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """The identity of a job: what it computes and from what, and nothing of how or where."""
+    return digest({"schema": JOB_SCHEMA, "kind": kind, "config": config, "inputs": inputs})
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A job as its folder describes it; what `jobs/<kind>.py` is given.
+
+    `config` is what the identity hashes; `execution` is how to run it, which no result depends on.
+    """
+
+    identity: str
+    kind: str
+    label: str
+    config: dict[str, Any]
+    execution: dict[str, Any]
+    inputs: dict[str, Path]
+    folder: Path
+
+    def report(self, **progress: Any) -> None:
+        """Leave word of how far the job is, for the launcher's display and `status.py`."""
+        # Not synced: losing it costs nothing, and it is written often.
+        path = self.folder / "progress.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(progress))
+        temporary.replace(path)
+
+
+@dataclass
+class Store:
+    """The content-addressed results below one root folder."""
+
+    root: Path
+    damaged: list[str] = field(default_factory=list)
+    """What was found damaged and set aside, one sentence each."""
+    _folders: dict[str, dict[str, Path]] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The folder that jobs' relative paths start from."""
+        return self.root / "store"
+
+    def folder(self, kind: str, label: str, identity: str) -> Path:
+        """The folder of a job: the existing one, whatever label it was made with, else the new one."""
+        found = self._listing(kind).get(identity[:16])
+        return found or self.path / kind / identity[:2] / f"{label}-{identity[:16]}"
+
+    def _listing(self, kind: str) -> dict[str, Path]:
+        # Each folder of a kind is listed once, instead of being probed once per job.
+        if kind not in self._folders:
+            listing = {}
+            base = self.path / kind
+            if base.is_dir():
+                for bucket in os.scandir(base):
+                    for entry in os.scandir(bucket.path):
+                        listing[entry.name.rpartition("-")[2]] = Path(entry.path)
+            self._folders[kind] = listing
+        return self._folders[kind]
+
+    def refresh(self) -> None:
+        """Forget the listings, since other processes have been writing."""
+        self._folders.clear()
+
+    def result(self, kind: str, identity: str) -> dict[str, Any] | None:
+        """The result of a job, or None where there is no valid one.
+
+        A result that is not JSON, of another schema or of another identity is set aside and named
+        in `damaged`.
+        """
+        folder = self._listing(kind).get(identity[:16])
+        if folder is None:
+            return None
+        path = folder / "result.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            value = json.loads(text)
+            if value["schema"] != RESULT_SCHEMA or value["kind"] != kind:
+                raise ValueError(f"schema {value['schema']!r}, kind {value['kind']!r}")
+            if value["identity"] != identity:
+                raise ValueError(f"identity {value['identity'][:16]}…")
+            value["outcome"], value["cost"], value["provenance"]  # noqa: B018
+        except (ValueError, KeyError, TypeError) as error:
+            aside = _set_aside(path)
+            self.damaged.append(
+                f"{path}: damaged ({type(error).__name__}: {error}); set aside as {aside.name}"
+            )
+            return None
+        return value
+
+    def failure(self, kind: str, identity: str) -> dict[str, Any] | None:
+        """The record of the job's last failure, or None."""
+        return self._note(kind, identity, "failed.json")
+
+    def running(self, kind: str, identity: str) -> dict[str, Any] | None:
+        """Who said last that it runs the job: host, process id, start time, and the log; or None."""
+        return self._note(kind, identity, "running.json")
+
+    def progress(self, kind: str, identity: str) -> dict[str, Any] | None:
+        """How far the job said that it is, or None."""
+        return self._note(kind, identity, "progress.json")
+
+    def _note(self, kind: str, identity: str, name: str) -> dict[str, Any] | None:
+        folder = self._listing(kind).get(identity[:16])
+        if folder is None:
+            return None
+        try:
+            value = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def lay(
+        self,
+        kind: str,
+        label: str,
+        identity: str,
+        config: Mapping[str, Any],
+        execution: Mapping[str, Any],
+        inputs: Mapping[str, Path],
+    ) -> Path:
+        """Make the folder of a job that is about to be submitted, and write its `job.json`.
+
+        Traces of an earlier attempt that failed are removed; outputs are left, since a job may
+        resume from them.
+        """
+        folder = self.folder(kind, label, identity)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("failed.json", "running.json", "progress.json"):
+            (folder / name).unlink(missing_ok=True)
+        write_json(
+            folder / "job.json",
+            {
+                "schema": JOB_SCHEMA,
+                "identity": identity,
+                "kind": kind,
+                "label": label,
+                "config": config,
+                "execution": execution,
+                "inputs": {
+                    role: str(path.relative_to(self.path)) for role, path in inputs.items()
+                },
+                "input_identities": {role: _identity_in(path) for role, path in inputs.items()},
+            },
+        )
+        self._listing(kind)[identity[:16]] = folder
+        return folder
+
+
+def _identity_in(folder: Path) -> str:
+    return folder.name.rpartition("-")[2]
+
+
+def _set_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.replace(aside)
+    return aside
+
+
+def read_job(path: Path) -> JobFile:
+    """Read a `job.json`, or the one in a job's folder.
+
+    Raises:
+        UserError: the file is missing, damaged, or not a job's.
+    """
+    path = path / "job.json" if path.is_dir() else path
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a job.json") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); launch the sweep again to rewrite it") from error
+    if not isinstance(value, dict) or value.get("schema") != JOB_SCHEMA:
+        raise UserError(f"{path}: not a {JOB_SCHEMA} file; expected a job.json of the store")
+    store = path.resolve().parents[3]
+    return JobFile(
+        identity=value["identity"],
+        kind=value["kind"],
+        label=value["label"],
+        config=value["config"],
+        execution=value["execution"],
+        inputs={role: store / relative for role, relative in value["inputs"].items()},
+        folder=path.resolve().parent,
+    )
+
+
+def write_result(job: JobFile, outcome: Any, cost: Any, provenance: Any) -> None:
+    """Declare a job done. The last thing that a job does.
+
+    Raises:
+        UserError: the disk cannot take the file; nothing is declared done.
+    """
+    result = {
+        "schema": RESULT_SCHEMA,
+        "kind": job.kind,
+        "identity": job.identity,
+        "label": job.label,
+        "outcome": outcome,
+        "cost": cost,
+        "provenance": provenance,
+    }
+    canonical_json(result)  # refuses NaN and foreign types before anything is written
+    write_json(job.folder / "result.json", result)
+    for name in ("running.json", "progress.json", "failed.json"):
+        (job.folder / name).unlink(missing_ok=True)
+
+
+def write_failure(job: JobFile, error: str, log: str) -> None:
+    """Record that a job failed: the error's last line, and where its traceback stands."""
+    write_json(
+        job.folder / "failed.json",
+        {"schema": FAILURE_SCHEMA, "identity": job.identity, "error": error, "log": log},
+    )
+    (job.folder / "running.json").unlink(missing_ok=True)
+
+
+def clear_outputs(job: JobFile) -> None:
+    """Remove what an earlier attempt left in a job's folder, but for its description."""
+    for path in job.folder.iterdir():
+        if path.name not in ("job.json", "running.json") and ".damaged-" not in path.name:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -1,0 +1,55 @@
+"""Settings of the trainer. What changes the trained weights is identity; how it is run is not."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainConfig(BaseModel):
+    """One distillation. Defaults are the paper's, where the paper states them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Results are equal to tolerance whatever these are, so they are provenance and not identity.
+    EXECUTION_FIELDS: ClassVar[frozenset[str]] = frozenset({"zero_stage", "micro_batch_size"})
+
+    epochs: float = Field(5, gt=0)
+    """Passes over the training set; ignored where `steps` is set."""
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps; where set, it decides the length of the training instead of `epochs`."""
+    batch_size: int = Field(128, ge=1)
+    """Examples per optimizer step, over all ranks and accumulation steps."""
+    micro_batch_size: int = Field(16, ge=1)
+    """Examples per rank per forward pass; the accumulation follows from it."""
+    learning_rate: float = Field(8e-5, gt=0)
+    schedule: Literal["cosine", "linear"] = "cosine"
+    warmup_ratio: float = Field(0.1, ge=0, lt=1)
+    """The fraction of all steps over which the learning rate rises linearly from zero."""
+    weight_decay: float = Field(0.0, ge=0)
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    gradient_clip: float | None = Field(1.0, gt=0)
+    """Largest gradient norm; null for no clipping."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    max_tokens: int = Field(32768, ge=8)
+    """Longest example, prompt included. Longer ones are dropped and counted, never cut: a cut trace
+    would teach not to finish."""
+
+    def semantic(self) -> dict[str, object]:
+        """The fields that a job's identity hashes."""
+        values = self.model_dump(mode="json", exclude=set(self.EXECUTION_FIELDS))
+        if self.steps is not None:
+            del values["epochs"]
+        return values
+
+    def total_steps(self, examples: int) -> int:
+        """Optimizer steps for a training set of `examples`; the last batch of an epoch is full.
+
+        Batches run on across epoch borders, so `epochs` passes are `ceil(epochs * examples /
+        batch_size)` steps.
+        """
+        if self.steps is not None:
+            return self.steps
+        return max(1, -int(-self.epochs * examples // self.batch_size))
