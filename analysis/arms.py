@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from collect import NAMED_AXES, Collected, Counts
+from collect import NAMED_AXES, Collected
+from results import Counts
 
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, seed_noise
@@ -62,12 +63,14 @@ def passed(counts: Counts) -> np.ndarray:
 
 
 def cell_of(arm: Arm, seeds: dict[int, Counts], rate: Rate) -> Cell | None:
+    """The rates of an arm over its seeds, in their order; None without a seed."""
     if not seeds:
         return None
     return Cell(np.stack([rate(seeds[seed]) for seed in sorted(seeds)]), given=arm.size == 0)
 
 
 def baseline_of(stage: int) -> Arm:
+    """A stage's initial checkpoint."""
     return Arm(stage, 0, "all", "all")
 
 
@@ -100,6 +103,7 @@ def views_of(collected: Collected) -> dict[str, View]:
 
 
 def noise_of(counts: dict[Arm, dict[int, Counts]], rate: Rate) -> SeedNoise | None:
+    """The noise of training seeds, pooled over every trained arm with several."""
     cells = (cell_of(arm, seeds, rate) for arm, seeds in counts.items())
     return seed_noise(cell for cell in cells if cell is not None and not cell.given)
 

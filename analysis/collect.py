@@ -16,35 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from results import KINDS, Counts, Results, counts_of
 
 from valley.errors import UserError, exit_on_user_error
 from valley.records import write_text
-from valley.store import RESULT_SCHEMA
 
 CELL_SCHEMA = "valley.cell/1"
 NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
-KINDS = ("train", "generate", "grade")
 TRAIN_COLUMNS = ("examples", "tokens", "loss_first", "loss_last")
 
 Key = tuple[str, str]
 """A cell and a profile, as the manifest names them."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Per-problem counts of one (cell, profile), each an integer array of shape [problems].
-
-    `completed` are the samples that ended by themselves, `opened` and `think_closed` those whose
-    thought was opened and closed.
-    """
-
-    samples: np.ndarray
-    passed: np.ndarray
-    completed: np.ndarray
-    opened: np.ndarray
-    think_closed: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -143,7 +126,7 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
         raise UserError(
             f"{folder / 'manifest.jsonl'}: names no cell; launch the sweep again to rewrite it"
         )
-    reader = _Reader(root / "store", damaged)
+    reader = Results(root / "store", damaged)
     rows: list[dict[str, Any]] = []
     counts: dict[Key, Counts] = {}
     provenance: dict[Key, dict[str, dict[str, Any]]] = {}
@@ -158,7 +141,7 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
             missing.append((*key, reason))
             rows.append({**row, "state": "damaged" if "damaged" in reason else "missing"})
             continue
-        counts[key] = _counts(grade["outcome"])
+        counts[key] = counts_of(grade["outcome"])
         provenance[key] = {kind: r["provenance"] for kind, r in results.items() if r is not None}
         rows.append({**row, "state": "done", "steps": line.get("steps"), **_measured(results)})
     axes = _axes(lines.values())
@@ -200,90 +183,6 @@ def _measured(results: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
         if result is not None:
             values[f"{kind}_wall_s"] = result["cost"].get("wall_s")
     return values
-
-
-def _counts(outcome: dict[str, Any]) -> Counts:
-    """The arrays of a grade's outcome. Raises ValueError, KeyError or TypeError where they are off."""
-    pairs = np.asarray(outcome["counts"], dtype=np.int64)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
-        raise ValueError("counts are not one [samples, passed] per problem")
-    samples, passed = pairs.T
-    rest = [
-        np.asarray(outcome[name], dtype=np.int64)
-        for name in ("completed", "opened", "think_closed")
-    ]
-    if any(array.shape != samples.shape for array in rest):
-        raise ValueError("the per-problem arrays differ in length")
-    if samples.min() < 1 or any(
-        ((array < 0) | (array > samples)).any() for array in [passed, *rest]
-    ):
-        raise ValueError("a problem without samples, or a count outside 0..samples")
-    return Counts(samples, passed, *rest)
-
-
-class _Reader:
-    """Reads each job's result once, since all profiles of a cell share its training."""
-
-    def __init__(self, store: Path, damaged: list[str]) -> None:
-        self._store = store
-        self._damaged = damaged
-        self._results: dict[str, dict[str, Any] | None] = {}
-        self._faults: dict[str, str] = {}
-
-    def result(self, job: str | None) -> dict[str, Any] | None:
-        """A job's valid result; None where there is none, or no job."""
-        if job is None:
-            return None
-        if job not in self._results:
-            self._results[job] = self._read(job)
-        return self._results[job]
-
-    def _read(self, job: str) -> dict[str, Any] | None:
-        path = self._store / job / "result.json"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            self._leave_out(job, path, error)
-            return None
-        try:
-            value = json.loads(text)
-            if value["schema"] != RESULT_SCHEMA:
-                raise ValueError(f"schema {value['schema']!r} found, {RESULT_SCHEMA!r} expected")
-            if not value["identity"].startswith(job.rpartition("-")[2]):
-                raise ValueError(f"it is the result of {value['identity'][:16]}")
-            value["cost"]["wall_s"], value["provenance"]["snapshot"]
-            if value["kind"] == "grade":
-                _counts(value["outcome"])
-                value["outcome"]["metrics"]["pass@1"], value["outcome"]["problem_set"]["digest"]
-            return value
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._leave_out(job, path, error)
-            return None
-
-    def _leave_out(self, job: str, path: Path, error: Exception) -> None:
-        self._faults[job] = f"damaged result ({type(error).__name__}: {error})"
-        self._damaged.append(f"{path}: {self._faults[job]}")
-
-    def reason(self, jobs: dict[str, str | None]) -> str:
-        """Why a cell has no score: the first of its jobs without a result, and what it left behind."""
-        for kind, job in jobs.items():
-            if job is None or self.result(job) is not None:
-                continue
-            if job in self._faults:
-                return f"{kind}: {self._faults[job]}"
-            if failure := self._note(job, "failed.json"):
-                return f"{kind} failed: {failure.get('error')} (log: {failure.get('log')})"
-            return f"{kind} running" if self._note(job, "running.json") else f"{kind} not done"
-        return "grade not done"
-
-    def _note(self, job: str, name: str) -> dict[str, Any] | None:
-        try:
-            value = json.loads((self._store / job / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return value if isinstance(value, dict) else None
 
 
 def sweep_options(parser: argparse.ArgumentParser) -> None:

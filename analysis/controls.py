@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import sentences
 from arms import STEPS_AXIS, Arm, Rate, View, baseline_of, cell_of, noise_of, passed
-from collect import Collected, Counts
+from collect import Collected
+from results import Counts
 
 from valley.statistics import (
     Cell,

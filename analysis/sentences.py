@@ -46,20 +46,43 @@ def recovery(document: Document) -> str:
     return value if low == high == value else f"{value} ({low} to {high})"
 
 
+def label(valley: Document) -> str:
+    """The verdict's word, with its condition where a single seed was all there was."""
+    word = valley["verdict"]
+    unscored = valley.get("lacking") in ("baseline", "sizes")
+    return word if valley["seeds_measured"] or unscored else f"{word} {ONE_SEED}"
+
+
+def lowest(series: Document) -> str:
+    """The lowest size, and how deep it lies where it is below the baseline."""
+    text = f"lowest at {size(series['trough']['size'])} traces"
+    depth = series["depth"]["value"]
+    return f"{text}, {points(depth)} points deep" if depth > 0 else text
+
+
 def verdict(series: Document) -> str:
     """The verdict on a curve with the numbers it rests on."""
     valley = series["valley"]
-    word = valley["verdict"]
-    label = word if valley["seeds_measured"] else f"{word} {ONE_SEED}"
-    lead = f"{label} ({series['profile']}, stage {series['stage']})"
-    if word == "VALLEY":
+    lead = f"{label(valley)} ({series['profile']}, stage {series['stage']})"
+    if valley["verdict"] == "VALLEY":
         return f"{lead}: {_valley(series)}."
-    if word == "NO VALLEY":
-        return (
-            f"{lead}: with 95 % confidence over all sizes, none is {points(NEGLIGIBLE)} points or more "
-            "below the baseline with a larger size as far above it."
-        )
+    if valley["verdict"] == "NO VALLEY":
+        return f"{lead}: {_no_valley(series)}."
     return f"{lead}: {_lacking(series)}."
+
+
+def _no_valley(series: Document) -> str:
+    limit = points(NEGLIGIBLE)
+    if series["valley"]["fell"]:
+        fall, largest = series["valley"]["fall"], series["curve"][-1]["size"]
+        return (
+            f"the score falls, by {points(fall['value'])} points at {size(fall['size'])} traces, and up to "
+            f"{size(largest)} traces a rise of {limit} points after a fall is excluded (95 %, all sizes)"
+        )
+    return (
+        f"a size {limit} points or more below the baseline with a larger size as far above it is "
+        "excluded (95 %, all sizes)"
+    )
 
 
 def _valley(series: Document) -> str:
@@ -74,7 +97,8 @@ def _valley(series: Document) -> str:
         text += f"; recovered above the baseline at {sizes} traces"
     else:
         text += "; not shown to be above the baseline again"
-    if series["recovery_size"] is not None:
+    crossing = series["recovery_size"]
+    if crossing is not None and crossing["value"] is not None:
         text += f"; the curve crosses the baseline at {recovery(series)} traces"
     if (sd := valley.get("overturning_seed_sd")) is not None:
         text += f"; a seed SD of {points(sd)} points would overturn it"
@@ -111,8 +135,11 @@ def seed(entry: Document) -> str:
     sizes = entry["sizes"]
     text = f"seed {entry['seed']} ({size(sizes[0])} to {size(sizes[-1])} traces): "
     text += entry["valley"]["verdict"]
-    if (depth := entry["depth"]) is not None:
-        text += f", lowest at {size(entry['trough']['size'])} traces, {interval(depth)} deep"
+    if entry["trough"] is not None:
+        low, high = (points(bound) for bound in entry["depth"]["interval"])
+        text += f", {lowest(entry)}" + (
+            f" ({low} to {high})" if entry["depth"]["value"] > 0 else ""
+        )
     if entry["valley"]["recovered_above_baseline"]:
         text += ", recovered above the baseline"
     return text
@@ -161,7 +188,7 @@ def profiles(entry: Document) -> str:
             "matter of how the student is asked."
         )
     if high < 0:
-        return f"{lead}: asked as {second}, the student loses more, by {interval(_negated(part))}."
+        return f"{lead}: asked as {second}, the student loses more, by {_negated(part)}."
     if falls[second]["interval"][0] <= 0:
         return f"{lead}: asked as {second}, no fall is shown."
     return (
@@ -200,6 +227,7 @@ def all_of(document: Document) -> list[str]:
     lines += [f"Not made alike: {mixed}." for mixed in document["provenance"]["mixed"]]
     if document["missing"]:
         lines.append(f"{len(document['missing'])} of {document['planned']} scores are missing.")
+    lines += [other["valley"]["sentence"] for other in document["profiles"].values()]
     return [*lines, document["valley"]["sentence"]]
 
 

@@ -52,6 +52,7 @@ def _series(view: View, stage: int, subset: tuple[str, str]) -> Document:
             "verdict": "INCONCLUSIVE",
             "significant": False,
             "recovered_above_baseline": False,
+            "fell": False,
             "seeds_measured": view.noise is not None,
             "lacking": lacking,
         }
@@ -106,6 +107,7 @@ def _verdict(curve: Curve, noise: SeedNoise | None) -> Document:
         "significant": test.verdict == "VALLEY",
         "recovered_above_baseline": bool(test.recovered),
         "recovered_sizes": list(test.recovered),
+        "fell": bool(shown_falls),
         "seeds_measured": test.seeds_measured,
         "fall": asdict(test.fall) if test.fall else best(test.below),
         "rise": asdict(test.rise) if test.rise else best(after_fall or test.rises),

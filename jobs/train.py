@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from valley.cluster.element import foreground
-from valley.cluster.rendezvous import place, process_group
+from valley.cluster.rendezvous import join_process_group, place
 from valley.data.prepared import training_texts
 from valley.data.render import document
 from valley.errors import UserError, exit_on_user_error
@@ -32,18 +32,18 @@ def run(job: JobFile) -> dict[str, Any]:
             f"none of {len(rendered)} examples has at most {config.max_tokens} tokens; "
             "raise train.max_tokens"
         )
-    with process_group(place()):
-        trained = train(
-            kept,
-            start,
-            job.folder / "model",
-            config,
-            # Dropped examples do not shorten a training whose steps the plan has stated.
-            steps=config.total_steps(len(rendered)),
-            seed=job.config["seed"],
-            log=job.folder / "log.jsonl",
-            report=job.report,
-        )
+    join_process_group(place())
+    trained = train(
+        kept,
+        start,
+        job.folder / "model",
+        config,
+        # Dropped examples do not shorten a training whose steps the plan has stated.
+        steps=config.total_steps(len(rendered)),
+        seed=job.config["seed"],
+        log=job.folder / "log.jsonl",
+        report=job.report,
+    )
     return {
         **dataclasses.asdict(trained),
         "model": "model",

@@ -1,7 +1,7 @@
 """Plan a sweep and run what is missing: on Slurm where it answers, else on this machine.
 
-    python sweeps/launch.py grid.yaml             # run; again = resume
-    python sweeps/launch.py grid.yaml --dry-run   # show the plan, submit nothing
+python sweeps/launch.py grid.yaml             # run; again = resume
+python sweeps/launch.py grid.yaml --dry-run   # show the plan, submit nothing
 """
 
 from __future__ import annotations

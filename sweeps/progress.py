@@ -26,7 +26,7 @@ class Display:
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.store = store
-        self.cells = {}
+        self.cells: dict[str, set[str]] = {}
         done = {d.job.identity for d in plan.with_action("done")}
         for row in plan.rows:
             jobs = self.cells.setdefault(row.cell.label, set())
@@ -35,7 +35,9 @@ class Display:
         self.started = self.printed = time.monotonic()
         self.first_left_s: float | None = None
         self.console = Console()
-        self.live = Live(console=self.console, refresh_per_second=2) if sys.stdout.isatty() else None
+        self.live = (
+            Live(console=self.console, refresh_per_second=2) if sys.stdout.isatty() else None
+        )
 
     def __enter__(self) -> Display:
         if self.live:
@@ -43,7 +45,10 @@ class Display:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.live:
             self.live.stop()
@@ -93,7 +98,10 @@ class Display:
                 continue
             loss = f" loss {said['loss']:.3f}" if "loss" in said else ""
             lines.append(
-                (job.kind != "train", f"{job.kind} {job.label} {said['step']}/{said['steps']}{loss}")
+                (
+                    job.kind != "train",
+                    f"{job.kind} {job.label} {said['step']}/{said['steps']}{loss}",
+                )
             )
         return min(lines)[1] if lines else ", ".join(sorted({job.kind for job in progress.running}))
 

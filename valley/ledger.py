@@ -19,7 +19,7 @@ from typing import Any
 from valley.errors import UserError
 from valley.plan import Row
 from valley.processes import is_alive, this_process
-from valley.records import write_text
+from valley.records import read_lines, write_text
 from valley.store import Store
 
 CELL_SCHEMA = "valley.cell/1"
@@ -81,6 +81,20 @@ class Ledger:
         if not self.manifest.is_file() or self.manifest.read_text(encoding="utf-8") != text:
             write_text(self.manifest, text)
 
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The manifest's lines.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        for number, line in read_lines(self.manifest):
+            if line.get("schema") != CELL_SCHEMA:
+                raise UserError(
+                    f"{self.manifest}, line {number}: not a {CELL_SCHEMA} record; launch the sweep "
+                    "again to rewrite it"
+                )
+            yield line
+
     def append(self, event: dict[str, Any]) -> None:
         """Add one line to the journal, and do not return before it is on the disk."""
         with self.journal.open("ab+") as file:
@@ -115,6 +129,18 @@ class Ledger:
             )
             for name, event in intents.items()
         ]
+
+
+def newest_sweep(root: Path) -> Ledger:
+    """The sweep that was launched last.
+
+    Raises:
+        UserError: there is none below this root.
+    """
+    found = {path: path.stat().st_mtime for path in root.glob("sweeps/*/manifest.jsonl")}
+    if not found:
+        raise UserError(f"{root}: no sweep here yet; run `python sweeps/launch.py grid.yaml` first")
+    return Ledger(max(found, key=lambda path: found[path]).parent)
 
 
 @contextmanager

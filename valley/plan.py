@@ -117,13 +117,13 @@ class _Builder:
         """The student itself, after its first lessons where it has any."""
         name = cell.axes["student"]
         student = self.sweep.students[name]
-        lessons = getattr(student, "first_lessons", None)
         config = student.model_dump(mode="json", exclude={"first_lessons", "parameters_million"})
         # A tiny student's vocabulary comes from the data, so the data is one of its inputs.
         inputs = {"data": self.data(cell)} if student.source == "tiny" else {}
         initial = self.job("prepare", name, {"student": config}, inputs, slot="student")
-        if lessons is None:
+        if student.source != "tiny" or student.first_lessons is None:
             return initial
+        lessons = student.first_lessons
         examples = cell.recipe.data.lessons
         return self.job(
             "train",
@@ -245,7 +245,9 @@ def check_pool(rows: list[Row], strata: Mapping[str, Mapping[str, int]]) -> None
         axes, data = row.cell.axes, row.cell.recipe.data
         known = strata.get(row.generate.inputs["data"].identity)
         stratum = f"{axes['difficulty']}/{axes['correctness']}"
-        limit = known[stratum] if known else data.pool_limit(axes["difficulty"], axes["correctness"])
+        limit = (
+            known[stratum] if known else data.pool_limit(axes["difficulty"], axes["correctness"])
+        )
         if limit is not None and axes["size"] > limit:
             raise UserError(
                 f"cell {row.cell.label}: size {axes['size']} is larger than the pool: "
@@ -306,7 +308,9 @@ def _decide(
         return "done", "not needed: what it is for is done"
     if state.state in ("running", "pending"):
         return "wait", state.reason or state.state
-    blockers = [j for j in job.inputs.values() if actions[j.identity] in ("failed", "lost", "blocked")]
+    blockers = [
+        j for j in job.inputs.values() if actions[j.identity] in ("failed", "lost", "blocked")
+    ]
     if blockers:
         return "blocked", f"{blockers[0].kind} {blockers[0].label} {actions[blockers[0].identity]}"
     if state.state in ("failed", "lost"):

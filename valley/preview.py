@@ -54,7 +54,9 @@ def costs(plan: Plan, sweep: Sweep) -> dict[str, KindCost]:
     for kind, values in seconds.items():
         resources = getattr(sweep.resources, kind)
         hours = (sum(values) + sweep.preview.startup_s * len(values) / resources.pack) / 3600
-        result[kind] = KindCost(len(values), hours, hours * resources.nodes * resources.gpus_per_node)
+        result[kind] = KindCost(
+            len(values), hours, hours * resources.nodes * resources.gpus_per_node
+        )
     return result
 
 
@@ -68,5 +70,5 @@ def detectable(plan: Plan, sweep: Sweep) -> float | None:
     row = plan.rows[0]
     profile = row.cell.recipe.generate.profiles[row.profile]
     return minimum_detectable_difference(
-        problems=row.cell.recipe.data.evaluation_size, samples=profile.samples, seeds=1, p=0.25
+        problems=row.cell.recipe.data.evaluation_size, samples=profile.samples, seeds=1, score=0.25
     )

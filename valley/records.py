@@ -60,7 +60,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write dataclass records as JSON lines, each with its `schema`, whole or not at all."""
-    lines = (json.dumps({"schema": r.SCHEMA, **asdict(r)}, allow_nan=False) for r in records)  # type: ignore[call-overload]
+    lines = (json.dumps({"schema": r.SCHEMA, **asdict(r)}, allow_nan=False) for r in records)
     write_text(path, "".join(line + "\n" for line in lines))
 
 

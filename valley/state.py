@@ -8,25 +8,58 @@ and is nowhere to be found is lost; and what was never submitted is new.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from valley.cluster import slurm
 from valley.ledger import Submission
-from valley.plan import Job, Known
+from valley.plan import Known
 from valley.processes import is_alive
 from valley.store import Store
 
 LIVE_RUNNING = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "SUSPENDED"}
-LIVE_PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "RESIZING"}
+LIVE_PENDING = {
+    "PENDING",
+    "CONFIGURING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "RESV_DEL_HOLD",
+    "SPECIAL_EXIT",
+    "RESIZING",
+}
 
 
-def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Job], Known]:
+class Named(Protocol):
+    """A job, or whatever else says a job's kind and identity."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A job as a manifest names it: by its folder, which carries a quarter of its identity."""
+
+    kind: str
+    identity: str
+
+    @classmethod
+    def of(cls, place: str) -> Ticket:
+        """From a folder relative to the store, such as `train/ab/label-<hash16>`."""
+        return cls(place.split("/")[0], place.rpartition("-")[2])
+
+
+def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Named], Known]:
     """A function that says what is known of a job. Slurm is asked at most twice, and only if needed."""
     slurm_places: dict[str, tuple[str, int, Submission]] = {}
     for submission in submissions:  # later ones win
         if submission.cluster == "slurm" and submission.job_id is not None:
             for index, identities in enumerate(submission.elements):
                 for identity in identities:
-                    slurm_places[identity] = (submission.job_id, index, submission)
+                    slurm_places[identity[:16]] = (submission.job_id, index, submission)
     answers: dict[str, dict[tuple[str, int], slurm.Task]] = {}
 
     def ask_slurm(array: str, index: int) -> slurm.Task | None:
@@ -38,14 +71,14 @@ def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Job], Kn
             answers["accounting"] = slurm.accounting(place[0] for place in slurm_places.values())
         return answers["accounting"].get((array, index))
 
-    def known(job: Job) -> Known:
+    def known(job: Named) -> Known:
         if store.result(job.kind, job.identity) is not None:
             return Known("done")
         failure = store.failure(job.kind, job.identity)
         if failure is not None:
             return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))
-        if job.identity in slurm_places:
-            array, index, submission = slurm_places[job.identity]
+        if job.identity[:16] in slurm_places:
+            array, index, submission = slurm_places[job.identity[:16]]
             log = str(submission.folder / f"{array}_{index}_0_log.err")
             return _from_slurm(ask_slurm(array, index), f"{array}_{index}", log)
         return _from_process(store, job)
@@ -65,7 +98,7 @@ def _from_slurm(task: slurm.Task | None, name: str, log: str) -> Known:
     return Known("failed", f"job {name} {said}{reason}", log)
 
 
-def _from_process(store: Store, job: Job) -> Known:
+def _from_process(store: Store, job: Named) -> Known:
     note = store.running(job.kind, job.identity)
     if note is None:
         return Known("new")

@@ -93,6 +93,8 @@ class Store:
     def result(self, kind: str, identity: str) -> dict[str, Any] | None:
         """The result of a job, or None where there is no valid one.
 
+        The identity may be its first 16 digits, which are what a folder's name carries.
+
         A result that is not JSON, of another schema or of another identity is set aside and named
         in `damaged`.
         """
@@ -108,7 +110,7 @@ class Store:
             value = json.loads(text)
             if value["schema"] != RESULT_SCHEMA or value["kind"] != kind:
                 raise ValueError(f"schema {value['schema']!r}, kind {value['kind']!r}")
-            if value["identity"] != identity:
+            if not value["identity"].startswith(identity):
                 raise ValueError(f"identity {value['identity'][:16]}…")
             value["outcome"], value["cost"], value["provenance"]  # noqa: B018
         except (ValueError, KeyError, TypeError) as error:
@@ -168,9 +170,7 @@ class Store:
                 "label": label,
                 "config": config,
                 "execution": execution,
-                "inputs": {
-                    role: str(path.relative_to(self.path)) for role, path in inputs.items()
-                },
+                "inputs": {role: str(path.relative_to(self.path)) for role, path in inputs.items()},
                 "input_identities": {role: _identity_in(path) for role, path in inputs.items()},
             },
         )
@@ -200,9 +200,13 @@ def read_job(path: Path) -> JobFile:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a job.json") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); expected a job.json"
+        ) from error
     except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); launch the sweep again to rewrite it") from error
+        raise UserError(
+            f"{path}: not JSON ({error}); launch the sweep again to rewrite it"
+        ) from error
     if not isinstance(value, dict) or value.get("schema") != JOB_SCHEMA:
         raise UserError(f"{path}: not a {JOB_SCHEMA} file; expected a job.json of the store")
     store = path.resolve().parents[3]

@@ -53,7 +53,9 @@ class TinyStudent(_Config):
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyStudent:
         if self.hidden % (2 * self.heads):
-            raise ValueError(f"hidden ({self.hidden}) must be a multiple of 2 x heads ({self.heads})")
+            raise ValueError(
+                f"hidden ({self.hidden}) must be a multiple of 2 x heads ({self.heads})"
+            )
         return self
 
     @property
@@ -183,7 +185,9 @@ def word_tokenizer(texts: list[str]) -> Tokenizer:
 
     words = sorted({word for text in texts for word in re.findall(WORD_PATTERN, text)})
     special = ["<|pad|>", "<|unknown|>", END_OF_TURN, "<|system|>", "<|user|>", "<|assistant|>"]
-    vocabulary = {word: i for i, word in enumerate([*special, *(w for w in words if w not in special)])}
+    vocabulary = {
+        word: i for i, word in enumerate([*special, *(w for w in words if w not in special)])
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -242,6 +246,6 @@ def _copy_folder(config: FolderStudent, folder: Path) -> None:
 
     path = str(Path(config.path).expanduser())
     AutoTokenizer.from_pretrained(path, revision=config.revision).save_pretrained(folder)
-    AutoModelForCausalLM.from_pretrained(path, revision=config.revision, dtype="auto").save_pretrained(
-        folder
-    )
+    AutoModelForCausalLM.from_pretrained(
+        path, revision=config.revision, dtype="auto"
+    ).save_pretrained(folder)

@@ -216,7 +216,9 @@ def _line_of(text: str, location: list[Any]) -> int | None:
                     break
             else:
                 return line
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
+        ):
             node = node.value[part]
             line = node.start_mark.line + 1
     return line
@@ -234,7 +236,9 @@ def _check_stages(sweep: Sweep, path: Path) -> None:
                 )
             if following in seen:
                 chain = " -> ".join(map(str, [*seen, following]))
-                raise UserError(f"{path}: stages: a cycle ({chain}); one stage must start from the student")
+                raise UserError(
+                    f"{path}: stages: a cycle ({chain}); one stage must start from the student"
+                )
             seen.append(following)
 
 

@@ -92,7 +92,9 @@ class World:
             self.result(jobs["grade"], self.grade(true + shift, own, completion, profile))
         self.write_manifest()
 
-    def grade(self, score: float, own: np.ndarray, completion: float, profile: str) -> dict[str, Any]:
+    def grade(
+        self, score: float, own: np.ndarray, completion: float, profile: str
+    ) -> dict[str, Any]:
         """A grade's outcome: probit in the problems' difficulty and the cell's own scatter."""
         score = min(max(score, 0.001), 0.999)
         spread = math.sqrt(1 + 1.5**2 + 0.7**2)
@@ -119,7 +121,9 @@ class World:
             "infrastructure_errors": 0,
         }
         return {
-            "metrics": {name: value if value is None else float(value) for name, value in metrics.items()},
+            "metrics": {
+                name: value if value is None else float(value) for name, value in metrics.items()
+            },
             "by_difficulty": {},
             "counts": [[n, int(c)] for c in passed],
             "completed": completed.tolist(),
@@ -195,7 +199,5 @@ def default_sweep(
     for stage, scores in ((1, (0.30, 0.12, 0.28, 0.2)), (2, (0.70, 0.9, 0.93, 0.5))):
         arms = (("easy", "all"), ("hard", "all"), ("all", "correct"), ("all", "incorrect"))
         for (difficulty, correctness), score in zip(arms, scores, strict=True):
-            world.cell(
-                score, size=512, stage=stage, difficulty=difficulty, correctness=correctness
-            )
+            world.cell(score, size=512, stage=stage, difficulty=difficulty, correctness=correctness)
     return world

@@ -7,7 +7,7 @@ one temporary folder, so several clusters live side by side on one machine.
     python tests/slurm/private_cluster.py -- bash -c 'sinfo; srun --nodes=2 printenv SLURMD_NODENAME'
 
 starts a cluster, runs the command with SLURM_CONF set, stops the cluster and returns the command's
-status. It needs root (slurmd does) and Debian's packages; `missing_programs` names them.
+status. It needs root and Debian's packages, see debian_packages.py.
 """
 
 from __future__ import annotations
@@ -24,59 +24,23 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn, Self
 
+from debian_packages import why_unavailable
 from job_processes import kill_jobs
 from slurm_conf import (
+    ADDRESS,
     MAX_NODES,
     ClusterShape,
     claim_ports,
-    loopback_address,
     node_port,
     write_configuration,
 )
 
-PACKAGE_OF_PROGRAM = {
-    "slurmctld": "slurm-wlm",
-    "slurmd": "slurm-wlm",
-    "sbatch": "slurm-wlm",
-    "slurmdbd": "slurmdbd",
-    "munged": "munge",
-    "mariadbd": "mariadb-server",
-    "mariadb-install-db": "mariadb-server",
-    "setpriv": "util-linux",
-}
-PACKAGE_OF_PLUGIN = {
-    "auth_munge.so": "slurm-wlm-basic-plugins",
-    "accounting_storage_mysql.so": "slurm-wlm-mysql-plugin",
-}
-PLUGIN_FOLDERS = ("lib/*/slurm-wlm", "lib/*/slurm", "lib/slurm", "lib64/slurm")
-
 
 class ClusterError(RuntimeError):
     """The private cluster did not start or answer; the message ends with the daemon's log."""
-
-
-def missing_programs() -> dict[str, str]:
-    """Programs and plugins that this machine lacks, each with the Debian package that brings it."""
-    programs = {p: PACKAGE_OF_PROGRAM[p] for p in PACKAGE_OF_PROGRAM if shutil.which(p) is None}
-    plugins = {
-        plugin: package
-        for plugin, package in PACKAGE_OF_PLUGIN.items()
-        if not any(any(Path("/usr").glob(f"{folder}/{plugin}")) for folder in PLUGIN_FOLDERS)
-    }
-    return programs | plugins
-
-
-def why_unavailable() -> str:
-    """Why no private cluster can run here and what to do about it; empty where one can."""
-    if os.geteuid() != 0:
-        return "a private Slurm cluster needs root: its daemons start jobs as their users"
-    if missing := missing_programs():
-        packages = " ".join(sorted(set(missing.values())))
-        return f"a private Slurm cluster needs {', '.join(missing)}: apt-get install {packages}"
-    return ""
 
 
 class PrivateCluster:
@@ -109,7 +73,6 @@ class PrivateCluster:
         self.nodes = tuple(f"n{k}" for k in range(1, nodes + 1))
         self.env: dict[str, str] = {}
         self.folder = Path()
-        self._address = loopback_address()
         self._first_port = 0
         self._port_claim: socket.socket | None = None
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -118,12 +81,7 @@ class PrivateCluster:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -138,7 +96,7 @@ class PrivateCluster:
             self._port_claim, self._first_port = claim_ports(2 + len(self.nodes))
             for subfolder in ("log", "munge", "state", *(f"spool/{name}" for name in self.nodes)):
                 (self.folder / subfolder).mkdir(parents=True)
-            write_configuration(self.folder, self.shape, self._address, self._first_port)
+            write_configuration(self.folder, self.shape, self._first_port)
             self._start_munge()
             if self.shape.accounting:
                 self._start_database()
@@ -166,8 +124,9 @@ class PrivateCluster:
             self._port_claim = None
 
     def wait_ready(self, timeout_s: float = 30) -> None:
-        """Wait until every node is up and its slurmd answers."""
-        self._wait(self.nodes[-1], lambda: all(map(self._is_up, self.nodes)), timeout_s)
+        """Wait until every node is up and its slurmd answers, each at most `timeout_s`."""
+        for name in self.nodes:
+            self._wait_up(name, timeout_s)
 
     def squeue(self, *arguments: str) -> list[str]:
         """Lines of `squeue --noheader` with these arguments."""
@@ -182,7 +141,7 @@ class PrivateCluster:
     def start_controller(self) -> None:
         """Start slurmctld and wait until it answers."""
         self._start_daemon("slurmctld", "slurmctld", "-D")
-        self._wait("slurmctld", lambda: self._answers("scontrol", "ping"))
+        self._wait("slurmctld", lambda: self._failure("scontrol", "ping"))
 
     def restart_controller(self) -> None:
         """Stop slurmctld and start it again: queued and running jobs survive."""
@@ -200,7 +159,7 @@ class PrivateCluster:
     def start_node(self, name: str) -> None:
         """Start a node that `kill_node` ended and wait until the controller can use it again."""
         self._start_daemon(name, "slurmd", "-D", "-N", name)
-        self._wait(name, lambda: self._is_up(name))
+        self._wait_up(name)
 
     def _start_munge(self) -> None:
         munge = self.folder / "munge"
@@ -209,11 +168,10 @@ class PrivateCluster:
         munge.chmod(0o755)
         (munge / "key").touch(mode=0o600)
         (munge / "key").write_bytes(os.urandom(128))
+        munge_socket = str(munge / "socket")
         files = [f"--{name}-file={munge / name}" for name in ("key", "pid", "seed")]
-        self._start_daemon(
-            "munged", "munged", "--foreground", f"--socket={munge / 'socket'}", *files
-        )
-        self._wait("munged", lambda: _accepts(munge / "socket"))
+        self._start_daemon("munged", "munged", "--foreground", f"--socket={munge_socket}", *files)
+        self._wait("munged", lambda: _refusal(munge_socket))
 
     def _start_database(self) -> None:
         """Start mariadbd without a TCP port and slurmdbd on it."""
@@ -227,26 +185,16 @@ class PrivateCluster:
             "--innodb-buffer-pool-size=32M",
             "--innodb-flush-log-at-trx-commit=0",
         ]
-        self._output(
-            "mariadb-install-db",
-            *options,
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-        )
-        mysql_socket = database / "socket"
-        pid_file = f"--pid-file={database / 'pid'}"
-        self._start_daemon(
-            "mariadbd",
-            "mariadbd",
-            *options,
-            f"--socket={mysql_socket}",
-            pid_file,
-            "--skip-networking",
-        )
-        self._wait("mariadbd", lambda: _accepts(mysql_socket))
+        # Only root may enter the folder, so the database's root needs no password.
+        login = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        self._output("mariadb-install-db", *options, *login)
+        mysql_socket = str(database / "socket")
+        access = ["--skip-networking", f"--socket={mysql_socket}", f"--pid-file={database / 'pid'}"]
+        self._start_daemon("mariadbd", "mariadbd", *options, *access)
+        self._wait("mariadbd", lambda: _refusal(mysql_socket))
         # slurmdbd.conf has no setting for the socket, but libmariadb reads this variable.
-        self._start_daemon("slurmdbd", "slurmdbd", "-D", MYSQL_UNIX_PORT=str(mysql_socket))
-        self._wait("slurmdbd", lambda: self._answers("sacctmgr", "--noheader", "show", "cluster"))
+        self._start_daemon("slurmdbd", "slurmdbd", "-D", MYSQL_UNIX_PORT=mysql_socket)
+        self._wait("slurmdbd", lambda: self._failure("sacctmgr", "show", "cluster"))
 
     def _start_daemon(self, name: str, *command: str, **env: str) -> None:
         spool = self.folder / "spool" / name
@@ -261,42 +209,38 @@ class PrivateCluster:
                 start_new_session=True,
             )
 
-    def _wait(self, name: str, is_done: Callable[[], bool], timeout_s: float = 30) -> None:
-        """Wait for a condition that daemon `name` brings about, while every daemon lives."""
+    def _wait(self, name: str, problem: Callable[[], str], timeout_s: float = 30) -> None:
+        """Wait until daemon `name` has no problem any more, while every daemon lives."""
         deadline_s = time.monotonic() + timeout_s
-        while not is_done():
+        while found := problem():
             for other, daemon in self._daemons.items():
                 if daemon.poll() is not None:
-                    raise ClusterError(
-                        f"{other} ended with status {daemon.returncode}\n{self._log_tail(other)}"
-                    )
+                    ending = f"{other} ended with status {daemon.returncode}"
+                    raise ClusterError(f"{ending}\n{self._log_tail(other)}")
             if time.monotonic() > deadline_s:
-                raise ClusterError(f"{name} is not ready in {timeout_s} s\n{self._log_tail(name)}")
+                late = f"{name} is not ready after {timeout_s} s: {found}"
+                raise ClusterError(f"{late}\n{self._log_tail(name)}")
             time.sleep(0.05)
+
+    def _wait_up(self, node: str, timeout_s: float = 30) -> None:
+        self._wait(node, lambda: self._why_down(node), timeout_s)
 
     def _log_tail(self, name: str) -> str:
         log = self.folder / "log" / f"{name}.log"
         return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
 
-    def _is_up(self, name: str) -> bool:
-        sinfo = self._run("sinfo", "--noheader", "--Node", f"--nodes={name}", "--format=%t")
-        states = set(sinfo.stdout.split())
-        if not states or not states <= {"idle", "mix", "alloc", "comp"}:
-            return False
+    def _why_down(self, name: str) -> str:
+        try:
+            states = set(self._output("sinfo", "-h", "-N", f"-n{name}", "-o%t").split())
+        except ClusterError as error:
+            return str(error)
+        if not states <= {"idle", "mix", "alloc", "comp"}:
+            return f"node {name} is {' '.join(states)}"
         # A node that was killed a moment ago is still idle to the controller: ask slurmd as well.
-        return _accepts((self._address, node_port(self._first_port, int(name[1:]))))
+        return _refusal((ADDRESS, node_port(self._first_port, int(name[1:]))))
 
     def _output(self, *command: str) -> str:
-        result = self._run(*command)
-        if result.returncode != 0:
-            raise ClusterError(f"{' '.join(command)} failed: {result.stdout}{result.stderr}")
-        return result.stdout
-
-    def _answers(self, *command: str) -> bool:
-        return self._run(*command).returncode == 0
-
-    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        result = subprocess.run(
             command,
             env=os.environ | self.env,
             stdin=subprocess.DEVNULL,
@@ -304,6 +248,16 @@ class PrivateCluster:
             text=True,
             timeout=60,
         )
+        if result.returncode != 0:
+            raise ClusterError(f"{' '.join(command)} failed: {result.stdout}{result.stderr}")
+        return result.stdout
+
+    def _failure(self, *command: str) -> str:
+        try:
+            self._output(*command)
+        except ClusterError as error:
+            return str(error)
+        return ""
 
 
 def _kill_group(daemon: subprocess.Popen[bytes]) -> None:
@@ -312,10 +266,12 @@ def _kill_group(daemon: subprocess.Popen[bytes]) -> None:
     daemon.wait()
 
 
-def _accepts(address: Path | tuple[str, int]) -> bool:
-    family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+def _refusal(address: str | tuple[str, int]) -> str:
+    """Why nothing accepts a connection at this unix socket or TCP address; empty if it does."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as client:
-        return client.connect_ex(str(address) if isinstance(address, Path) else address) == 0
+        error = client.connect_ex(address)
+    return f"{address}: {os.strerror(error)}" if error else ""
 
 
 def _exit_on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:

@@ -7,13 +7,13 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+ADDRESS = "127.0.0.1"
 # Below the kernel's range for outgoing connections (32768-60999), which could take a port first.
 PORTS = range(20_000, 32_000)
 MAX_NODES = 98
 PORTS_PER_CLUSTER = 2 + MAX_NODES
 
 # cred_expire is also how long a requeued job waits before it may start again (default 120 s).
-# With the CommunicationParameters the daemons listen on the address of this host's name only.
 # config_overrides lets nodes declare more CPUs and memory than the machine has.
 # %n.steps.log: what slurmstepd logs; slurmd's own lines go to its standard error as well.
 SLURM_CONF = """\
@@ -23,7 +23,7 @@ SlurmctldPort={first_port}
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket,cred_expire=5
-CommunicationParameters={communication}
+{communication}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -86,7 +86,7 @@ class ClusterShape:
     max_array_size: int
 
 
-def write_configuration(folder: Path, shape: ClusterShape, address: str, first_port: int) -> None:
+def write_configuration(folder: Path, shape: ClusterShape, first_port: int) -> None:
     """Write slurm.conf and slurmdbd.conf into `folder`, whose path must hold no space.
 
     The daemons share the ports from `first_port` on: slurmctld, slurmdbd, then the nodes.
@@ -95,8 +95,8 @@ def write_configuration(folder: Path, shape: ClusterShape, address: str, first_p
         **vars(shape),
         "folder": folder,
         "host": socket.gethostname().split(".")[0],
-        "address": address,
-        "communication": "NoInAddrAny,NoCtldInAddrAny" if address == _host_address() else "",
+        "address": ADDRESS,
+        "communication": _communication_parameters(),
         "first_port": first_port,
         "database_port": first_port + 1,
         "first_node": node_port(first_port, 1),
@@ -115,21 +115,18 @@ def node_port(first_port: int, number: int) -> int:
     return first_port + 1 + number
 
 
-def loopback_address() -> str:
-    """The address for all daemons: what this host's name resolves to, if that is loopback.
+def _communication_parameters() -> str:
+    """What makes Slurm listen on loopback only, where that works.
 
-    Slurm can be told to listen on that address only. Where the name means another address or none,
-    it's 127.0.0.1 and the daemons listen everywhere; only holders of the munge key get an answer.
+    With these parameters each program listens on the address of the host's name alone, but srun is
+    called back at 127.0.0.1. Where the name means anything else the programs listen everywhere, and
+    only a holder of the cluster's munge key gets an answer.
     """
-    address = _host_address()
-    return address if address.startswith("127.") else "127.0.0.1"
-
-
-def _host_address() -> str:
     try:
-        return socket.gethostbyname(socket.gethostname())
+        is_loopback = socket.gethostbyname(socket.gethostname()) == ADDRESS
     except OSError:
-        return ""
+        is_loopback = False
+    return "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny" if is_loopback else ""
 
 
 def claim_ports(count: int) -> tuple[socket.socket, int]:

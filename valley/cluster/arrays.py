@@ -76,7 +76,13 @@ def make_arrays(
         packs = _pack(members, kind_resources.pack, cost_s)
         for begin in range(0, len(packs), max_elements):
             arrays += _chain(
-                packs[begin : begin + max_elements], None, resources, followers, waiting, live, sweep
+                packs[begin : begin + max_elements],
+                None,
+                resources,
+                followers,
+                waiting,
+                live,
+                sweep,
             )
     return arrays
 
@@ -98,7 +104,9 @@ def _chain(
         resources=getattr(resources, first.kind),
         partner=partner,
         parents=[
-            job for job in _parents(first, waiting, live) if partner is None or job != _leader(first)
+            job
+            for job in _parents(first, waiting, live)
+            if partner is None or job != _leader(first)
         ],
     )
     array.elements = [Element(pack, array, index) for index, pack in enumerate(packs)]

@@ -72,7 +72,9 @@ def run_job(path: Path) -> bool:
         logger.error("%s %s: no result of its %s; passed over", job.kind, job.label, missing[0])
         return False
     if leads:
-        (job.folder / "failed.json").unlink(missing_ok=True)  # an earlier attempt's, after a requeue
+        (job.folder / "failed.json").unlink(
+            missing_ok=True
+        )  # an earlier attempt's, after a requeue
         who = {"schema": "valley.running/1", **this_process(), "log": log_path()}
         write_json(job.folder / "running.json", who)
     logger.info("%s %s: starts in %s", job.kind, job.label, job.folder)
@@ -89,7 +91,9 @@ def run_job(path: Path) -> bool:
     except Exception as error:
         traceback.print_exc()
         if leads:
-            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            said = (
+                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            )
             write_failure(job, said.splitlines()[0] if said else type(error).__name__, log_path())
         return False
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
@@ -103,7 +107,9 @@ def load_kind(kind: str) -> Run:
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None or not path.is_file():
-            raise UserError(f"{path}: no such job script; valley must run from a checkout or snapshot")
+            raise UserError(
+                f"{path}: no such job script; valley must run from a checkout or snapshot"
+            )
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
@@ -115,7 +121,9 @@ def foreground(arguments: list[str]) -> int:
     """`python jobs/<kind>.py JOB.json`: run one job here and now, whatever its result says."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
-        print("usage: python jobs/<kind>.py JOB.json\n\nRun one job of the store in the foreground.")
+        print(
+            "usage: python jobs/<kind>.py JOB.json\n\nRun one job of the store in the foreground."
+        )
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
     path = Path(arguments[0])
     if not path.exists():
@@ -143,7 +151,11 @@ def provenance() -> dict[str, Any]:
                 versions[package] = version(package)
             except PackageNotFoundError:
                 versions[package] = valley.__version__ if package == "valley" else "unknown"
-    slurm = {k: v for k, v in os.environ.items() if k in ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NODELIST")}
+    slurm = {
+        k: v
+        for k, v in os.environ.items()
+        if k in ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NODELIST")
+    }
     return {
         "snapshot": Path(valley.__file__).resolve().parent.parent.name,
         "python": sys.version.split()[0],

@@ -68,7 +68,8 @@ def run_locally(
     by_job = {job.identity: element for element in elements for job in element.jobs}
     chain_s = _chains(elements, by_job, cost_s)
     waiting = sorted(elements, key=lambda element: -chain_s[id(element)])
-    progress, running = Progress(), []
+    progress = Progress()
+    running: list[_Running] = []
     try:
         while waiting or running:
             free = cpus - sum(item.cpus for item in running)
@@ -133,9 +134,7 @@ def _chains(
         own = sum(cost_s(job) for job in element.jobs)
         chain[id(element)] = own + longest_after.get(id(element), 0.0)
         for _, parent in _parents(element, by_job):
-            longest_after[id(parent)] = max(
-                longest_after.get(id(parent), 0.0), chain[id(element)]
-            )
+            longest_after[id(parent)] = max(longest_after.get(id(parent), 0.0), chain[id(element)])
     return chain
 
 
@@ -199,7 +198,9 @@ def _settle(item: _Running, store: Store, progress: Progress) -> None:
         failure = store.failure(job.kind, job.identity)
         if failure is None:
             # It could not say so itself: killed, out of memory, past its time limit.
-            said = f"its process ended without a result, after {time.monotonic() - item.started:.0f} s"
+            said = (
+                f"its process ended without a result, after {time.monotonic() - item.started:.0f} s"
+            )
             folder = store.folder(job.kind, job.label, job.identity)
             write_failure(read_job(folder), said, log)
             failure = {"error": said, "log": log}

@@ -6,13 +6,12 @@ process group that the trainer expects.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -48,12 +47,17 @@ def place() -> Place:
     return Place(rank, tasks, rank, tasks, "127.0.0.1", job_id)
 
 
-@contextmanager
-def process_group(where: Place) -> Iterator[None]:
-    """Open the process group of all ranks, NCCL on GPUs and gloo on CPUs, and close it at the end."""
+def join_process_group(where: Place) -> None:
+    """Open the process group of all ranks, NCCL on GPUs and gloo on CPUs, once for the whole process.
+
+    Trainings that share a process share the group, since DeepSpeed keeps hold of the first it sees; it
+    is closed at the process's end.
+    """
     import torch
     import torch.distributed as dist
 
+    if dist.is_initialized():
+        return
     os.environ.update(
         RANK=str(where.rank),
         WORLD_SIZE=str(where.world_size),
@@ -67,17 +71,14 @@ def process_group(where: Place) -> Iterator[None]:
         torch.cuda.set_device(where.local_rank)
     else:
         os.environ["DS_ACCELERATOR"] = "cpu"
+    backend = "nccl" if gpu else "gloo"
     if where.world_size == 1:
         # Alone, a rank needs no port, so that any number of jobs can share a machine.
-        dist.init_process_group(
-            "nccl" if gpu else "gloo", store=dist.HashStore(), rank=0, world_size=1
-        )
+        store = dist.HashStore()  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=0, world_size=1)
     else:
-        dist.init_process_group("nccl" if gpu else "gloo", init_method="env://")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+        dist.init_process_group(backend, init_method="env://")
+    atexit.register(dist.destroy_process_group)
 
 
 def port(job_id: str) -> int:

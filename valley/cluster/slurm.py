@@ -54,7 +54,9 @@ def queue() -> dict[tuple[str, int], Task]:
     Raises:
         UserError: squeue failed, so nothing can be said of any job.
     """
-    text = _call(["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r"])
+    text = _call(
+        ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r"]
+    )
     tasks = {}
     for line in text.splitlines():
         array, index, state, reason = line.strip().split("|", 3)

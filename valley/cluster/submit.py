@@ -120,11 +120,15 @@ def _sbatch(
     # submitit takes a command line here, which is not quoted again.
     interpreter = {"slurm_python": shlex.quote(resources.python)} if resources.python else {}
     executor = submitit.AutoExecutor(folder=folder, cluster="slurm", **interpreter)
-    executor.update_parameters(**sbatch_parameters(array, resources, folder, config, snapshot, dependency))
+    executor.update_parameters(
+        **sbatch_parameters(array, resources, folder, config, snapshot, dependency)
+    )
     try:
         jobs = executor.map_array(run_element, work, [str(snapshot)] * len(work))
     except Exception as error:  # submitit raises several kinds, each with sbatch's message in it
-        lines = [line for line in str(error).splitlines() if "error" in line.lower()] or [str(error)]
+        lines = [line for line in str(error).splitlines() if "error" in line.lower()] or [
+            str(error)
+        ]
         raise UserError(
             f"sbatch refused {array.name} ({len(work)} elements): {lines[-1].strip()}; what was "
             "submitted before it stays; correct the settings and launch again"

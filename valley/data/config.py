@@ -97,8 +97,8 @@ class PackagesConfig(BaseModel):
 
     @property
     def evaluation_size(self) -> int:
-        """Number of evaluation problems, at most."""
-        return min(self.evaluation_limit or 164, 164)
+        """Number of evaluation problems: HumanEval's 164 but for one; see `sources/packages.py`."""
+        return min(self.evaluation_limit or 163, 163)
 
     @property
     def lessons(self) -> int:
@@ -116,8 +116,10 @@ class PackagesConfig(BaseModel):
         return {}
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
-        """Unknown before the data has been prepared."""
-        return None
+        """Most traces that a stratum can hold, known before anything is graded."""
+        from valley.data.sources.packages import pool_size
+
+        return pool_size(difficulty)
 
 
 class JsonlConfig(BaseModel):

@@ -1,9 +1,9 @@
 """A prepared data set: the files that a `prepare` job leaves, and that every later job reads.
 
-    evaluation.jsonl   problems that students are evaluated on
-    problems.jsonl     problems that the traces answer
-    traces.jsonl       the teacher's pool, each trace with the grader's word on it
-    lessons.jsonl      prompts and direct answers for a tiny student's first lessons (may be missing)
+evaluation.jsonl   problems that students are evaluated on
+problems.jsonl     problems that the traces answer
+traces.jsonl       the teacher's pool, each trace with the grader's word on it
+lessons.jsonl      prompts and direct answers for a tiny student's first lessons (may be missing)
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def write_prepared(
     }
 
 
-def check_disjoint(evaluation: list[Problem], problems: list[Problem], lessons: list[Lesson]) -> None:
+def check_disjoint(
+    evaluation: list[Problem], problems: list[Problem], lessons: list[Lesson]
+) -> None:
     """Refuse an evaluation set that repeats a problem or shares one with any training set.
 
     Raises:
@@ -96,16 +98,22 @@ def grade_traces(
     known = {problem.id for problem in problems}
     for trace in traces:
         if trace.problem_id not in known:
-            raise UserError(f"trace {trace.id}: its problem {trace.problem_id!r} is not in the pool")
+            raise UserError(
+                f"trace {trace.id}: its problem {trace.problem_id!r} is not in the pool"
+            )
     unknown = [index for index, trace in enumerate(traces) if trace.correct is None]
     if not unknown:
         return traces
     samples = [
-        Sample(traces[i].problem_id, i, 0, response(traces[i].thinking, traces[i].answer), "stop", 0, 0)
+        Sample(
+            traces[i].problem_id, i, 0, response(traces[i].thinking, traces[i].answer), "stop", 0, 0
+        )
         for i in unknown
     ]
     graded = list(traces)
-    for index, verdict in zip(unknown, grade(problems, samples, config, workers=workers), strict=True):
+    for index, verdict in zip(
+        unknown, grade(problems, samples, config, workers=workers), strict=True
+    ):
         if verdict.status == "infrastructure_error":
             raise UserError(
                 f"trace {traces[index].id}: the grader could not run its program; see the log above"
@@ -128,7 +136,9 @@ def training_texts(folder: Path, chosen: dict[str, Any] | str, data_seed: int) -
     if chosen == "lessons":
         return [(row["prompt"], row["answer"]) for _, row in read_lines(folder / "lessons.jsonl")]
     if isinstance(chosen, str):
-        raise UserError(f"training set {chosen!r}: expected `lessons`, or size, difficulty, correctness")
+        raise UserError(
+            f"training set {chosen!r}: expected `lessons`, or size, difficulty, correctness"
+        )
     problems = {problem.id: problem for problem in read_records(folder / "problems.jsonl", Problem)}
     traces = select(read_records(folder / "traces.jsonl", Trace), **chosen, data_seed=data_seed)
     return [

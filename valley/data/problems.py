@@ -38,11 +38,15 @@ class Problem:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"problem {self.id!r}: kind {self.kind!r} found, one of {KINDS} expected")
+            raise ValueError(
+                f"problem {self.id!r}: kind {self.kind!r} found, one of {KINDS} expected"
+            )
         if (self.kind == "function") != (self.function is not None):
             raise ValueError(f"problem {self.id!r}: `function` must be set for kind function only")
         if not self.tests:
-            raise ValueError(f"problem {self.id!r}: no tests; a problem without tests cannot be graded")
+            raise ValueError(
+                f"problem {self.id!r}: no tests; a problem without tests cannot be graded"
+            )
 
 
 def problem_set_digest(problems: Iterable[Problem]) -> str:

@@ -28,7 +28,9 @@ class GenerateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    profiles: dict[str, Profile] = Field(default_factory=lambda: {"greedy": Profile()}, min_length=1)
+    profiles: dict[str, Profile] = Field(
+        default_factory=lambda: {"greedy": Profile()}, min_length=1
+    )
     """The first is the one that verdicts are drawn from, unless the plot is told otherwise."""
     batch_size: int = Field(64, ge=1)
     """Sequences decoded at once. Identity, since float32 sums depend on the batch's shape."""

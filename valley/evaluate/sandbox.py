@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import json
 import logging
 import math
 import os
@@ -47,7 +46,7 @@ from valley.errors import UserError
 
 log = logging.getLogger(__name__)
 
-DRIVER = Path(__file__).with_name("driver.py")
+DRIVER = Path(__file__).resolve().with_name("driver.py")
 ANSWER_MARGIN_S = 30.0
 """How long after the wall limit a driver is given up; its own start is in here too."""
 STACK_KIB = 256 * 1024
@@ -112,6 +111,8 @@ class Sandbox:
         Raises:
             SandboxError: it could not be started.
         """
+        self.usable = True
+        """False once a program left behind what cannot be removed."""
         self._folder = None if isolation.own_root else tempfile.mkdtemp(prefix="valley-")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._processes = _user_tasks() + SPARE_PROCESSES
@@ -130,7 +131,8 @@ class Sandbox:
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 pass_fds=[theirs.fileno()],
-                env={"PYTHONHASHSEED": "0"},  # the order of a set is the same in every driver
+                # The order of a set is the same in every driver; no symbol is looked up in a fork.
+                env={"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"},
                 cwd="/",
                 start_new_session=True,
             )
@@ -171,26 +173,31 @@ class Sandbox:
         Raises:
             SandboxError: the driver died or does not answer; this sandbox is of no more use.
         """
-        request = {
-            "function": run.function,
-            "cpu_s": math.ceil(run.cpu_limit_s + 0.2),
-            "wall_s": run.wall_limit_s,
-            "memory_bytes": run.memory_limit_mib << 20,
-            "file_bytes": run.output_limit_bytes + 1,
-            "processes": self._processes,
-        }
         source = run.source.encode(errors="surrogatepass")
         stdin = run.stdin.encode(errors="surrogatepass")
+        request = (
+            *(math.ceil(run.wall_limit_s * 1e3), len(source), math.ceil(run.cpu_limit_s + 0.2)),
+            *(run.memory_limit_mib << 20, run.output_limit_bytes + 1, self._processes),
+            run.function or "",
+        )
         with _files(source, stdin) as fds:
             try:
                 self._control.settimeout(run.wall_limit_s + ANSWER_MARGIN_S)
-                socket.send_fds(self._control, [json.dumps(request).encode()], fds)
+                socket.send_fds(self._control, [" ".join(map(str, request)).encode()], fds)
                 reply = self._control.recv(4096)
             except OSError as error:
                 raise SandboxError(self._fault(f"no answer ({error})")) from error
             if not reply:
                 raise SandboxError(self._fault("the driver ended"))
-            return _outcome(json.loads(reply), fds, run.output_limit_bytes)
+            status, timed_out, clean, cpu_s, wall_s = reply.split()
+            self.usable = clean == b"1"
+            return _outcome(
+                os.waitstatus_to_exitcode(int(status)),
+                timed_out == b"1",
+                (float(cpu_s), float(wall_s)),
+                [_read(fd, run.output_limit_bytes + 1) for fd in fds[2:]],
+                run.output_limit_bytes,
+            )
 
     def _fault(self, what: str) -> str:
         size = os.fstat(self._errors.fileno()).st_size
@@ -232,35 +239,37 @@ def _read(fd: int, limit_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _outcome(reply: dict, fds: list[int], output_limit_bytes: int) -> Outcome:
-    """What became of the program: the driver's reply and the files.
+def _outcome(
+    exit_code: int,
+    timed_out: bool,
+    used_s: tuple[float, float],
+    written: list[bytes],
+    output_limit_bytes: int,
+) -> Outcome:
+    """What became of the program, from the driver's word and what stands in the files.
 
     The first byte of the result file says R and a function's result, or what went wrong: S with the
     syntax, M with memory, I inside the sandbox. A program could write there as well, and gain no
     more than by returning it.
     """
-    _, _, stdout, stderr, result = fds
-    exit_code = os.waitstatus_to_exitcode(reply["status"])
-    said = _read(result, output_limit_bytes + 1)
-    kind = said[:1].decode(errors="replace")
-    sizes = [os.fstat(fd).st_size for fd in (stdout, stderr, result)]
-    stderr_tail = os.pread(stderr, STDERR_TAIL_BYTES, max(0, sizes[1] - STDERR_TAIL_BYTES))
-    if kind == "I":
-        raise SandboxError(stderr_tail.decode(errors="replace"))
-    timed_out = reply["timed_out"]
+    stdout, stderr, result = written
+    said = result[:1]
+    stderr_tail = stderr[-STDERR_TAIL_BYTES:].decode(errors="replace")
+    if said == b"I":
+        raise SandboxError(stderr_tail)
     return Outcome(
-        stdout=_read(stdout, output_limit_bytes),
-        stderr=stderr_tail.decode(errors="replace"),
-        answer=said[1:] if kind == "R" else None,
+        stdout=stdout[:output_limit_bytes],
+        stderr=stderr_tail,
+        answer=result[1:] if said == b"R" else None,
         exit_code=exit_code,
-        syntax_error=exit_code != 0 and kind == "S",
+        syntax_error=exit_code != 0 and said == b"S",
         # A kill that no limit of ours explains is the kernel's, out of memory.
-        memory_exceeded=(exit_code != 0 and kind == "M")
+        memory_exceeded=(exit_code != 0 and said == b"M")
         or (exit_code == -signal.SIGKILL and not timed_out),
-        output_exceeded=exit_code == -signal.SIGXFSZ or max(sizes) > output_limit_bytes,
+        output_exceeded=exit_code == -signal.SIGXFSZ or max(map(len, written)) > output_limit_bytes,
         timed_out=timed_out,
-        cpu_s=reply["cpu_s"],
-        wall_s=reply["wall_s"],
+        cpu_s=used_s[0],
+        wall_s=used_s[1],
     )
 
 

@@ -47,7 +47,9 @@ def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
     return config.learning_rate * decay
 
 
-def deepspeed_config(config: TrainConfig, accumulation_steps: int, world_size: int) -> dict[str, Any]:
+def deepspeed_config(
+    config: TrainConfig, accumulation_steps: int, world_size: int
+) -> dict[str, Any]:
     """DeepSpeed's own configuration, from ours."""
     values: dict[str, Any] = {
         # Micro-batches are of our making and of varying count, so DeepSpeed's size is nominal: it
@@ -65,8 +67,8 @@ def deepspeed_config(config: TrainConfig, accumulation_steps: int, world_size: i
         values["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     if config.precision == "bf16":
         values["bf16"] = {"enabled": True}
-    if config.gradient_clip is not None:
-        values["gradient_clipping"] = config.gradient_clip
+    # Said also where there is none: DeepSpeed clips at 1.0 when it is not told (0.19).
+    values["gradient_clipping"] = config.gradient_clip or 0.0
     return values
 
 
@@ -107,7 +109,7 @@ def train(
 ) -> Trained:
     """Train the checkpoint `start` on `documents` and save the result to `target`.
 
-    Must run in every rank of an initialised process group (see `cluster/rendezvous.py`).
+    Must run in every rank, after `cluster/rendezvous.py` has opened the process group.
 
     Args:
         log: a JSON-lines file of step, loss, learning_rate, gradient_norm, tokens_per_s (rank 0).

@@ -167,7 +167,9 @@ class TinyWorld:
             id=f"tiny-{identity}",
             source="tiny",
             statement=text,
-            tests=[{"input": f"{x}\n", "output": f"{(a * x + b) % config.modulus}\n"} for x in inputs],
+            tests=[
+                {"input": f"{x}\n", "output": f"{(a * x + b) % config.modulus}\n"} for x in inputs
+            ],
             time_limit_s=2.0,
             memory_limit_mib=256,
             difficulty=self._difficulty(len(steps)),

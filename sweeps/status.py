@@ -1,0 +1,129 @@
+"""Show where every cell of a sweep stands: its state, why, and where its log is.
+
+python sweeps/status.py [SWEEP or grid.yaml]    # the newest sweep where none is named
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from valley.errors import UserError, exit_on_user_error
+from valley.ledger import Ledger, newest_sweep
+from valley.state import Ticket, knowledge
+from valley.store import Store
+
+# A cell is as far as its first job that is not done.
+STYLES = {"done": "green", "running": "cyan", "pending": "yellow", "failed": "red", "lost": "red"}
+
+
+def main() -> int:
+    """Print the table, or JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python sweeps/status.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sweep", nargs="?", help="a sweep's name, or its grid file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
+        help="where results are kept (default: runs, or VALLEY_ROOT)",
+    )
+    options = parser.parse_args()
+    root = options.root.resolve()
+    ledger = find_sweep(root, options.sweep)
+    store = Store(root)
+    cells = cell_states(ledger, store)
+    for sentence in store.damaged:
+        print(f"warning: {sentence}", file=sys.stderr)
+    if options.json:
+        print(
+            json.dumps({"schema": "valley.status/1", "sweep": ledger.folder.name, "cells": cells})
+        )
+        return 0
+    _print_table(ledger.folder.name, cells)
+    return 0
+
+
+def find_sweep(root: Path, name: str | None) -> Ledger:
+    """The ledger of a sweep by its name or grid file; the newest where none is named.
+
+    Raises:
+        UserError: there is none; the message lists those there are.
+    """
+    if name is None:
+        return newest_sweep(root)
+    if name.endswith((".yaml", ".yml")):
+        from valley.sweep import find_grid, load_sweep
+
+        name = load_sweep(find_grid(name))[0].name
+    ledger = Ledger(root / "sweeps" / name)
+    if not ledger.manifest.is_file():
+        there = ", ".join(sorted(p.parent.name for p in root.glob("sweeps/*/manifest.jsonl")))
+        raise UserError(f"no sweep {name!r} in {root} (there: {there or 'none'})")
+    return ledger
+
+
+def cell_states(ledger: Ledger, store: Store) -> list[dict[str, Any]]:
+    """One row per cell and profile: its state, the job it waits at, why, and that job's log."""
+    known = knowledge(store, ledger.submissions())
+    rows = []
+    for line in ledger.rows():
+        row = {"cell": line["cell"], "profile": line["profile"], "axes": line["axes"]}
+        for kind, place in line["jobs"].items():
+            if place is None:
+                continue
+            ticket = Ticket.of(place)
+            said = known(ticket)
+            row |= {"state": said.state, "kind": kind, "reason": said.reason, "log": said.log}
+            if said.state == "running" and (progress := store.progress(kind, ticket.identity)):
+                row["progress"] = progress
+            if said.state != "done":
+                break
+        rows.append(row)
+    return rows
+
+
+def _print_table(name: str, cells: list[dict[str, Any]]) -> None:
+    console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
+    table = Table(title=f"sweep {name}", box=None, pad_edge=False, header_style="bold")
+    for column in ("cell", "profile", "state", "at", "reason"):
+        table.add_column(column, no_wrap=column != "reason")
+    for cell in cells:
+        state = "waiting" if cell["state"] == "new" else cell["state"]
+        progress = cell.get("progress", {})
+        reason = cell["reason"]
+        if progress:
+            loss = f", loss {progress['loss']:.3f}" if "loss" in progress else ""
+            reason += f", step {progress['step']} of {progress['steps']}{loss}"
+        at = "" if state == "done" else cell["kind"]
+        style = STYLES.get(state, "")
+        table.add_row(
+            cell["cell"], cell["profile"], f"[{style}]{state}[/]" if style else state, at, reason
+        )
+    console.print(table)
+    logs = {
+        cell["log"]: cell
+        for cell in cells
+        if cell["log"] and cell["state"] in ("failed", "lost", "running")
+    }
+    for log, cell in logs.items():
+        console.print(f"{cell['state']}: {cell['cell']} {cell['kind']}: log {log}")
+    counts = Counter("waiting" if cell["state"] == "new" else cell["state"] for cell in cells)
+    summary = ", ".join(f"{n} {state}" for state, n in counts.most_common())
+    console.print(f"{len(cells)} rows (cell x profile): {summary}")
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+
+from valley.data.config import TinyConfig
+from valley.data.prepared import check_disjoint
+from valley.data.render import instruction
+from valley.data.sources.tiny import TinyWorld, apply_step, is_held_out, program, statement, think
+from valley.errors import UserError
+
+SMALL = TinyConfig(evaluation_problems=100, pool_traces=500, direct_answers=3000)
+
+
+def run_closed_form(answer: str, x: int) -> int:
+    """The value of the answer's last line, by reading its three numbers."""
+    numbers = [int(part) for part in answer.split("print(")[1].replace("(", " ").replace(")", " ").replace("*", " ").replace("+", " ").replace("%", " ").replace("x", " ").split() if part.isdigit()]
+    a, b, modulus = numbers
+    return (a * x + b) % modulus
+
+
+def test_no_evaluation_problem_is_in_any_training_set():
+    world = TinyWorld(TinyConfig(direct_answers=20000))
+    evaluation = world.evaluation_problems()
+    problems, _ = world.traces()
+    held_out = {instruction(problem) for problem in evaluation}
+    assert len(held_out) == len(evaluation) == 300
+    assert not held_out & {instruction(problem) for problem in problems}
+    assert not held_out & {prompt for prompt, _ in world.direct_answers()}
+    check_disjoint(evaluation, problems, list(world.direct_answers()))
+
+
+def test_a_shared_problem_is_refused():
+    world = TinyWorld(SMALL)
+    problems, _ = world.traces()
+    with pytest.raises(UserError, match="1 evaluation problems are among the training ones"):
+        check_disjoint([problems[3]], problems, [])
+    evaluation = world.evaluation_problems()
+    with pytest.raises(UserError, match="one of the first lessons"):
+        check_disjoint(evaluation, problems, [(instruction(evaluation[5]), "")])
+    with pytest.raises(UserError, match="stands there twice"):
+        check_disjoint([*evaluation, evaluation[0]], [], [])
+
+
+def test_held_out_side_depends_on_the_statement_alone():
+    worlds = [TinyWorld(TinyConfig(data_seed=seed, evaluation_problems=100)) for seed in (0, 1)]
+    for world in worlds:
+        assert all(is_held_out(p.statement, 0.2) for p in world.evaluation_problems())
+        assert not any(is_held_out(p.statement, 0.2) for p in world.traces()[0])
+
+
+def test_the_same_configuration_gives_the_same_world():
+    first, second = TinyWorld(SMALL), TinyWorld(SMALL)
+    assert first.evaluation_problems() == second.evaluation_problems()
+    assert first.traces() == second.traces()
+    assert list(first.direct_answers()) == list(second.direct_answers())
+    other = TinyWorld(SMALL.model_copy(update={"data_seed": 1}))
+    assert first.traces() != other.traces()
+
+
+def test_problems_state_their_tests():
+    """The expected outputs are those of the steps in the statement, worked one by one."""
+    for problem in TinyWorld(SMALL).evaluation_problems()[:25]:
+        words = problem.statement.removeprefix("Read an integer x, ")
+        steps = words.split(", and print")[0].split(", ")
+        for test in problem.tests:
+            value = int(test["input"])
+            for step in steps:
+                operation, _, operand = step.rpartition(" ")
+                match operation:
+                    case "add":
+                        value += int(operand)
+                    case "subtract":
+                        value -= int(operand)
+                    case "multiply by":
+                        value *= int(operand)
+                    case _:
+                        raise AssertionError(step)
+            assert str(value % 10) == test["output"].strip()
+
+
+def test_a_slip_reaches_the_program():
+    import random
+
+    steps = [("add", 3), ("multiply by", 7), ("subtract", 1)]
+    right, a, b = think(steps, 10, None, random.Random(0))
+    assert (a, b) == (7, 0)
+    assert right.splitlines() == ["add 3: 1 3", "multiply by 7: 7 1", "subtract 1: 7 0"]
+    wrong, c, d = think(steps, 10, 2, random.Random(0))
+    assert wrong.splitlines()[:2] == right.splitlines()[:2]
+    assert (c, d) != (a, b)
+    assert apply_step(("multiply by", 5), 7, 1, 10) == (5, 5)
+    assert run_closed_form(program(7, 4, 10), 3) == 5
+
+
+def test_the_pool_holds_exactly_what_the_plan_may_count_on():
+    _, traces = TinyWorld(SMALL).traces()
+    for difficulty in ("all", "easy", "medium", "hard"):
+        held = sum(difficulty in ("all", trace.difficulty) for trace in traces)
+        assert held == SMALL.pool_limit(difficulty, "all")
+    assert SMALL.pool_limit("all", "incorrect") == 50
+
+
+def test_a_length_with_too_few_problems_is_refused():
+    with pytest.raises(UserError, match=r"length 1 has about .* held-out problems"):
+        TinyWorld(TinyConfig(evaluation_lengths=[1, 2]))
+
+
+def test_statement():
+    assert statement([("add", 3), ("multiply by", 2)], 10) == (
+        "Read an integer x, add 3, multiply by 2, and print the result modulo 10."
+    )

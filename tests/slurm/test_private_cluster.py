@@ -1,0 +1,208 @@
+"""The private cluster does what a site's Slurm does, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from private_cluster import ClusterError, PrivateCluster
+
+PROGRAM = Path(__file__).with_name("private_cluster.py")
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def submit(*arguments: str, script: str) -> str:
+    return run("sbatch", "--parsable", "--output=/dev/null", *arguments, f"--wrap={script}").strip()
+
+
+def wait_until(is_true: Callable[[], bool], timeout_s: float = 30) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not is_true():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.1)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def processes_of(folder: Path) -> set[int]:
+    """Pids of all processes that have this folder in their arguments or environment."""
+    pids = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in text:
+            pids.add(int(process.name))
+    return pids
+
+
+def test_an_array_leaves_one_result_per_element(slurm, spaced):
+    script = 'echo $((SLURM_ARRAY_TASK_ID * SLURM_ARRAY_TASK_ID)) > "result $SLURM_ARRAY_TASK_ID"'
+    submit("--array=0-4%2", f"--chdir={spaced}", "--wait", script=script)
+    results = {path.name: path.read_text().strip() for path in spaced.iterdir()}
+    assert results == {f"result {k}": str(k * k) for k in range(5)}
+
+
+def test_aftercorr_strands_only_the_partner_of_a_failed_element(slurm):
+    first = submit("--array=0-2", script="test $SLURM_ARRAY_TASK_ID != 1")
+    second = submit("--array=0-2", f"--dependency=aftercorr:{first}", script="true")
+
+    def states() -> set[str]:
+        return set(slurm.squeue("--states=all", "--array", f"--jobs={second}", "--format=%K %T %r"))
+
+    expected = {"0 COMPLETED None", "1 PENDING DependencyNeverSatisfied", "2 COMPLETED None"}
+    try:
+        wait_until(lambda: states() == expected)
+    finally:
+        run("scancel", second)
+
+
+def test_accounting_knows_how_a_job_ended(slurm):
+    job = submit(script="exit 3")
+    sacct = ("sacct", "--noheader", "--allocations", "--parsable2", "--format=State,ExitCode")
+    wait_until(lambda: run(*sacct, f"--jobs={job}").strip() == "FAILED|3:0")
+
+
+def test_a_job_on_two_nodes_sees_two_nodes(slurm):
+    names = run("srun", "--nodes=2", "--nodelist=n2,n4", "printenv", "SLURMD_NODENAME").split()
+    assert sorted(names) == ["n2", "n4"]
+
+
+def test_the_urgent_partition_preempts_and_requeues(slurm):
+    victim = submit("--nodelist=n1", "--exclusive", script="sleep 300")
+    try:
+        wait_until(lambda: slurm.squeue(f"--jobs={victim}", "--format=%T") == ["RUNNING"])
+        submit("--partition=urgent", "--nodelist=n1", "--wait", script="true")
+        assert " Restarts=1 " in run("scontrol", "show", "job", victim)
+    finally:
+        run("scancel", victim)
+
+
+def test_a_restarted_controller_still_has_its_queue(slurm):
+    job = submit("--hold", script="true")
+    try:
+        slurm.restart_controller()
+        assert slurm.squeue(f"--jobs={job}", "--format=%T %r") == ["PENDING JobHeldUser"]
+    finally:
+        run("scancel", job)
+
+
+def test_a_killed_node_loses_its_processes_and_comes_back(slurm, spaced):
+    job = submit("--nodelist=n3", f"--chdir={spaced}", script="echo $$ > pid; sleep 300")
+    try:
+        wait_until(lambda: (spaced / "pid").exists() and (spaced / "pid").read_text() != "")
+        pid = int((spaced / "pid").read_text())
+        assert is_running(pid)
+        slurm.kill_node("n3")
+        assert not is_running(pid)
+        slurm.start_node("n3")
+        wait_until(lambda: slurm.squeue(f"--jobs={job}", "--format=%T") == ["PENDING"])
+        assert run("srun", "--nodelist=n3", "printenv", "SLURMD_NODENAME").strip() == "n3"
+    finally:
+        run("scancel", job)
+
+
+def test_a_second_cluster_vanishes_with_its_jobs_and_spares_the_first(slurm, spaced):
+    second = PrivateCluster(nodes=1)
+    second.start()
+    try:
+        # A job that ignores SIGTERM and a process of it that has left its session and its parent.
+        script = "trap '' TERM; (setsid sh -c 'echo $$ > pid; exec sleep 300' &); sleep 300"
+        options = (f"--chdir={spaced}", "--output=/dev/null", f"--wrap={script}")
+        subprocess.run(["sbatch", *options], env=os.environ | second.env, check=True, timeout=60)
+        wait_until(lambda: (spaced / "pid").exists() and (spaced / "pid").read_text() != "")
+        pid = int((spaced / "pid").read_text())
+        folder = second.folder
+        # munged, mariadbd, slurmdbd, slurmctld, slurmd, slurmstepd or its tasks
+        assert len(processes_of(folder)) >= 6
+        assert is_running(pid)
+    finally:
+        second.stop()
+    assert processes_of(folder) == set()
+    assert not is_running(pid)
+    assert not folder.exists()
+    assert len(run("sinfo", "--noheader", "--Node", "--partition=main").splitlines()) == 4
+
+
+def test_a_failed_start_shows_the_log_and_leaves_nothing():
+    cluster = PrivateCluster(accounting=False, memory_per_node_mib=-1)
+    with pytest.raises(ClusterError, match=r"slurmctld ended with status 1\n(.*\n)*.*RealMemory"):
+        cluster.start()
+    assert not cluster.folder.exists()
+    assert processes_of(cluster.folder) == set()
+
+
+def command_form(*command: str) -> subprocess.Popen[str]:
+    options = ("--nodes=1", "--no-accounting", "--")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, str(PROGRAM), *options, *command], **pipes)
+
+
+def test_the_command_form_returns_the_status_of_its_command():
+    process = command_form("sh", "-c", "srun printenv SLURMD_NODENAME; echo $SLURM_CONF; exit 7")
+    output, _ = process.communicate(timeout=60)
+    node, slurm_conf = output.split()
+    assert (node, process.returncode) == ("n1", 7)
+    assert not Path(slurm_conf).parent.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
+def test_a_killed_command_form_leaves_no_process(number):
+    with command_form("sh", "-c", "echo $SLURM_CONF; exec cat") as process:
+        folder = Path(process.stdout.readline().strip()).parent
+        assert processes_of(folder)
+        process.send_signal(number)
+    wait_until(lambda: processes_of(folder) == set())
+    if number == signal.SIGTERM:
+        assert process.returncode == 128 + signal.SIGTERM
+        assert not folder.exists()
+    else:
+        subprocess.run(["rm", "-r", str(folder)], check=True)
+
+
+def pytest_without_slurm(**env: str) -> tuple[int, list[str]]:
+    """Status and output of this module's tests where no program of Slurm is found."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "VALLEY_"))}
+    options = ("-p", "no:cacheprovider", "-n2", "--dist=loadgroup", "-v", "-rs")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, __file__],
+        env=inherited | {"PATH": "/nowhere"} | env,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return result.returncode, result.stdout.splitlines()
+
+
+def test_without_slurm_the_tests_are_skipped_and_one_line_says_what_to_install():
+    status, lines = pytest_without_slurm()
+    assert status == 0
+    workers = {line.split()[0] for line in lines if line.startswith("[gw")}
+    assert len(workers) == 1
+    (summary,) = [line for line in lines if line.startswith("SKIPPED [")]
+    assert "apt-get install mariadb-server munge slurm-wlm slurmdbd" in summary
+
+
+def test_a_skipped_test_fails_where_slurm_is_required():
+    status, lines = pytest_without_slurm(VALLEY_REQUIRE_SLURM="1")
+    assert status == 1
+    assert " failed" in lines[-1]
+    assert "passed" not in lines[-1]
+    assert "skipped" not in lines[-1]
