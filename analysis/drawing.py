@@ -156,4 +156,4 @@ def _measured(document: Document) -> list[str]:
     parts.append(f"{len(document['missing'])} of {document['planned']} scores missing")
     if document["damaged"]:
         parts.append(f"{len(document['damaged'])} damaged")
-    return parts + [f"MIXED: {mixed}" for mixed in provenance["mixed"]]
+    return parts + [f"MIXED {mixed.partition(' (')[0]}" for mixed in provenance["mixed"]]

@@ -98,9 +98,8 @@ def _provenance(provenance: Document) -> str:
     lines = [
         f"- Problem set: {provenance['problem_set'] or 'none graded yet'}",
         *(
-            f"- {name.capitalize()} of {kind}: {', '.join(values)}"
-            for name in ("snapshot", "versions", "device")
-            for kind, values in provenance.get(name, {}).items()
+            f"- {kind}: " + ", ".join(f"{name} {' / '.join(v)}" for name, v in facts.items())
+            for kind, facts in provenance["made_with"].items()
         ),
     ]
     lines += [f"- **Not made alike**: {mixed}" for mixed in provenance["mixed"]]

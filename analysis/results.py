@@ -81,7 +81,7 @@ class Results:
                 raise ValueError(f"schema {value['schema']!r} found, {RESULT_SCHEMA!r} expected")
             if not value["identity"].startswith(job.rpartition("-")[2]):
                 raise ValueError(f"it is the result of {value['identity'][:16]}")
-            value["cost"]["wall_s"], value["provenance"]["snapshot"]
+            value["outcome"].keys(), value["cost"].keys(), value["provenance"].keys()
             if value["kind"] == "grade":
                 counts_of(value["outcome"])
                 value["outcome"]["metrics"]["pass@1"], value["outcome"]["problem_set"]["digest"]

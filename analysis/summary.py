@@ -20,7 +20,6 @@ from controls import Document, estimate, finite
 
 from valley.curve import Comparison, Curve, landmarks, overturning_seed_sd, valley_test
 from valley.errors import UserError
-from valley.records import canonical_json
 from valley.statistics import Cell, SeedNoise, score_interval
 
 SCHEMA = "valley.verdict_on_sweep/1"
@@ -143,25 +142,28 @@ def _provenance(collected: Collected) -> Document:
     """What the scores rest on, and where the points of one plot were not made alike."""
     samples = Counter(int(c.samples.sum()) for c in collected.counts.values())
     first = next(iter(collected.counts.values()), None)
-    kinds = sorted({kind for by_kind in collected.provenance.values() for kind in by_kind})
     found: Document = {}
-    mixed = []
-    for name in ("snapshot", "versions", "device"):
-        for kind in kinds:
-            values = {
-                canonical_json(by_kind[kind].get(name))
-                for by_kind in collected.provenance.values()
-                if kind in by_kind
-            }
-            found.setdefault(name, {})[kind] = sorted(values)
-            if len(values) > 1:
-                mixed.append(f"{kind}: {len(values)} different {name}")
+    for by_kind in collected.provenance.values():
+        for kind, provenance in by_kind.items():
+            # A process names the packages that it had imported, so each counts by itself.
+            facts = {name: provenance.get(name) for name in ("snapshot", "device")}
+            for name, value in {**facts, **provenance.get("versions", {})}.items():
+                found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
+    mixed = [
+        f"{kind}: {len(values)} different {name} ({', '.join(sorted(values))})"
+        for kind, facts in sorted(found.items())
+        for name, values in facts.items()
+        if len(values) > 1
+    ]
     digests = collected.table.get("problem_set", pd.Series(dtype=str)).dropna()
     return {
         "problem_set": digests.iloc[0] if len(digests) else None,
         "problems": None if first is None else len(first.samples),
         "samples_per_cell": sorted(samples),
-        **found,
+        "made_with": {
+            kind: {name: sorted(values) for name, values in facts.items()}
+            for kind, facts in sorted(found.items())
+        },
         "mixed": mixed,
     }
 

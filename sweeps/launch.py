@@ -26,6 +26,10 @@ from valley.student import check_student
 from valley.sweep import Cell, Sweep, find_grid, load_sweep
 
 
+# Jobs share a process until they last this many start-ups (as far as `pack` allows).
+SHARED_STARTUPS = 4
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -120,8 +124,9 @@ def _run_on_slurm(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapsh
         sweep.resources,
         lambda job: cost_s(job, sweep),
         sweep.name,
-        slurm.max_array_size(),
-        frozenset(live),
+        share_s=SHARED_STARTUPS * sweep.preview.startup_s,
+        max_elements=slurm.max_array_size(),
+        live=frozenset(live),
     )
     ids = submit_to_slurm(arrays, sweep.cluster, ledger, store, snapshot, live)
     for name, job_id in ids.items():
@@ -142,7 +147,11 @@ def _run_here(
         return cost_s(job, sweep)
 
     arrays = make_arrays(
-        [d.job for d in plan.with_action("submit")], sweep.resources, estimate, sweep.name
+        [d.job for d in plan.with_action("submit")],
+        sweep.resources,
+        estimate,
+        sweep.name,
+        share_s=SHARED_STARTUPS * sweep.preview.startup_s,
     )
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)

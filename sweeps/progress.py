@@ -110,7 +110,7 @@ class Display:
         if self.first_left_s is None:
             self.first_left_s = estimate_s
         passed, worked = time.monotonic() - self.started, self.first_left_s - estimate_s
-        if passed > 20 and worked > 1:
-            estimate_s *= min(10.0, max(0.1, passed / worked))
+        if worked > 0.1 * self.first_left_s:
+            estimate_s *= passed / worked
         minutes, seconds = divmod(round(estimate_s), 60)
         return f"about {minutes}:{seconds:02d}"

@@ -20,7 +20,9 @@ def cost_s(job: Job, sweep: Sweep) -> float:
     match job.kind:
         case "train":
             resources = sweep.resources.train
-            tokens = job.steps * _batch_size(job) * assumed.tokens_per_trace
+            lesson = job.config["select"] == "lessons"
+            per_example = assumed.tokens_per_lesson if lesson else assumed.tokens_per_trace
+            tokens = job.steps * int(job.config["train"]["batch_size"]) * per_example
             flops = training_flops(job.parameters or 1e9, tokens)
             ranks = resources.nodes * resources.tasks_per_node
             return flops / (assumed.train_tflops * 1e12 * ranks)
@@ -30,10 +32,6 @@ def cost_s(job: Job, sweep: Sweep) -> float:
             return job.examples / assumed.grade_samples_per_s
         case _:
             return assumed.startup_s
-
-
-def _batch_size(job: Job) -> int:
-    return int(job.config["train"]["batch_size"])
 
 
 @dataclass(frozen=True)

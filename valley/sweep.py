@@ -58,6 +58,7 @@ class PreviewConfig(_Strict):
     """Assumptions that costs are estimated from before anything has been measured."""
 
     tokens_per_trace: float = Field(8000, gt=0)
+    tokens_per_lesson: float = Field(50, gt=0)
     tokens_per_answer: float = Field(8000, gt=0)
     train_tflops: float = Field(400.0, gt=0)
     """Floating-point operations per second of one rank, in 1e12; H100 at 40 % in bf16."""

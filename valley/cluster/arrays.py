@@ -5,6 +5,9 @@ grading its generation, one to one and in the same order and packing, so that ea
 partner alone (`aftercorr`); what many elements share, such as the data or a stage's first checkpoint,
 they all wait for (`afterok`). Jobs of a group whose followers differ (since some are done already) are
 put in arrays of their own, so that one to one always holds.
+
+Where a kind is packed, what follows one element shares one element too, decoding profiles together;
+where it is not, each profile has an array of its own.
 """
 
 from __future__ import annotations
@@ -47,6 +50,8 @@ def make_arrays(
     resources: ResourcesByKind,
     cost_s: Callable[[Job], float],
     sweep: str,
+    *,
+    share_s: float = 0.0,
     max_elements: int = 1000,
     live: frozenset[str] = frozenset(),
 ) -> list[Array]:
@@ -54,6 +59,8 @@ def make_arrays(
 
     Args:
         cost_s: a job's estimated seconds; jobs that share an element are chosen by it.
+        share_s: jobs share an element (as far as `pack` allows) until they last this long, or as
+            long as the longest of their array.
         max_elements: the largest array that the scheduler takes.
         live: identities of jobs that are running or queued from an earlier launch.
     """
@@ -62,68 +69,82 @@ def make_arrays(
     for job in jobs:
         if (leader := _leader(job)) is not None and leader.identity in waiting:
             followers.setdefault(leader.identity, []).append(job)
+    chaining = _Chaining(resources, followers, waiting, live, sweep)
     groups: dict[tuple, list[Job]] = {}
     for job in jobs:
         leader = _leader(job)
         if leader is None or leader.identity not in waiting:
-            parents = _parents(job, waiting, live)
-            shared = tuple(sorted(parent.identity for parent in parents))
-            key = (job.kind, job.depth, job.slot, shared, _signature(job, followers))
+            shared = tuple(sorted(parent.identity for parent in chaining.parents(job)))
+            key = (job.kind, job.depth, job.slot, shared, chaining.signature(job))
             groups.setdefault(key, []).append(job)
     arrays: list[Array] = []
     for members in groups.values():
         kind_resources: Resources = getattr(resources, members[0].kind)
-        packs = _pack(members, kind_resources.pack, cost_s)
+        packs = _pack(members, kind_resources.pack, cost_s, share_s)
         for begin in range(0, len(packs), max_elements):
-            arrays += _chain(
-                packs[begin : begin + max_elements],
-                None,
-                resources,
-                followers,
-                waiting,
-                live,
-                sweep,
-            )
+            arrays += chaining.chain(packs[begin : begin + max_elements], None)
     return arrays
 
 
-def _chain(
-    packs: list[list[Job]],
-    partner: Array | None,
-    resources: ResourcesByKind,
-    followers: Mapping[str, list[Job]],
-    waiting: set[str],
-    live: frozenset[str],
-    sweep: str,
-) -> list[Array]:
-    """An array of these packs, and the arrays that follow it element by element."""
-    first = packs[0][0]
-    array = Array(
-        name=array_name(first, sweep),
-        kind=first.kind,
-        resources=getattr(resources, first.kind),
-        partner=partner,
-        parents=[
-            job
-            for job in _parents(first, waiting, live)
-            if partner is None or job != _leader(first)
-        ],
-    )
-    array.elements = [Element(pack, array, index) for index, pack in enumerate(packs)]
-    arrays = [array]
-    by_sort: dict[str, list[list[Job]]] = {}
-    for pack in packs:
-        for sort in {_sort(f): None for job in pack for f in followers.get(job.identity, [])}:
-            matching = [f for job in pack for f in followers[job.identity] if _sort(f) == sort]
-            by_sort.setdefault(sort, []).append(matching)
-    for following in by_sort.values():
-        arrays += _chain(following, array, resources, followers, waiting, live, sweep)
-    return arrays
+@dataclass
+class _Chaining:
+    """What an array and those that follow it are made of."""
+
+    resources: ResourcesByKind
+    followers: Mapping[str, list[Job]]
+    waiting: set[str]
+    live: frozenset[str]
+    sweep: str
+
+    def chain(self, packs: list[list[Job]], partner: Array | None) -> list[Array]:
+        """An array of these packs, and the arrays that follow it element by element."""
+        first = packs[0][0]
+        array = Array(
+            name=array_name(first, self.sweep, getattr(self.resources, first.kind).pack > 1),
+            kind=first.kind,
+            resources=getattr(self.resources, first.kind),
+            partner=partner,
+        )
+        array.elements = [Element(pack, array, index) for index, pack in enumerate(packs)]
+        led = {_leader(job) for pack in packs for job in pack} if partner else set()
+        needed = {parent: None for pack in packs for job in pack for parent in self.parents(job)}
+        array.parents = [parent for parent in needed if parent not in led]
+        arrays = [array]
+        for sort in self._sorts(packs[0]):
+            following = [[f for f in self._following(pack) if self._sort(f) == sort] for pack in packs]
+            arrays += self.chain(following, array)
+        return arrays
+
+    def signature(self, job: Job) -> tuple:
+        """What must be alike in jobs whose followers are to be partners one to one."""
+        following = self.followers.get(job.identity, [])
+        return tuple(sorted({(self._sort(f), self.signature(f)) for f in following}))
+
+    def parents(self, job: Job) -> list[Job]:
+        """What a job must wait for, without what its other parents wait for anyway."""
+        direct = [
+            j for j in job.inputs.values() if j.identity in self.waiting or j.identity in self.live
+        ]
+        return [j for j in direct if not any(_waits_for(other, j) for other in direct if other != j)]
+
+    def _following(self, pack: list[Job]) -> list[Job]:
+        return [f for job in pack for f in self.followers.get(job.identity, [])]
+
+    def _sorts(self, pack: list[Job]) -> list[str]:
+        return list({self._sort(f): None for f in self._following(pack)})
+
+    def _sort(self, job: Job) -> str:
+        """Followers of one sort share an array. Packed, a kind is one sort."""
+        if getattr(self.resources, job.kind).pack > 1:
+            return job.kind
+        return digest([job.kind, job.slot, job.config])
 
 
-def array_name(job: Job, sweep: str) -> str:
+def array_name(job: Job, sweep: str, packed: bool = False) -> str:
     """A name whose first eight characters, which is what squeue shows, tell kind and stage."""
     short = {"prepare": "prep", "train": "train", "generate": "gen", "grade": "grade"}[job.kind]
+    if job.kind in LEADER_ROLE and packed:
+        return f"{short}{job.depth}-{sweep}"
     return "-".join(part for part in (f"{short}{job.depth}", job.slot, sweep) if part)
 
 
@@ -132,42 +153,27 @@ def _leader(job: Job) -> Job | None:
     return job.inputs[role] if role else None
 
 
-def _parents(job: Job, waiting: set[str], live: frozenset[str]) -> list[Job]:
-    """What a job must wait for, without what its other parents wait for anyway."""
-    direct = [j for j in job.inputs.values() if j.identity in waiting or j.identity in live]
-    return [j for j in direct if not any(_waits_for(other, j) for other in direct if other != j)]
-
-
 def _waits_for(job: Job, ancestor: Job) -> bool:
     return any(parent == ancestor or _waits_for(parent, ancestor) for parent in job.inputs.values())
 
 
-def _sort(job: Job) -> str:
-    """What followers of different leaders must share to be partners in one array."""
-    others = {role: j.identity for role, j in job.inputs.items() if role != LEADER_ROLE[job.kind]}
-    return digest([job.kind, job.slot, job.config, others])
-
-
-def _signature(job: Job, followers: Mapping[str, list[Job]]) -> tuple:
-    return tuple(
-        sorted((_sort(f), _signature(f, followers)) for f in followers.get(job.identity, []))
-    )
-
-
-def _pack(jobs: list[Job], most: int, cost_s: Callable[[Job], float]) -> list[list[Job]]:
+def _pack(
+    jobs: list[Job], most: int, cost_s: Callable[[Job], float], share_s: float
+) -> list[list[Job]]:
     """Share elements between jobs: first fit, longest first, none longer than the longest job.
 
-    So packing saves start-ups and does not lengthen the array.
+    So packing saves start-ups and hardly lengthens the array.
     """
     if most == 1:
         return [[job] for job in jobs]
     packs: list[list[Job]] = []
     loads: list[float] = []
     ordered = sorted(jobs, key=lambda job: (-cost_s(job), job.identity))
+    capacity = max(share_s, cost_s(ordered[0])) * 1.001
     for job in ordered:
         cost = cost_s(job)
         for index, pack in enumerate(packs):
-            if len(pack) < most and loads[index] + cost <= cost_s(ordered[0]) * 1.001:
+            if len(pack) < most and loads[index] + cost <= capacity:
                 pack.append(job)
                 loads[index] += cost
                 break

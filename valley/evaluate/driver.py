@@ -138,9 +138,8 @@ def _import_random() -> None:
 
 
 def _open_standard_files() -> None:
-    """As a Python that has just started has them: UTF-8, and no translation of line ends."""
+    """As a Python that has just started has them: UTF-8, and line ends are not translated."""
     how: dict[str, Any] = {"encoding": "utf-8", "newline": "\n", "closefd": False}
-    # Never closed: that would close the descriptors of the next program.
     sys.stdin = open(0, errors="surrogateescape", **how)  # noqa: SIM115
     sys.stdout = open(1, "w", errors="surrogateescape", **how)  # noqa: SIM115
     sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, **how)  # noqa: SIM115
@@ -207,10 +206,11 @@ def _empty(folder: str) -> bool:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.path)
-                elif _empty(entry.path):
-                    os.rmdir(entry.path)
-                else:
+                    continue
+                os.chmod(entry.path, 0o700)
+                if not _empty(entry.path):
                     return False
+                os.rmdir(entry.path)
     except (OSError, RecursionError):
         return False
     return True
@@ -282,8 +282,9 @@ def _program(function: str, source: bytes) -> tuple[int, bytes]:
         return 1, b"M"
     except BaseException:
         _show_exception()
-        return 1, b""
-    return code or _end(module), answer
+        code = 1
+    unwritten = _end(module)
+    return code or unwritten, answer
 
 
 def _find(module: types.ModuleType, function: str) -> Callable[..., Any]:

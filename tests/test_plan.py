@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from valley.errors import UserError
+from valley.plan import Known, check_pool, decide, trail
+from valley.sweep import load_sweep
+
+GRID = """
+name: test
+students:
+  tiny: {source: tiny, first_lessons: {batch_size: 16}}
+data: {source: tiny, pool_traces: 1000}
+train: {batch_size: 16}
+stages: {1: {}, 2: {from: {size: 64}}}
+grid:
+  - {size: [0, 8, 64]}
+  - {stage: 2, size: [0, 8], difficulty: [easy, all]}
+"""
+
+
+@pytest.fixture
+def make(spaced):
+    def make(settings=(), text=GRID):
+        path = spaced / "grid.yaml"
+        path.write_text(text)
+        return trail(*load_sweep(path, list(settings)))
+
+    return make
+
+
+def new(_):
+    return Known("new")
+
+
+def identities(jobs, kind):
+    return {job.identity for job in jobs if job.kind == kind}
+
+
+def test_cells_that_share_a_prefix_share_jobs(make):
+    rows, jobs = make()
+    # lessons, 8 and 64 at stage 1, 8 easy and 8 all at stage 2
+    assert len(identities(jobs, "train")) == 5
+    stage1 = {r.cell.axes["size"]: r for r in rows if r.cell.axes["stage"] == 1}
+    stage2 = {r.cell.axes["size"]: r for r in rows if r.cell.axes["stage"] == 2}
+    assert stage2[0].grade == stage1[64].grade
+    assert stage2[8].train.inputs["init"] == stage1[64].train
+    assert stage1[0].train is None
+    assert stage1[0].generate.inputs["model"].slot == "lessons"
+
+
+def test_parents_come_before_children(make):
+    _, jobs = make()
+    place = {job.identity: i for i, job in enumerate(jobs)}
+    for job in jobs:
+        assert all(place[parent.identity] < place[job.identity] for parent in job.inputs.values())
+
+
+def test_how_a_job_runs_is_no_part_of_what_it_is(make):
+    _, before = make()
+    _, after = make(
+        [
+            "train.zero_stage=3",
+            "train.micro_batch_size=2",
+            "resources.train.nodes=2",
+            "resources.train.pack=7",
+            "cluster.partition=gpu",
+            "name=other",
+        ]
+    )
+    assert {job.identity for job in before} == {job.identity for job in after}
+
+
+@pytest.mark.parametrize(
+    ("setting", "touched"),
+    [
+        ("train.learning_rate=1e-3", {"train": 4, "generate": 4, "grade": 4}),
+        ("generate.profiles={greedy: {max_tokens: 7}}", {"generate": 5, "grade": 5}),
+        ("grade.wall_limit_factor=9", {"prepare": 2, "train": 5, "generate": 5, "grade": 5}),
+        ("data.data_seed=9", {"prepare": 2, "train": 5, "generate": 5, "grade": 5}),
+        ("seed=1", {"train": 4, "generate": 4, "grade": 4}),
+    ],
+)
+def test_a_changed_recipe_changes_what_it_touches_and_nothing_else(make, setting, touched):
+    _, before = make()
+    _, after = make([setting])
+    known = {job.identity for job in before}
+    changed = [job.kind for job in after if job.identity not in known]
+    assert {kind: changed.count(kind) for kind in set(changed)} == touched
+
+
+def test_decisions(make):
+    rows, jobs = make()
+    plan = decide(rows, jobs, new)
+    assert len(plan.with_action("submit")) == len(jobs)
+    plan = decide(rows, jobs, lambda job: Known("done"))
+    assert len(plan.with_action("done")) == len(jobs)
+
+
+def test_a_parent_is_not_run_when_all_that_needs_it_is_done(make):
+    rows, jobs = make()
+    graded = {row.grade.identity for row in rows}
+    plan = decide(rows, jobs, lambda j: Known("done" if j.identity in graded else "new"))
+    assert not plan.with_action("submit")
+
+
+def test_a_failure_blocks_its_children_alone_until_it_is_retried(make):
+    rows, jobs = make()
+    failed = next(job for job in jobs if job.kind == "train" and "n8-seed0" in job.label and "t1" in job.label)
+
+    def known(job):
+        return Known("failed", "ValueError: no", "a.log") if job == failed else Known("new")
+
+    plan = decide(rows, jobs, known)
+    assert [d.job for d in plan.with_action("failed")] == [failed]
+    assert plan.with_action("failed")[0].log == "a.log"
+    assert {d.job.kind for d in plan.with_action("blocked")} == {"generate", "grade"}
+    assert len(plan.with_action("blocked")) == 2
+    again = decide(rows, jobs, known, frozenset({"failed"}))
+    assert not again.with_action("failed", "blocked")
+    assert "ValueError" in next(d.reason for d in again.decisions if d.job == failed)
+
+
+def test_live_jobs_are_waited_for_and_lost_ones_are_named(make):
+    rows, jobs = make()
+    states = {"prepare": Known("running", "job 7_0"), "train": Known("lost", "gone")}
+    plan = decide(rows, jobs, lambda job: states.get(job.kind, Known("new")))
+    assert {d.job.kind for d in plan.with_action("wait")} == {"prepare"}
+    # A training whose parent is lost is blocked rather than lost: the parent comes first.
+    assert plan.with_action("lost") and plan.with_action("blocked")
+    again = decide(rows, jobs, lambda job: states.get(job.kind, Known("new")), frozenset({"lost"}))
+    assert not again.with_action("lost", "blocked")
+
+
+def test_a_size_beyond_the_pool_is_refused(make):
+    rows, _ = make(["grid=[{size: 1001}]"])
+    with pytest.raises(UserError, match=r"size 1001 is larger than the pool: at most 1000 traces"):
+        check_pool(rows, {})
+    rows, _ = make(["grid=[{size: 101, correctness: incorrect}]"])
+    with pytest.raises(UserError, match=r"at most 100 traces are all/incorrect"):
+        check_pool(rows, {})
+
+
+def test_a_prepared_pool_is_held_to_its_exact_counts(make):
+    rows, _ = make(["grid=[{size: 90, correctness: incorrect}]"])
+    data = rows[0].generate.inputs["data"].identity
+    check_pool(rows, {data: {"all/incorrect": 90}})
+    with pytest.raises(UserError, match=r"size 90 is larger than the pool: 89 traces are all/inc"):
+        check_pool(rows, {data: {"all/incorrect": 89}})
+
+
+def test_the_default_grid_is_planned_in_a_moment():
+    root = Path(__file__).parent.parent
+    rows, jobs = trail(*load_sweep(root / "sweeps" / "grid.yaml"))
+    assert len(rows) == 2 * len({row.cell.label for row in rows})
+    assert {job.kind for job in jobs} == {"prepare", "train", "generate", "grade"}
