@@ -45,7 +45,7 @@ STYLE: Any = {
     "figure.constrained_layout.use": True,
 }
 SMALL = 6.5
-COLUMNS = 116
+COLUMNS = 106
 """Characters of small print that fit the width."""
 
 
@@ -61,6 +61,8 @@ def style() -> Iterator[None]:
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write PNG and PDF, without a date, so that equal data gives equal files."""
     paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, and not again for each format
     for path in paths:
         metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
         figure.savefig(path, metadata=metadata)

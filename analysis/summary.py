@@ -25,8 +25,11 @@ from valley.statistics import Cell, SeedNoise, score_interval
 SCHEMA = "valley.verdict_on_sweep/1"
 
 
-def _series(view: View, stage: int, subset: tuple[str, str]) -> Document:
-    """A stage's baseline and size curve, its landmarks, and the verdict on it."""
+def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False) -> Document:
+    """A stage's baseline and size curve, its landmarks, and the verdict on it.
+
+    `alone`: one seed taken by itself, whose overturning seed noise need not be computed.
+    """
     baseline = view.cell(baseline_of(stage))
     planned = view.sizes(stage, subset)
     there = [(arm, cell) for arm in planned if (cell := view.cell(arm)) is not None]
@@ -57,7 +60,7 @@ def _series(view: View, stage: int, subset: tuple[str, str]) -> Document:
         }
         return document
     curve = Curve(baseline, tuple(a.size for a, _ in there), tuple(cell for _, cell in there))
-    return document | _landmarks(curve, view.noise) | {"valley": _verdict(curve, view.noise)}
+    return document | _landmarks(curve, view.noise) | {"valley": _verdict(curve, view.noise, alone)}
 
 
 def _point(view: View, arm: Arm, cell: Cell) -> Document:
@@ -93,7 +96,7 @@ def _landmarks(curve: Curve, noise: SeedNoise | None) -> Document:
     }
 
 
-def _verdict(curve: Curve, noise: SeedNoise | None) -> Document:
+def _verdict(curve: Curve, noise: SeedNoise | None, alone: bool) -> Document:
     test = valley_test(curve, noise)
 
     def best(family: tuple[Comparison, ...]) -> Document | None:
@@ -113,7 +116,7 @@ def _verdict(curve: Curve, noise: SeedNoise | None) -> Document:
         "below_baseline": [asdict(comparison) for comparison in test.below],
         "above_baseline": [asdict(comparison) for comparison in test.above],
     }
-    if test.verdict == "VALLEY" and noise is None:
+    if test.verdict == "VALLEY" and noise is None and not alone:
         document["overturning_seed_sd"] = overturning_seed_sd(curve)
     if test.verdict == "INCONCLUSIVE":
         enough = len(curve.sizes) > 1
@@ -129,8 +132,8 @@ def _per_seed(view: View, stage: int, subset: tuple[str, str]) -> list[Document]
     for seed in seeds:
         counts = {a: {seed: view.counts[a][seed]} for a in arms if seed in view.counts.get(a, {})}
         counts[baseline_of(stage)] = view.counts.get(baseline_of(stage), {})
-        alone = replace(view, counts=counts, planned=dict.fromkeys(counts, 1), noise=None)
-        series = _series(alone, stage, subset)
+        own = replace(view, counts=counts, planned=dict.fromkeys(counts, 1), noise=None)
+        series = _series(own, stage, subset, alone=True)
         kept = ("trough", "depth", "recovery_size", "valley")
         sizes = [point["size"] for point in series["curve"]]
         entry = {"seed": seed, "sizes": sizes, **{name: series[name] for name in kept}}

@@ -9,7 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 # Scripts are run by path and are not installed; their tests import them as their users' Python does.
-sys.path[:0] = [str(REPOSITORY / part) for part in ("sweeps", "analysis")]
+sys.path[:0] = [str(REPOSITORY / part) for part in ("sweeps", "analysis", "tests")]
 
 
 @pytest.fixture

@@ -203,6 +203,7 @@ def _make_tiny(config: TinyStudent, texts: list[str], folder: Path) -> None:
         eos_token=END_OF_TURN,
         pad_token="<|pad|>",
         unk_token="<|unknown|>",
+        extra_special_tokens=["<|system|>", "<|user|>", "<|assistant|>"],
         clean_up_tokenization_spaces=False,
         model_max_length=512,
     )

@@ -63,7 +63,10 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True)
 class Isolation:
-    """A way to start the driver: its name for the provenance, and the command it stands behind."""
+    """A way to start the driver: its name for the provenance, and the command it stands behind.
+
+    With `own_root` the driver sees a file system of its own, which holds the folder to work in.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -190,7 +193,7 @@ class Sandbox:
                 raise SandboxError(self._fault(f"no answer ({error})")) from error
             if not reply:
                 raise SandboxError(self._fault("the driver ended"))
-            status, timed_out, clean, cpu_s, wall_s = reply.split()
+            status, timed_out, clean, cpu_s, wall_s = reply.split(b" ")
             self.usable = clean == b"1"
             return _outcome(
                 os.waitstatus_to_exitcode(int(status)),

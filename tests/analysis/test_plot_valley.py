@@ -1,0 +1,341 @@
+import json
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+from collect import collect
+from drawing import style
+from matplotlib.axis import Tick
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from plot_valley import FIGURES
+from summary import summarise
+from synthetic_sweep import DEEP, SIZES, World, default_sweep
+
+from valley.errors import UserError
+
+SCRIPT = Path(__file__).parents[2] / "analysis" / "plot_valley.py"
+
+
+def run(*arguments):
+    command = [sys.executable, "-X", "importtime", str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    root = tmp_path_factory.mktemp("full") / "my runs"
+    default_sweep(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def document(full):
+    return summarise(collect(full))
+
+
+def partial(root):
+    return default_sweep(root, missing_sizes=(1024, 2048, 4096))
+
+
+def only_baseline(root):
+    made = World(root)
+    made.cell(0.6, size=0)
+    for size in SIZES:
+        made.cell(0.5, size=size, missing=True)
+
+
+def no_baseline(root):
+    made = World(root)
+    made.cell(0.6, size=0, missing=True)
+    for size in (32, 64, 128):
+        made.cell(0.3, size=size)
+
+
+def flat(root):
+    scores = dict.fromkeys(SIZES, 0.6)
+    default_sweep(root, curve=scores, direct=scores, seed_sd=0.0)
+
+
+def paper(root):
+    made = World(root, samples=8)
+    made.cell(0.126, size=0)
+    for size, score in {1000: 0.055, 3000: 0.09, 10000: 0.188, 30000: 0.264}.items():
+        made.cell({"greedy": score}, size=size)
+
+
+def one_size(root):
+    made = World(root)
+    made.cell(0.6, size=0)
+    made.cell(0.1, size=32)
+
+
+def nothing(root):
+    made = World(root)
+    made.cell(0.6, size=0, missing=True)
+
+
+SITUATIONS = (default_sweep, partial, only_baseline, no_baseline, flat, paper, one_size, nothing)
+
+
+def test_the_command_writes_figures_numbers_and_table_and_ends_with_the_verdict(full, tmp_path):
+    out = tmp_path / "my figures"
+    done = run("--root", full, "--out", out)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    written = sorted(path.name for path in out.iterdir())
+    figures = [f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")]
+    assert written == sorted([*figures, "valley.json", "results.csv"])
+    assert [Path(line).name for line in lines[:7]] == [*figures, "valley.json"]
+    document = json.loads((out / "valley.json").read_text(encoding="utf-8"))
+    assert document["schema"] == "valley.verdict_on_sweep/1"
+    assert lines[-1] == document["valley"]["sentence"] and lines[-1].startswith("VALLEY")
+    assert "torch" not in {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    pdf = (out / "valley.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    assert matplotlib.image.imread(out / "valley.png").shape[1] > 1000
+
+
+def test_the_document_holds_the_truth_of_the_sweep(document):
+    assert document["valley"]["significant"] is True
+    assert document["valley"]["recovered_above_baseline"] is True
+    assert document["trough"]["size"] == 128
+    truths = {
+        "baseline": 0.62,
+        "trough": DEEP[128],
+        "depth": 0.62 - DEEP[128],
+    }
+    for name, truth in truths.items():
+        low, high = document[name]["interval"]
+        assert low <= document[name]["value"] <= high
+        assert document[name]["value"] == pytest.approx(truth, abs=0.05)
+    recovery = document["recovery_size"]
+    assert 2048 < recovery["interval"][0] < recovery["value"] < recovery["interval"][1] < 4096
+    assert [point["size"] for point in document["curve"]] == list(SIZES)
+    assert [len(point["seeds"]) for point in document["curve"]] == [3] * 5 + [1] * 3
+    assert document["missing"] == [] and document["planned"] == 68
+
+
+def test_each_seed_has_its_own_verdict_on_the_sizes_it_has(document):
+    assert [entry["seed"] for entry in document["seeds"]] == [0, 1, 2]
+    assert [len(entry["sizes"]) for entry in document["seeds"]] == [8, 5, 5]
+    assert all(entry["valley"]["verdict"] == "VALLEY" for entry in document["seeds"])
+    assert document["seeds"][0]["valley"]["recovered_above_baseline"]
+    assert not document["seeds"][1]["valley"]["recovered_above_baseline"]
+
+
+def test_twins_say_how_much_of_the_fall_is_too_few_steps(document):
+    twins = [twin for twin in document["twins"] if twin["profile"] == "greedy"]
+    assert [(t["size"], t["steps"], t["usual_steps"]) for t in twins] == [
+        (128, 1280, 40),
+        (256, 1280, 80),
+    ]
+    first, second = twins
+    # True scores: baseline .62; 128 traces .06 and .30 with more steps; 256 traces .14 and .58.
+    assert first["fraction_of_fall"] == pytest.approx(0.24 / 0.56, abs=0.08)
+    assert second["fraction_of_fall"] == pytest.approx(0.44 / 0.48, abs=0.08)
+    low, high = first["difference_to_usual"]["interval"]
+    assert low < 0.24 < high
+    assert "below the baseline remain" in first["sentence"]
+    assert "1,280 steps instead of 40" in first["sentence"]
+    assert all(point["size"] in SIZES for point in document["curve"])  # and no twin among them
+
+
+def test_the_other_profile_says_how_much_of_the_fall_is_a_changed_format(document):
+    direct = document["profiles"]["direct"]
+    assert direct["profile"] == "direct" and direct["trough"]["size"] == 128
+    (comparison,) = document["profile_comparisons"]
+    # True falls: .62 − .06 as greedy, .60 − .18 as direct.
+    low, high = comparison["difference_of_falls"]["interval"]
+    assert low < 0.14 < high and low > 0
+    assert "a matter of how the student is asked" in comparison["sentence"]
+
+
+def test_contrasts_are_paired_by_stage_with_both_scores(document):
+    found = {
+        (c["pair"][0], c["stage"]): c for c in document["contrasts"] if c["profile"] == "greedy"
+    }
+    truths = {("easy", 1): 0.18, ("easy", 2): -0.2, ("correct", 1): 0.08, ("correct", 2): 0.43}
+    assert found.keys() == truths.keys()
+    for key, truth in truths.items():
+        low, high = found[key]["difference"]["interval"]
+        assert low < truth < high
+        first, second = (found[key]["scores"][name] for name in found[key]["pair"])
+        assert first - second == pytest.approx(found[key]["difference"]["value"])
+    assert "easy traces score higher" in found["easy", 1]["sentence"]
+    assert "hard traces score higher" in found["easy", 2]["sentence"]
+
+
+def test_another_profile_can_bear_the_verdict(full):
+    document = summarise(collect(full), "direct")
+    assert document["profile"] == "direct" and list(document["profiles"]) == ["greedy"]
+    assert document["sentences"][-1].startswith("VALLEY (direct")
+    with pytest.raises(UserError, match="profiles: greedy, direct"):
+        summarise(collect(full), "sampled")
+
+
+@pytest.mark.parametrize(
+    ("situation", "start"),
+    [
+        (only_baseline, "INCONCLUSIVE (greedy, stage 1): no trained size"),
+        (no_baseline, "INCONCLUSIVE (greedy, stage 1): the baseline has no score"),
+        (nothing, "INCONCLUSIVE (greedy, stage 1): the baseline has no score"),
+        (
+            one_size,
+            "INCONCLUSIVE among these checkpoints; seed noise unmeasured (greedy, stage 1): one",
+        ),
+        (
+            paper,
+            "VALLEY among these checkpoints; seed noise unmeasured (greedy, stage 1): the score",
+        ),
+        (partial, "VALLEY (greedy, stage 1): the score falls"),
+    ],
+)
+def test_the_last_sentence_is_computed_from_what_is_there(tmp_path, situation, start):
+    situation(tmp_path)
+    assert summarise(collect(tmp_path))["sentences"][-1].startswith(start)
+
+
+def test_a_flat_curve_is_never_called_a_valley(tmp_path):
+    flat(tmp_path)
+    document = summarise(collect(tmp_path))
+    assert document["valley"]["verdict"] in ("INCONCLUSIVE", "NO VALLEY")
+    assert not document["valley"]["significant"]
+
+
+def test_missing_cells_are_named_and_hollow(tmp_path):
+    made = partial(tmp_path)
+    document = summarise(collect(tmp_path))
+    assert document["missing_sizes"] == [1024, 2048, 4096]
+    assert {row["cell"] for row in document["missing"]} == {
+        line["cell"] for line in made.lines if line["axes"]["size"] > 512
+    }
+    with style():
+        axes = FIGURES["valley"](document).axes[0]
+        (hollow,) = [line for line in axes.lines if "missing" in str(line.get_label())]
+        assert list(hollow.get_xdata()) == [1024, 2048, 4096]
+        assert hollow.get_markerfacecolor() == "white"
+        assert axes.get_xscale() == "log"
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == [str(s) for s in SIZES]
+
+
+def test_one_seed_names_the_noise_that_would_overturn_it(tmp_path):
+    paper(tmp_path)
+    document = summarise(collect(tmp_path))
+    assert document["seed_noise"] is None
+    assert 0 < document["valley"]["overturning_seed_sd"] < 0.2
+    assert "a seed SD of" in document["valley"]["sentence"]
+
+
+def test_scores_on_different_problem_sets_are_not_compared(tmp_path):
+    made = World(tmp_path, problems=20)
+    made.cell(0.5, size=0)
+    made.digest = "ffff0000" * 8
+    made.cell(0.2, size=32)
+    with pytest.raises(UserError, match=r"different problem sets.*0123abcd0123.*ffff0000ffff"):
+        summarise(collect(tmp_path))
+
+
+def test_a_further_axis_with_several_values_has_to_be_chosen(tmp_path):
+    made = World(tmp_path, problems=20)
+    made.cell(0.5, size=0)
+    for rate in (1e-4, 5e-4):
+        made.cell(0.2, size=32, train__learning_rate=rate)
+    with pytest.raises(UserError, match=r"train\.learning_rate has 2 values.*--where"):
+        summarise(collect(tmp_path))
+    chosen = summarise(collect(tmp_path).where({"train.learning_rate": "0.0005"}))
+    assert chosen["baseline"] is not None and len(chosen["curve"]) == 1
+
+
+def test_a_sweep_with_steps_in_every_cell_has_a_curve_and_no_twins(tmp_path):
+    made = World(tmp_path, problems=20)
+    made.cell(0.5, size=0)
+    for size in (32, 64):
+        made.cell(0.2, size=size, train__steps=640)
+    document = summarise(collect(tmp_path))
+    assert [point["size"] for point in document["curve"]] == [32, 64]
+    assert document["twins"] == []
+
+
+def test_points_that_were_not_made_alike_are_flagged(tmp_path):
+    made = World(tmp_path, problems=20)
+    made.cell(0.5, size=0)
+    made.cell(0.2, size=32)
+    jobs = made.lines[-1]["jobs"]
+    value = json.loads(
+        (tmp_path / "store" / jobs["grade"] / "result.json").read_text(encoding="utf-8")
+    )
+    made.result(jobs["grade"], value["outcome"], snapshot="deadbeef")
+    document = summarise(collect(tmp_path))
+    assert document["provenance"]["mixed"] == ["grade: 2 different snapshot (c0ffee, deadbeef)"]
+    assert any("2 different snapshot" in sentence for sentence in document["sentences"])
+    with style():
+        texts = [text.get_text() for text in FIGURES["valley"](document).findobj(Text)]
+    assert any("MIXED grade" in text for text in texts)
+
+
+def overlapping(figure):
+    """Pairs of texts that cover each other, and texts that leave the figure."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    # Locators make ticks beyond the limits too, whose labels are never drawn.
+    unseen = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in axis.findobj(Tick):
+                if not low <= tick.get_loc() <= high:
+                    unseen |= {tick.label1, tick.label2}
+    boxes = [
+        (text.get_text(), text.get_window_extent(canvas.get_renderer()))
+        for text in figure.findobj(Text)
+        if text.get_visible() and text.get_text().strip() and text not in unseen
+    ]
+    faults = [
+        (first, second)
+        for (first, a), (second, b) in combinations(boxes, 2)
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
+    ]
+    width, height = canvas.get_width_height()
+    outside = [
+        text for text, b in boxes if b.x0 < -1 or b.y0 < -1 or b.x1 > width + 1 or b.y1 > height + 1
+    ]
+    return faults + outside
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_no_text_of_any_figure_covers_another_or_leaves_the_page(tmp_path, situation):
+    situation(tmp_path)
+    document = summarise(collect(tmp_path))
+    with style():
+        for figure in FIGURES.values():
+            assert overlapping(figure(document)) == []
+
+
+def test_overlaps_would_be_seen(document):
+    with style():
+        figure = FIGURES["valley"](document)
+        figure.text(0.02, 0.02, "over the small print")
+        assert overlapping(figure)
+
+
+def test_figures_name_their_series_and_baselines(document):
+    with style():
+        valley, contrasts, behaviour = (draw(document) for draw in FIGURES.values())
+        labels = valley.axes[0].get_legend_handles_labels()[1]
+        for start in (
+            "greedy: mean",
+            "direct: mean",
+            "greedy, same traces, 1,280 steps",
+            "lowest at 128",
+        ):
+            assert any(label.startswith(start) for label in labels)
+        texts = [text.get_text() for text in valley.findobj(Text)]
+        assert "VALLEY" in texts
+        assert sum(text.startswith("baseline\n") for text in texts) == 2
+        assert len(contrasts.axes[0].get_yticks()) == 4
+        assert len(behaviour.axes) == 6
+        assert all(axes.get_xlim() == behaviour.axes[0].get_xlim() for axes in behaviour.axes)

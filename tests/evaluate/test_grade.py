@@ -1,0 +1,244 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from valley.data.problems import Problem
+from valley.errors import UserError
+from valley.evaluate.config import GradeConfig
+from valley.evaluate.grade import check_programs, grade
+from valley.evaluate.samples import Sample, Verdict
+from valley.records import read_records, write_records
+
+CONFIG = GradeConfig(output_limit_kib=256, wall_limit_factor=1)
+TESTS = [{"input": f"{x}\n", "output": f"{(3 * x + 4) % 10}\n"} for x in (0, 5, 9)]
+STDIN = Problem("affine", "test", "", TESTS, time_limit_s=0.5, memory_limit_mib=256)
+FUNCTION = Problem(
+    "pairs",
+    "test",
+    "",
+    [
+        {"input": "[1, 2]\n2", "output": "[[1, 3], true]"},
+        {"input": "[]\n\n0.1", "output": "[[], false]"},
+    ],
+    kind="function",
+    function="pairs",
+    compare={"rule": "float", "tolerance": 1e-6},
+)
+PAIRS = "def pairs(xs, k):\n    s = [0.0]\n    for x in xs: s.append(s[-1] + x)\n    return (s[1:], k > 1)"
+
+# name -> (program, status, first failing test)
+STDIN_PROGRAMS = {
+    "right": ("x = int(input())\nprint((3 * x + 4) % 10)", "passed", None),
+    "right with zeros": ("x = int(input())\nprint((3 * x + 4) % 10, end='.0 ')", "passed", None),
+    "wrong": ("print(9)", "wrong_answer", 0),
+    "wrong at the end": ("x = int(input())\nprint([4, 9, 2][x // 4])", "wrong_answer", 2),
+    "silent": ("", "wrong_answer", 0),
+    "crash": ("print(1 / (int(input()) - 5) and 4)", "runtime_error", 1),
+    "exit": ("import sys\nprint(4)\nsys.exit(3)", "runtime_error", 0),
+    "os exit": ("import os\nos._exit(1)", "runtime_error", 0),
+    "right, then a crash": ("print(4)\n1 / 0", "runtime_error", 0),
+    "recursion": ("def f(n): return f(n)\nf(0)", "runtime_error", 0),
+    "closed stdout": ("import sys\nsys.stdout.close()\nprint(4)", "runtime_error", 0),
+    "forged syntax error": ("import os\nos.write(3, b'S')\nprint(4)", "wrong_answer", 1),
+    "syntax": ("print((", "syntax_error", 0),
+    "return": ("return 4", "syntax_error", 0),
+    "nesting": ("-" * 100_000 + "1", "syntax_error", 0),
+    "surrogate": ("print('\ud800')", "syntax_error", 0),
+    "loop": ("while True: pass", "time_limit", 0),
+    "loop at the second": ("x = int(input())\nwhile x == 5: pass\nprint(4)", "time_limit", 1),
+    "sleep": ("import time\nprint(4, flush=True)\ntime.sleep(100)", "time_limit", 0),
+    "memory": ("x = [0] * (10 * 2**30)", "memory_limit", 0),
+    "output": ("while True: print('xxxxxxxxxxxxxxxxxxxxx')", "output_limit", 0),
+    "none": (None, "no_code", None),
+}
+FUNCTION_PROGRAMS = {
+    "right": (PAIRS, "passed", None),
+    "a method": (
+        "class Solution:\n    def pairs(self, xs, k):\n"
+        + PAIRS.partition("\n")[2].replace("    ", "        "),
+        "passed",
+        None,
+    ),
+    "prints": (PAIRS + "\nprint('R[[], false]')", "passed", None),
+    "number for a truth": (PAIRS.replace("k > 1", "int(k > 1)"), "wrong_answer", 0),
+    "a set": (PAIRS.replace("s[1:]", "set(s)"), "runtime_error", 0),
+    "no such function": (PAIRS.replace("pairs", "twos"), "runtime_error", 0),
+    "forged": ("import os\nos.write(3, b'Rnot JSON')\nos._exit(0)", "runtime_error", 0),
+    "nested too deep": (
+        "import os\nos.write(3, b'R' + b'[' * 100000)\nos._exit(0)",
+        "runtime_error",
+        0,
+    ),
+    "equal to all": (
+        "class A(list):\n    def __eq__(self, other): return True\ndef pairs(xs, k): return A()",
+        "wrong_answer",
+        0,
+    ),
+    "looks for the answer": (
+        "import sys\ndef pairs(xs, k):\n    f = sys._getframe()\n    while f:\n"
+        "        for v in [*f.f_locals.values(), *f.f_globals.values()]:\n"
+        "            if 'true' in repr(v) and '3' in repr(v) and 'f_back' not in repr(v):\n"
+        "                return [[1, 3], True]\n"
+        "        f = f.f_back\n    return None",
+        "wrong_answer",
+        0,
+    ),
+}
+
+
+def fenced(code):
+    return f"```python\n{code}\n```"
+
+
+def sample(problem, index, text, finish_reason="stop"):
+    return Sample(problem.id, index, 7, text, finish_reason, 3, 4)
+
+
+def what(verdict):
+    return verdict.status, verdict.first_failing_test, verdict.passed_tests
+
+
+@pytest.mark.parametrize("name", STDIN_PROGRAMS)
+def test_statuses_of_stdin_programs(name):
+    code, status, failing = STDIN_PROGRAMS[name]
+    right = STDIN_PROGRAMS["right"][0]
+    verdict, after = check_programs([(STDIN, code), (STDIN, right)], CONFIG)
+    assert what(verdict) == (status, failing, 3 if status == "passed" else failing or 0)
+    assert verdict.total_tests == 3
+    assert what(after) == ("passed", None, 3)
+
+
+@pytest.mark.parametrize("name", FUNCTION_PROGRAMS)
+def test_statuses_of_functions(name):
+    code, status, failing = FUNCTION_PROGRAMS[name]
+    (verdict,) = check_programs([(FUNCTION, code)], CONFIG)
+    assert what(verdict) == (status, failing, 2 if status == "passed" else failing)
+
+
+def test_samples_are_extracted_and_keep_their_order():
+    right = STDIN_PROGRAMS["right"][0]
+    samples = [
+        sample(STDIN, 0, fenced(right)),
+        sample(FUNCTION, 0, f"<think>\n{fenced(PAIRS)}"),
+        sample(STDIN, 3, f"<think>{fenced(right)}</think>\n{fenced('print(0)')}"),
+        sample(FUNCTION, 1, fenced(PAIRS)),
+        sample(STDIN, 1, f"```python\n{right}", "length"),
+        sample(STDIN, 2, f"```python\n{right}", "stop"),
+    ]
+    verdicts = grade([FUNCTION, STDIN], samples, CONFIG)
+    assert [(v.problem_id, v.index) for v in verdicts] == [(s.problem_id, s.index) for s in samples]
+    assert [v.status for v in verdicts] == [
+        *("passed", "no_code", "wrong_answer", "passed", "no_code", "passed")
+    ]
+    assert verdicts[1] == Verdict("pairs", 0, "no_code", None, 0, 2, 0.0, 0.0)
+    assert 0 < verdicts[0].cpu_s < verdicts[0].wall_s < 5
+
+
+def test_verdicts_do_not_depend_on_the_number_of_workers():
+    quick = [name for name in STDIN_PROGRAMS if name not in ("sleep", "loop", "loop at the second")]
+    programs = [(STDIN, STDIN_PROGRAMS[name][0]) for name in quick] * 4
+    programs += [(FUNCTION, code) for code, _, _ in FUNCTION_PROGRAMS.values()] * 4
+    seen = []
+    one = check_programs(programs, CONFIG, workers=1)
+    three = check_programs(
+        programs, CONFIG, workers=3, report=lambda done, total: seen.append((done, total))
+    )
+    assert [replace(v, cpu_s=0, wall_s=0) for v in one] == [
+        replace(v, cpu_s=0, wall_s=0) for v in three
+    ]
+    assert seen == [(i + 1, len(programs)) for i in range(len(programs))]
+
+
+def test_a_program_that_kills_its_driver_is_tried_again_and_not_called_wrong(caplog):
+    kill = "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(100)"
+    right = STDIN_PROGRAMS["right"][0]
+    for sandbox in ("auto", "rlimits"):
+        verdicts = check_programs(
+            [(STDIN, kill), (STDIN, right)], CONFIG.model_copy(update={"sandbox": sandbox})
+        )
+        assert [v.status for v in verdicts] == ["infrastructure_error", "passed"]
+    assert "not graded" in caplog.text
+
+
+def test_a_folder_that_cannot_be_emptied_does_not_disturb_what_follows():
+    dirty = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\nprint(4)"
+    right = STDIN_PROGRAMS["right"][0]
+    slow = replace(STDIN, time_limit_s=20)
+    verdicts = check_programs([(slow, dirty), (slow, right)], CONFIG)
+    assert [what(v) for v in verdicts] == [("wrong_answer", 1, 1), ("passed", None, 3)]
+
+
+def test_a_large_test_passes_through():
+    numbers = "\n".join(map(str, range(200_000)))
+    problem = replace(STDIN, tests=[{"input": numbers, "output": numbers}], time_limit_s=10)
+    config = GradeConfig()
+    (verdict,) = check_programs([(problem, "import sys\nprint(sys.stdin.read())")], config)
+    assert verdict.status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("problems", "samples", "message"),
+    [
+        ([STDIN], [], "no samples"),
+        ([STDIN], [sample(FUNCTION, 4, "")], "sample 4 is of problem 'pairs'"),
+        ([STDIN, STDIN], [sample(STDIN, 0, "")], "'affine' is given twice"),
+        ([replace(STDIN, compare={"rule": "x"})], [sample(STDIN, 0, "")], "'affine': compare"),
+        (
+            [replace(FUNCTION, tests=[{"input": "1", "output": "one"}])],
+            [sample(FUNCTION, 0, "")],
+            "'pairs', test 0",
+        ),
+        (
+            [replace(FUNCTION, tests=[{"input": "1\nx y", "output": "1"}])],
+            [sample(FUNCTION, 0, "")],
+            "'pairs', test 0",
+        ),
+    ],
+)
+def test_mistakes(problems, samples, message):
+    with pytest.raises(UserError, match=message):
+        grade(problems, samples, CONFIG)
+
+
+def test_workers_must_be_positive():
+    with pytest.raises(UserError, match="workers: 0"):
+        check_programs([(STDIN, "")], CONFIG, workers=0)
+
+
+def test_an_error_in_the_report_ends_the_work():
+    def report(done, total):
+        raise RuntimeError("stop here")
+
+    with pytest.raises(RuntimeError, match="stop here"):
+        check_programs([(STDIN, "print(4)")] * 50, CONFIG, workers=2, report=report)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "valley.evaluate.grade", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_works_alone(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    problems, samples, out = (folder / name for name in ("p.jsonl", "s.jsonl", "v.jsonl"))
+    write_records(problems, [STDIN, FUNCTION])
+    write_records(
+        samples, [sample(STDIN, 0, fenced("print(4)")), sample(FUNCTION, 0, fenced(PAIRS))]
+    )
+    arguments = ["--problems", problems, "--samples", samples, "--out", out]
+    done = command(*arguments, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert "graded 2 samples of 2 problems" in done.stdout
+    assert [v.status for v in read_records(out, Verdict)] == ["wrong_answer", "passed"]
+
+    wrong = command(*arguments[:2], "--samples", folder / "none.jsonl", "--out", out)
+    assert wrong.returncode == 2
+    assert "none.jsonl" in wrong.stderr
+    assert "example: python -m valley.evaluate.grade" in " ".join(command("--help").stdout.split())

@@ -1,0 +1,244 @@
+"""The launcher on one machine, as its users run it: real processes, real trainings, real gradings."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from sweeping import MINI, REPOSITORY, command, launch, results, status
+
+pytestmark = pytest.mark.xdist_group("launch")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A sweep that has been run to its end: its grid, its root, and what the launcher said."""
+    folder = tmp_path_factory.mktemp("a sweep")
+    grid = folder / "grid.yaml"
+    grid.write_text(MINI)
+    done = launch(grid, folder / "runs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return grid, folder / "runs", done.stdout
+
+
+@pytest.fixture
+def copy(finished, spaced):
+    """The finished sweep once more, for a test that damages it."""
+    grid, root, _ = finished
+    shutil.copytree(root, spaced / "runs")
+    return grid, spaced / "runs"
+
+
+def test_a_sweep_runs_to_its_end(finished):
+    _, root, said = finished
+    assert "0 failed" in said and "cells: 5 done, 0 running, 0 waiting of 5" in said
+    rows = status(root)
+    assert len(rows) == 10 and {row["state"] for row in rows} == {"done"}
+    for result in results(root, "grade").values():
+        outcome = result["outcome"]
+        assert len(outcome["counts"]) == 10 and all(n == 1 for n, _ in outcome["counts"])
+        assert outcome["metrics"]["infrastructure_errors"] == 0
+        assert result["provenance"]["snapshot"] and result["cost"]["wall_s"] > 0
+    strata = next(r["outcome"]["strata"] for r in results(root, "prepare").values() if "strata" in r["outcome"])
+    assert strata["all/correct"] + strata["all/incorrect"] == strata["all/all"] == 60
+    assert 0 < strata["all/incorrect"] <= 6
+
+
+def test_checkpoints_are_hugging_face_folders(finished):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    _, root, _ = finished
+    folders = [path.parent for path in root.glob("store/*/*/*/model/config.json")]
+    assert len(folders) == 6
+    for folder in folders:
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        text = "Read an integer x, add 3, and print the result modulo 10."
+        tokens = tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, return_tensors="pt")
+        assert model(**tokens).logits.shape[-1] >= len(tokenizer)
+        assert tokenizer.decode(tokens["input_ids"][0], skip_special_tokens=True).startswith("Read an")
+        assert tokenizer.unk_token_id not in tokens["input_ids"][0].tolist()
+
+
+def test_a_second_launch_does_nothing_quickly(finished):
+    grid, root, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    started = time.monotonic()
+    done = launch(grid, root)
+    assert time.monotonic() - started < 2
+    assert done.returncode == 0 and "nothing to do: all 5 cells are done" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(spaced):
+    (spaced / "grid.yaml").write_text(MINI)
+    done = launch(spaced / "grid.yaml", spaced / "runs", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert sum(line[:2] == ["submit", "train"] for line in lines) == 5
+    assert sum(line[:2] == ["submit", "grade"] for line in lines) == 10
+    assert "dry run: nothing was submitted" in done.stdout
+    assert not (spaced / "runs").exists()
+
+
+def test_planning_status_and_their_help_need_no_torch(finished):
+    grid, root, _ = finished
+    for script, arguments in (
+        ("sweeps/launch.py", [str(grid), "--dry-run", "--cluster", "local"]),
+        ("sweeps/status.py", []),
+        ("analysis/plot_valley.py", []),
+    ):
+        code = (
+            "import runpy, sys\n"
+            f"sys.argv = {[script, *arguments, '--root', str(root)]!r}\n"
+            "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+            "except SystemExit as end:\n    assert not end.code, end.code\n"
+            "heavy = {'torch', 'transformers', 'deepspeed', 'vllm'} & sys.modules.keys()\n"
+            "assert not heavy, heavy"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_changed_recipe_runs_only_what_it_touches(finished):
+    grid, root, _ = finished
+    done = launch(grid, root, "--dry-run", "--set", "generate.profiles.greedy={max_tokens: 20}")
+    actions = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("submit", "done"))]
+    assert actions.count(["submit", "generate"]) == actions.count(["submit", "grade"]) == 5
+    assert actions.count(["done", "train"]) == 5 and ["submit", "train"] not in actions
+
+
+def test_damaged_results_are_reported_and_computed_again(copy):
+    grid, root = copy
+    before = results(root, "grade")
+    victim = next(root.glob("store/grade/*/*n8-easy*-direct*/result.json"))
+    victim.write_text(victim.read_text()[:99])
+    manifest = root / "sweeps/mini/manifest.jsonl"
+    manifest.write_text("{" + manifest.read_text())
+    done = launch(grid, root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "damaged" in done.stderr and "set aside as result.json.damaged-1" in done.stderr
+    assert "1 jobs done" in done.stdout
+    after = results(root, "grade")
+    assert {k: v["outcome"] for k, v in after.items()} == {k: v["outcome"] for k, v in before.items()}
+    assert len(status(root)) == 10
+
+
+def test_a_failure_stops_no_sibling_and_runs_again_only_when_asked(copy):
+    grid, root = copy
+    settings = ["--set", "grid=[{size: [0, 8]}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]"]
+    done = launch(grid, root, *settings)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the training diverged" in done.stdout
+    rows = status(root)
+    states = {row["cell"]: row["state"] for row in rows}
+    assert sorted(states.values()) == ["done", "done", "failed"]
+    failed = next(row for row in rows if row["state"] == "failed")
+    log = open(failed["log"]).read()
+    assert "Traceback" in log and "the training diverged" in log
+    again = launch(grid, root, *settings)
+    assert again.returncode == 1 and "nothing to do, but 1 jobs have failed" in again.stdout
+    assert failed["log"] in again.stdout
+    retried = launch(grid, root, *settings, "--retry", "failed")
+    assert retried.returncode == 1 and "3 jobs to run" not in again.stdout
+    assert "to run" in retried.stdout and "the training diverged" in retried.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_launcher_that_is_stopped_goes_on_where_it_was(finished, spaced, number):
+    grid, whole, _ = finished
+    root = spaced / "runs"
+    launcher = subprocess.Popen(
+        [sys.executable, "sweeps/launch.py", str(grid), "--cluster", "local", "--root", str(root)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(results(root, "train")) < 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    finished_then = {p: p.stat().st_mtime_ns for p in root.glob("store/*/*/*/result.json")}
+    assert finished_then
+    if number == signal.SIGINT:
+        os.killpg(launcher.pid, number)
+        assert "interrupted: finished jobs are kept" in launcher.communicate(timeout=60)[0]
+        assert launcher.returncode == 130
+    else:
+        launcher.kill()
+        launcher.wait()
+        launcher.stdout.close()
+    second = launch(grid, root)
+    assert second.returncode == 0, second.stdout + second.stderr
+    for path, at in finished_then.items():
+        assert path.stat().st_mtime_ns == at
+    outcomes = {name: r["outcome"]["counts"] for name, r in results(whole, "grade").items()}
+    assert {name: r["outcome"]["counts"] for name, r in results(root, "grade").items()} == outcomes
+
+
+def test_a_second_launcher_is_told_of_the_first(finished, spaced):
+    grid, _, _ = finished
+    root = spaced / "runs"
+    root.mkdir()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; from pathlib import Path; from valley.ledger import root_lock\nwith root_lock(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)", str(root)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        done = launch(grid, root)
+        assert done.returncode == 2
+        assert f"another launcher is at work (process {holder.pid}" in done.stderr
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    # Its owner is dead now, so the lock is taken over.
+    done = launch(grid, root, "--dry-run")
+    assert done.returncode == 0
+
+
+BAD = {
+    "no such grid": (None, [], r"no such grid here or in sweeps/"),
+    "size beyond the pool": (MINI, ["--set", "size=61"], "size 61 is larger than the pool"),
+    "missing model": (MINI, ["--set", "students={m: {source: folder, path: ./nowhere}}"], "no model at './nowhere'"),
+    "unknown key": (MINI + "\nfoo: 1\n", [], "foo: unknown key"),
+    "too many CPUs": (MINI, ["--set", "resources.train.cpus_per_task=999"], "asks for 999 CPUs"),
+    "several nodes here": (MINI, ["--set", "resources.train.nodes=2"], "this is one machine"),
+}
+
+
+@pytest.mark.parametrize("text, arguments, message", BAD.values(), ids=BAD.keys())
+def test_bad_input_ends_with_one_message_before_anything_runs(spaced, text, arguments, message):
+    grid = spaced / "grid.yaml"
+    if text:
+        grid.write_text(text)
+    done = launch(grid, spaced / "runs", *arguments)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(spaced.glob("runs/store/*"))
+
+
+def test_status_without_a_sweep_says_what_to_do(spaced):
+    done = command("sweeps/status.py", root=spaced)
+    assert done.returncode == 2 and "run `python sweeps/launch.py grid.yaml` first" in done.stderr
+
+
+def test_a_job_runs_in_the_foreground(copy):
+    _, root = copy
+    job = next(root.glob("store/grade/*/*n16*-greedy*/job.json"))
+    before = json.loads((job.parent / "result.json").read_text())
+    (job.parent / "result.json").unlink()
+    done = subprocess.run([sys.executable, "jobs/grade.py", str(job)], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((job.parent / "result.json").read_text())["outcome"] == before["outcome"]
