@@ -79,8 +79,9 @@ def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Named], 
             return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))
         if job.identity[:16] in slurm_places:
             array, index, submission = slurm_places[job.identity[:16]]
-            log = str(submission.folder / f"{array}_{index}_0_log.err")
-            return _from_slurm(ask_slurm(array, index), f"{array}_{index}", log)
+            name = f"{array}_{index}" if len(submission.elements) > 1 else array
+            log = str(submission.folder / f"{name}_0_log.err")
+            return _from_slurm(ask_slurm(array, index), name, log)
         return _from_process(store, job)
 
     return known

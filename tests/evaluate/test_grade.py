@@ -195,6 +195,7 @@ def test_a_large_test_passes_through():
             [sample(FUNCTION, 0, "")],
             "'pairs', test 0",
         ),
+        ([replace(FUNCTION, function="a b")], [sample(FUNCTION, 0, "")], "'a b' names no function"),
     ],
 )
 def test_mistakes(problems, samples, message):

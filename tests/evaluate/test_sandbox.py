@@ -125,6 +125,10 @@ def test_as_a_plain_python(best, name, tmp_path):
     assert outcome.syntax_error == (name in ("syntax", "null_byte"))
 
 
+@pytest.mark.skipif(
+    sys.version_info[:2] in ((3, 12), (3, 13)),
+    reason="these end C recursion at a depth of their own",
+)
 def test_deep_recursion_in_the_main_thread(sandbox):
     source = (
         "import sys\nfrom functools import lru_cache\nsys.setrecursionlimit(10**6)\n"

@@ -26,6 +26,7 @@ def slurm() -> Iterator[PrivateCluster]:
         yield cluster
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark this folder's tests, and send them to one pytest-xdist worker: it needs one cluster."""
     for item in items:

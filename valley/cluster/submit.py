@@ -21,7 +21,6 @@ from valley.cluster.config import ClusterConfig, Resources
 from valley.cluster.element import run_element
 from valley.errors import UserError
 from valley.ledger import Ledger
-from valley.plan import Job
 from valley.store import Store
 
 
@@ -89,20 +88,28 @@ def submit_to_slurm(
     for array in arrays:
         intent, folder = journal_intent(ledger, array, array.elements, "slurm")
         work = [lay_jobs(store, element) for element in array.elements]
-        partner = ids[id(array.partner)] if array.partner else None
-        dependency = _dependency(partner, array.parents, places)
+        dependency = _dependency(array, ids, places)
         job_id = _sbatch(array, work, folder, config, snapshot, dependency)
         ledger.append({"event": "submitted", "intent": intent, "job_id": job_id})
         ids[id(array)] = job_id
         for element in array.elements:
             for job in element.jobs:
-                places[job.identity] = f"{job_id}_{element.index}"
+                places[job.identity] = task_name(job_id, element.index, len(array.elements))
     return {f"{array.name} ({len(array.elements)})": ids[id(array)] for array in arrays}
 
 
-def _dependency(partner: str | None, parents: list[Job], places: Mapping[str, str]) -> str | None:
-    parts = [f"aftercorr:{partner}"] if partner else []
-    parts += sorted({f"afterok:{places[parent.identity]}" for parent in parents})
+def task_name(job_id: str, index: int, elements: int) -> str:
+    """Slurm's name of an element. submitit submits a single one as a job and not as an array."""
+    return f"{job_id}_{index}" if elements > 1 else job_id
+
+
+def _dependency(array: Array, ids: Mapping[int, str], places: Mapping[str, str]) -> str | None:
+    parts = []
+    if array.partner is not None:
+        # A single element is no array, and so has no elements to correspond to.
+        word = "aftercorr" if len(array.elements) > 1 else "afterok"
+        parts.append(f"{word}:{ids[id(array.partner)]}")
+    parts += sorted({f"afterok:{places[parent.identity]}" for parent in array.parents})
     return ",".join(parts) or None
 
 

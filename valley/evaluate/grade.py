@@ -142,7 +142,9 @@ class _Prepared:
     def of(cls, problem: Problem) -> _Prepared:
         compare = comparison(problem)
         values = []
-        if problem.kind == "function":
+        if problem.function is not None:
+            if not problem.function.isidentifier():
+                raise UserError(f"problem {problem.id!r}: {problem.function!r} names no function")
             for number, test in enumerate(problem.tests):
                 try:
                     for line in test["input"].split("\n"):

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from valley.cluster.arrays import make_arrays
+from valley.cluster.config import ResourcesByKind
+from valley.plan import Known, decide, trail
+from valley.preview import cost_s
+from valley.sweep import load_sweep
+
+GRID = """
+name: test
+students:
+  tiny: {source: tiny, first_lessons: {batch_size: 16}}
+data: {source: tiny, pool_traces: 5000}
+train: {batch_size: 16}
+generate: {profiles: {greedy: {}, direct: {prefill: x}}}
+stages: {1: {}, 2: {from: {size: 64}}}
+grid:
+  - {size: [0, 8, 16, 64], seed: [0, 1]}
+  - {size: 16, data.data_seed: 1}
+  - {stage: 2, size: [0, 8], difficulty: [easy, all]}
+"""
+
+
+@pytest.fixture(scope="module")
+def sweep_and_trail(tmp_path_factory):
+    path = tmp_path_factory.mktemp("a grid") / "grid.yaml"
+    path.write_text(GRID)
+    sweep, cells = load_sweep(path)
+    return sweep, *trail(sweep, cells)
+
+
+def arrays_of(sweep, jobs, pack=1, **options):
+    resources = ResourcesByKind.model_validate(
+        {kind: {"pack": pack} for kind in ("train", "generate", "grade")}
+    )
+    return make_arrays(jobs, resources, lambda job: cost_s(job, sweep), sweep.name, **options)
+
+
+def check(arrays, jobs, live=frozenset()):
+    """Everything that Slurm's dependencies rest on."""
+    waiting = {job.identity for job in jobs}
+    placed = {}
+    for number, array in enumerate(arrays):
+        assert array.elements and len({e.index for e in array.elements}) == len(array.elements)
+        if array.partner is not None:
+            assert array.partner in arrays[:number], "a partner is submitted first"
+            assert len(array.partner.elements) == len(array.elements), "one to one"
+        for parent in array.parents:
+            assert parent.identity in placed or parent.identity in live
+        for element in array.elements:
+            for job in element.jobs:
+                assert job.kind == array.kind
+                assert job.identity not in placed, "each job once"
+                placed[job.identity] = (array, element.index)
+        for element in array.elements:
+            for job in element.jobs:
+                for parent in job.inputs.values():
+                    if parent.identity not in waiting | live:
+                        continue
+                    beside = array.partner is not None and placed.get(parent.identity) == (array.partner, element.index)
+                    covered = [j for p in array.parents for j in ancestors(p)]
+                    if array.partner is not None:
+                        covered += [j for p in array.partner.parents for j in ancestors(p)]
+                        covered += [j for other in array.partner.elements[element.index].jobs for j in ancestors(other)]
+                    assert beside or parent in covered, (job.label, parent.label)
+    assert placed.keys() == waiting
+
+
+def ancestors(job):
+    return [job, *(a for parent in job.inputs.values() for a in ancestors(parent))]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), pack=st.sampled_from([1, 2, 16]), most=st.sampled_from([1, 3, 1000]))
+def test_whatever_is_done_every_job_waits_for_what_it_needs(sweep_and_trail, data, pack, most):
+    sweep, rows, jobs = sweep_and_trail
+    states = {
+        job.identity: data.draw(st.sampled_from(["new", "new", "done", "running"])) for job in jobs
+    }
+    plan = decide(rows, jobs, lambda job: Known(states[job.identity]))
+    submitted = [d.job for d in plan.with_action("submit")]
+    live = frozenset(d.job.identity for d in plan.with_action("wait"))
+    arrays = arrays_of(sweep, submitted, pack, max_elements=most, live=live, share_s=100.0)
+    check(arrays, submitted, live)
+    assert all(len(array.elements) <= most for array in arrays)
+
+
+def test_one_array_per_kind_and_depth(sweep_and_trail):
+    sweep, _, jobs = sweep_and_trail
+    jobs = [j for j in jobs if "data_seed=1" not in j.label]
+    arrays = arrays_of(sweep, [j for j in jobs if j.label != "tiny-world"], pack=16)
+    kinds = [(a.kind, a.elements[0].jobs[0].depth) for a in arrays if a.kind != "prepare"]
+    assert len(kinds) == len(set(kinds)) or len(kinds) - len(set(kinds)) <= 3
+
+
+def test_unpacked_profiles_have_arrays_of_their_own(sweep_and_trail):
+    sweep, _, jobs = sweep_and_trail
+    arrays = arrays_of(sweep, jobs, pack=1)
+    check(arrays, jobs)
+    for array in arrays:
+        assert all(len(element.jobs) == 1 for element in array.elements)
+        if array.kind in ("generate", "grade"):
+            assert len({element.jobs[0].slot for element in array.elements}) == 1
+
+
+def test_packing_does_not_lengthen_an_array(sweep_and_trail):
+    sweep, _, jobs = sweep_and_trail
+
+    def length(element):
+        return sum(cost_s(job, sweep) for job in element.jobs)
+
+    for array in arrays_of(sweep, jobs, pack=16):
+        if array.kind == "train":
+            longest = max(cost_s(job, sweep) for e in array.elements for job in e.jobs)
+            assert max(map(length, array.elements)) <= longest * 1.01
+
+
+def test_names_say_kind_and_depth_in_eight_letters(sweep_and_trail):
+    sweep, _, jobs = sweep_and_trail
+    names = {array.name for array in arrays_of(sweep, jobs, pack=16)}
+    assert all(re.match(r"(prep|train|gen|grade)\d", name) for name in names)
+    assert {"train2-test", "gen2-test", "grade2-test", "train3-test"} <= names
+
+
+def test_the_default_grid(tmp_path):
+    sweep, cells = load_sweep(Path(__file__).parents[2] / "sweeps" / "grid.yaml")
+    rows, jobs = trail(sweep, cells)
+    arrays = make_arrays(jobs, sweep.resources, lambda job: cost_s(job, sweep), sweep.name, share_s=24)
+    check(arrays, jobs)
+    assert len(arrays) <= 12

@@ -1,0 +1,138 @@
+"""The launcher on a real Slurm cluster: the same sweep, submitted as arrays that wait for each other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from sweeping import MINI, REPOSITORY, command, results, status
+
+TWO_NODES = ["resources.train={nodes: 2}", "train.micro_batch_size=2"]
+
+
+def wait_until_done(root, seconds=300):
+    """Wait until no cell of the newest sweep is running or queued."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        rows = status(root)
+        if not {row["state"] for row in rows} & {"running", "pending", "new"}:
+            return rows
+        time.sleep(2)
+    raise AssertionError(json.dumps(rows, indent=1)[-3000:])
+
+
+def launch_on_slurm(grid, root, *arguments):
+    return command("sweeps/launch.py", str(grid), "--cluster", "slurm", *arguments, root=root)
+
+
+@pytest.fixture(scope="module")
+def finished(slurm, tmp_path_factory):
+    """A sweep that ran through Slurm; how squeue showed it right after the launch."""
+    folder = tmp_path_factory.mktemp("a sweep")
+    grid = folder / "grid.yaml"
+    # Unpacked, so that there are arrays of several elements to wait for each other.
+    grid.write_text(MINI.split("resources:")[0] + MINI[MINI.index("preview:"):])
+    done = launch_on_slurm(grid, folder / "runs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    queue = subprocess.run(
+        ["squeue", "--me", "--noheader", "--array", "--format=%j|%F|%K|%E"], capture_output=True, text=True, check=True
+    ).stdout
+    rows = wait_until_done(folder / "runs")
+    return grid, folder / "runs", done.stdout, queue, rows
+
+
+def test_every_cell_is_done(finished):
+    _, root, said, _, rows = finished
+    assert len(rows) == 10 and {row["state"] for row in rows} == {"done"}, rows
+    assert "submitted" in said and "squeue --me" in said
+    for result in results(root, "train").values():
+        assert result["provenance"]["slurm"]["SLURM_JOB_ID"]
+
+
+def test_arrays_wait_for_each_other(finished):
+    """As Slurm itself showed them: readable names, and a generation that waits for its training."""
+    *_, queue, _ = finished
+    tasks = [line.split("|") for line in queue.splitlines()]
+    names = {"train2-mini", "gen2-greedy-mini", "grade2-direct-mini", "train3-mini"}
+    assert names <= {task[0] for task in tasks}
+    ids = {name: array for name, array, *_ in tasks}
+    for child, parent in (("gen2-greedy-mini", "train2-mini"), ("grade2-direct-mini", "gen2-direct-mini")):
+        shown = next(task[3] for task in tasks if task[0] == child)
+        assert f"aftercorr:{ids[parent]}" in shown
+    shown = next(task[3] for task in tasks if task[0] == "train3-mini")
+    assert f"afterok:{ids['train2-mini']}" in shown
+
+
+def test_a_second_launch_submits_nothing(finished):
+    grid, root, *_ = finished
+    before = sorted(path for path in root.glob("sweeps/mini/slurm/*"))
+    done = launch_on_slurm(grid, root)
+    assert done.returncode == 0 and "nothing to do" in done.stdout
+    assert sorted(root.glob("sweeps/mini/slurm/*")) == before
+
+
+def test_two_nodes_train_as_one_does(finished, spaced):
+    """The same training on two nodes with gradient accumulation: equal losses, step by step."""
+    grid, root, *_ = finished
+    settings = [part for setting in TWO_NODES for part in ("--set", setting)]
+    done = launch_on_slurm(grid, spaced / "runs", *settings, "--set", "grid=[{size: 16}]")
+    assert done.returncode == 0, done.stderr
+    rows = wait_until_done(spaced / "runs")
+    assert {row["state"] for row in rows} == {"done"}, rows
+    apart = results(spaced / "runs", "train")
+    for name, result in apart.items():
+        assert result["cost"]["ranks"] == 2
+        logs = [next(r.glob(f"store/train/*/{name}/log.jsonl")) for r in (root, spaced / "runs")]
+        one, two = ([json.loads(line) for line in log.read_text().splitlines()] for log in logs)
+        assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-5)
+    assert len(apart) == 2
+
+
+def test_a_failure_strands_its_own_children_alone(finished, spaced):
+    grid, *_ = finished
+    root = spaced / "runs"
+    settings = ["--set", "grid=[{size: 8}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]"]
+    done = launch_on_slurm(grid, root, *settings)
+    assert done.returncode == 0, done.stderr
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        states = {(row["cell"], row["profile"]): row for row in status(root)}
+        if sorted(row["state"] for row in states.values()) == ["done", "done", "failed", "failed"]:
+            break
+        time.sleep(2)
+    failed = [row for row in states.values() if row["state"] == "failed"]
+    assert len(failed) == 2, states
+    assert all(row["kind"] == "train" and "diverged" in row["reason"] for row in failed)
+    assert "Traceback" in open(failed[0]["log"]).read()
+    again = launch_on_slurm(grid, root, *settings)
+    assert again.returncode == 1 and "1 jobs have failed" in again.stdout
+
+
+def test_a_job_that_slurm_killed_is_failed_with_its_reason(finished, spaced):
+    grid, *_ = finished
+    root = spaced / "runs"
+    launch_on_slurm(grid, root, "--set", "grid=[{size: 8}]")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        running = [row for row in status(root) if row["state"] == "running" and row["kind"] == "train"]
+        if running:
+            break
+        time.sleep(0.5)
+    cancelled = subprocess.run(
+        [sys.executable, "sweeps/cancel.py", "mini", "--root", str(root)], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert cancelled.returncode == 0 and "cancelled" in cancelled.stdout, cancelled.stderr
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        rows = status(root)
+        if {row["state"] for row in rows} == {"failed"}:
+            break
+        time.sleep(1)
+    assert {row["state"] for row in rows} == {"failed"}, rows
+    assert "cancelled" in rows[0]["reason"]
+    again = launch_on_slurm(grid, root, "--set", "grid=[{size: 8}]", "--retry", "failed")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {row["state"] for row in wait_until_done(root)} == {"done"}
