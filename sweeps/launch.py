@@ -25,7 +25,6 @@ from valley.store import Store
 from valley.student import check_student
 from valley.sweep import Cell, Sweep, find_grid, load_sweep
 
-
 # Jobs share a process until they last this many start-ups (as far as `pack` allows).
 SHARED_STARTUPS = 4
 

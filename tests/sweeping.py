@@ -33,7 +33,9 @@ preview: {tokens_per_trace: 85, tokens_per_answer: 60, train_tflops: 0.045, gene
 """
 
 
-def command(script: str, *arguments: str, root: Path, **options: Any) -> subprocess.CompletedProcess:
+def command(
+    script: str, *arguments: str, root: Path, **options: Any
+) -> subprocess.CompletedProcess:
     """Run a script as a user does, from the repository's root."""
     return subprocess.run(
         [sys.executable, script, *arguments, "--root", str(root)],
@@ -48,7 +50,9 @@ def command(script: str, *arguments: str, root: Path, **options: Any) -> subproc
 
 def launch(grid: Path, root: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess:
     """`python sweeps/launch.py GRID --cluster local …`"""
-    return command("sweeps/launch.py", str(grid), "--cluster", "local", *arguments, root=root, **options)
+    return command(
+        "sweeps/launch.py", str(grid), "--cluster", "local", *arguments, root=root, **options
+    )
 
 
 def status(root: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from sweeping import MINI, REPOSITORY, command, launch, results, status
@@ -45,7 +46,11 @@ def test_a_sweep_runs_to_its_end(finished):
         assert len(outcome["counts"]) == 10 and all(n == 1 for n, _ in outcome["counts"])
         assert outcome["metrics"]["infrastructure_errors"] == 0
         assert result["provenance"]["snapshot"] and result["cost"]["wall_s"] > 0
-    strata = next(r["outcome"]["strata"] for r in results(root, "prepare").values() if "strata" in r["outcome"])
+    strata = next(
+        r["outcome"]["strata"]
+        for r in results(root, "prepare").values()
+        if "strata" in r["outcome"]
+    )
     assert strata["all/correct"] + strata["all/incorrect"] == strata["all/all"] == 60
     assert 0 < strata["all/incorrect"] <= 6
 
@@ -60,9 +65,13 @@ def test_checkpoints_are_hugging_face_folders(finished):
         model = AutoModelForCausalLM.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         text = "Read an integer x, add 3, and print the result modulo 10."
-        tokens = tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, return_tensors="pt")
+        tokens = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_tensors="pt"
+        )
         assert model(**tokens).logits.shape[-1] >= len(tokenizer)
-        assert tokenizer.decode(tokens["input_ids"][0], skip_special_tokens=True).startswith("Read an")
+        assert tokenizer.decode(tokens["input_ids"][0], skip_special_tokens=True).startswith(
+            "Read an"
+        )
         assert tokenizer.unk_token_id not in tokens["input_ids"][0].tolist()
 
 
@@ -102,14 +111,18 @@ def test_planning_status_and_their_help_need_no_torch(finished):
             "heavy = {'torch', 'transformers', 'deepspeed', 'vllm'} & sys.modules.keys()\n"
             "assert not heavy, heavy"
         )
-        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
 
 
 def test_a_changed_recipe_runs_only_what_it_touches(finished):
     grid, root, _ = finished
     done = launch(grid, root, "--dry-run", "--set", "generate.profiles.greedy={max_tokens: 20}")
-    actions = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("submit", "done"))]
+    actions = [
+        line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("submit", "done"))
+    ]
     assert actions.count(["submit", "generate"]) == actions.count(["submit", "grade"]) == 5
     assert actions.count(["done", "train"]) == 5 and ["submit", "train"] not in actions
 
@@ -126,13 +139,18 @@ def test_damaged_results_are_reported_and_computed_again(copy):
     assert "damaged" in done.stderr and "set aside as result.json.damaged-1" in done.stderr
     assert "1 jobs done" in done.stdout
     after = results(root, "grade")
-    assert {k: v["outcome"] for k, v in after.items()} == {k: v["outcome"] for k, v in before.items()}
+    assert {k: v["outcome"] for k, v in after.items()} == {
+        k: v["outcome"] for k, v in before.items()
+    }
     assert len(status(root)) == 10
 
 
 def test_a_failure_stops_no_sibling_and_runs_again_only_when_asked(copy):
     grid, root = copy
-    settings = ["--set", "grid=[{size: [0, 8]}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]"]
+    settings = [
+        "--set",
+        "grid=[{size: [0, 8]}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]",
+    ]
     done = launch(grid, root, *settings)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the training diverged" in done.stdout
@@ -140,7 +158,7 @@ def test_a_failure_stops_no_sibling_and_runs_again_only_when_asked(copy):
     states = {row["cell"]: row["state"] for row in rows}
     assert sorted(states.values()) == ["done", "done", "failed"]
     failed = next(row for row in rows if row["state"] == "failed")
-    log = open(failed["log"]).read()
+    log = Path(failed["log"]).read_text()
     assert "Traceback" in log and "the training diverged" in log
     again = launch(grid, root, *settings)
     assert again.returncode == 1 and "nothing to do, but 1 jobs have failed" in again.stdout
@@ -189,7 +207,12 @@ def test_a_second_launcher_is_told_of_the_first(finished, spaced):
     root = spaced / "runs"
     root.mkdir()
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; from pathlib import Path; from valley.ledger import root_lock\nwith root_lock(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)", str(root)],
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from pathlib import Path; from valley.ledger import root_lock\nwith root_lock(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)",
+            str(root),
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -210,7 +233,11 @@ def test_a_second_launcher_is_told_of_the_first(finished, spaced):
 BAD = {
     "no such grid": (None, [], r"no such grid here or in sweeps/"),
     "size beyond the pool": (MINI, ["--set", "size=61"], "size 61 is larger than the pool"),
-    "missing model": (MINI, ["--set", "students={m: {source: folder, path: ./nowhere}}"], "no model at './nowhere'"),
+    "missing model": (
+        MINI,
+        ["--set", "students={m: {source: folder, path: ./nowhere}}"],
+        "no model at './nowhere'",
+    ),
     "unknown key": (MINI + "\nfoo: 1\n", [], "foo: unknown key"),
     "too many CPUs": (MINI, ["--set", "resources.train.cpus_per_task=999"], "asks for 999 CPUs"),
     "several nodes here": (MINI, ["--set", "resources.train.nodes=2"], "this is one machine"),
@@ -239,6 +266,8 @@ def test_a_job_runs_in_the_foreground(copy):
     job = next(root.glob("store/grade/*/*n16*-greedy*/job.json"))
     before = json.loads((job.parent / "result.json").read_text())
     (job.parent / "result.json").unlink()
-    done = subprocess.run([sys.executable, "jobs/grade.py", str(job)], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "jobs/grade.py", str(job)], cwd=REPOSITORY, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((job.parent / "result.json").read_text())["outcome"] == before["outcome"]

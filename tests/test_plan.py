@@ -108,7 +108,9 @@ def test_a_parent_is_not_run_when_all_that_needs_it_is_done(make):
 
 def test_a_failure_blocks_its_children_alone_until_it_is_retried(make):
     rows, jobs = make()
-    failed = next(job for job in jobs if job.kind == "train" and "n8-seed0" in job.label and "t1" in job.label)
+    failed = next(
+        job for job in jobs if job.kind == "train" and "n8-seed0" in job.label and "t1" in job.label
+    )
 
     def known(job):
         return Known("failed", "ValueError: no", "a.log") if job == failed else Known("new")

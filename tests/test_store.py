@@ -79,7 +79,7 @@ def test_a_failure_is_forgotten_when_the_job_is_laid_again(spaced):
 
 
 def test_a_job_is_found_whatever_label_it_was_made_with(spaced):
-    store, job = laid(spaced)
+    _, job = laid(spaced)
     assert Store(spaced).folder("train", "another-label", IDENTITY) == job.folder
 
 

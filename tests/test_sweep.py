@@ -76,29 +76,65 @@ def test_the_grids_that_ship_are_valid(name):
 
 def test_the_default_grid_covers_the_design():
     _, cells = load_sweep(REPOSITORY / "sweeps" / "grid.yaml")
-    curve = {a["size"] for a in (c.axes for c in cells) if a["difficulty"] == a["correctness"] == "all" and a["stage"] == 1}
+    curve = {
+        a["size"]
+        for a in (c.axes for c in cells)
+        if a["difficulty"] == a["correctness"] == "all" and a["stage"] == 1
+    }
     assert len(curve) >= 6 and 0 in curve
     for stage in (1, 2):
-        arms = {(c.axes["difficulty"], c.axes["correctness"]) for c in cells if c.axes["stage"] == stage}
+        arms = {
+            (c.axes["difficulty"], c.axes["correctness"]) for c in cells if c.axes["stage"] == stage
+        }
         assert {("easy", "all"), ("hard", "all"), ("all", "correct"), ("all", "incorrect")} <= arms
     assert sum("train.steps" in c.axes for c in cells) == 2
     assert {"greedy", "direct"} <= cells[0].recipe.generate.profiles.keys()
 
 
 BAD = {
-    "unknown key": ("  - {size: 8}\ntrian: {epochs: 3}\n", r"grid\.yaml, line 12: trian: unknown key"),
-    "unknown nested key": ("  - {size: 8}\ncluster: {partion: gpu}\n", r"line 12: cluster\.partion: unknown key"),
-    "wrong type": ("  - {size: 8}\ngenerate: {batch_size: many}\n", r"generate\.batch_size: .*integer.*'many'"),
-    "out of bounds": ("  - {size: 8}\ngenerate: {batch_size: 0}\n", r"generate\.batch_size: .*greater than or equal to 1.*found 0"),
-    "size of a wrong type": ("  - {size: [8, lots]}\n", r"grid\[0\]\.size: found 'lots'; expected a whole number"),
+    "unknown key": (
+        "  - {size: 8}\ntrian: {epochs: 3}\n",
+        r"grid\.yaml, line 12: trian: unknown key",
+    ),
+    "unknown nested key": (
+        "  - {size: 8}\ncluster: {partion: gpu}\n",
+        r"line 12: cluster\.partion: unknown key",
+    ),
+    "wrong type": (
+        "  - {size: 8}\ngenerate: {batch_size: many}\n",
+        r"generate\.batch_size: .*integer.*'many'",
+    ),
+    "out of bounds": (
+        "  - {size: 8}\ngenerate: {batch_size: 0}\n",
+        r"generate\.batch_size: .*greater than or equal to 1.*found 0",
+    ),
+    "size of a wrong type": (
+        "  - {size: [8, lots]}\n",
+        r"grid\[0\]\.size: found 'lots'; expected a whole number",
+    ),
     "negative size": ("  - {size: -1}\n", r"found -1; expected a whole number, 0 or more"),
     "no size": ("  - {seed: 1}\n", r"grid\[0\]: no `size`"),
     "empty axis": ("  - {size: 8, difficulty: []}\n", r"grid\[0\]\.difficulty: an empty axis"),
-    "unknown difficulty": ("  - {size: 8, difficulty: simple}\n", r"found 'simple'; expected one of all, easy, medium, hard"),
-    "unknown axis": ("  - {size: 8, dificulty: easy}\n", r"grid\[0\]\.dificulty: unknown axis; expected one of student, stage, size"),
-    "unknown setting as axis": ("  - {size: 8, train.epocs: 3}\n", r"grid\[0\]: train: epocs: unknown key"),
-    "bad setting as axis": ("  - {size: 8, train.epochs: -3}\n", r"epochs: .*greater than 0.*found -3"),
-    "undefined stage": ("  - {size: 8, stage: 3}\n", r"grid\[0\]\.stage: found 3; expected one of 1, 2; define it under `stages`"),
+    "unknown difficulty": (
+        "  - {size: 8, difficulty: simple}\n",
+        r"found 'simple'; expected one of all, easy, medium, hard",
+    ),
+    "unknown axis": (
+        "  - {size: 8, dificulty: easy}\n",
+        r"grid\[0\]\.dificulty: unknown axis; expected one of student, stage, size",
+    ),
+    "unknown setting as axis": (
+        "  - {size: 8, train.epocs: 3}\n",
+        r"grid\[0\]: train: epocs: unknown key",
+    ),
+    "bad setting as axis": (
+        "  - {size: 8, train.epochs: -3}\n",
+        r"epochs: .*greater than 0.*found -3",
+    ),
+    "undefined stage": (
+        "  - {size: 8, stage: 3}\n",
+        r"grid\[0\]\.stage: found 3; expected one of 1, 2; define it under `stages`",
+    ),
     "unknown student": ("  - {size: 8, student: qwen}\n", r"found 'qwen'; expected one of tiny"),
     "bad range": ("  - {size: {range: [1]}}\n", r"expected \{range: \[start, stop, step\]\}"),
     "empty grid": ("  []\n", r"grid: "),
@@ -119,7 +155,9 @@ def test_a_cycle_of_stages_is_named(spaced):
 
 def test_a_stage_that_starts_from_an_undefined_one_is_named(spaced):
     base = BASE.replace("2: {from: {size: 64}}", "2: {from: {size: 64, stage: 7}}")
-    with pytest.raises(UserError, match=r"stages\.2\.from\.stage: stage 7 is not defined; defined: 1, 2"):
+    with pytest.raises(
+        UserError, match=r"stages\.2\.from\.stage: stage 7 is not defined; defined: 1, 2"
+    ):
         load(spaced, "  - {size: 8}\n", base=base)
 
 

@@ -112,7 +112,7 @@ class Store:
                 raise ValueError(f"schema {value['schema']!r}, kind {value['kind']!r}")
             if not value["identity"].startswith(identity):
                 raise ValueError(f"identity {value['identity'][:16]}…")
-            value["outcome"], value["cost"], value["provenance"]  # noqa: B018
+            value["outcome"], value["cost"], value["provenance"]
         except (ValueError, KeyError, TypeError) as error:
             aside = _set_aside(path)
             self.damaged.append(

@@ -24,6 +24,7 @@ from valley.evaluate.profiles import GenerateConfig
 from valley.records import canonical_json
 from valley.student import StudentConfig
 from valley.train.config import TrainConfig
+from valley.yaml_faults import LOADER, explain
 
 NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
 DIFFICULTIES = ("all", "easy", "medium", "hard")
@@ -145,7 +146,7 @@ def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, li
     """
     try:
         text = path.read_text(encoding="utf-8")
-        document = yaml.load(text, Loader=_loader())
+        document = yaml.load(text, Loader=LOADER)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
@@ -157,13 +158,9 @@ def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, li
     try:
         sweep = Sweep.model_validate(document)
     except ValidationError as error:
-        raise UserError(_explain(error, str(path), text)) from error
+        raise UserError(explain(error, str(path), text)) from error
     _check_stages(sweep, path)
     return sweep, _expand(sweep, path)
-
-
-def _loader() -> Any:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _apply_setting(document: dict[str, Any], setting: str) -> None:
@@ -171,7 +168,7 @@ def _apply_setting(document: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise UserError(f"--set {setting}: expected KEY=VALUE, such as --set seed=[0,1,2]")
     try:
-        value = yaml.load(text, Loader=_loader())
+        value = yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise UserError(f"--set {setting}: the value is not YAML") from error
     blocks = document.get("grid")
@@ -187,42 +184,6 @@ def _apply_setting(document: dict[str, Any], setting: str) -> None:
     if not isinstance(target, dict):
         raise UserError(f"--set {setting}: {'.'.join(parents)} is not a section of the grid")
     target[last] = value
-
-
-def _explain(error: ValidationError, where: str, text: str = "") -> str:
-    """The first fault of a validation, as: where, what was found, what is allowed."""
-    fault = error.errors()[0]
-    location = [part for part in fault["loc"] if part not in ("tiny", "package", "folder", "jsonl")]
-    key = ".".join(str(part) for part in location)
-    line = _line_of(text, location)
-    place = f"{where}, line {line}" if line else where
-    found = f" (found {fault['input']!r})" if not isinstance(fault["input"], dict) else ""
-    message = fault["msg"]
-    if fault["type"] == "extra_forbidden":
-        message, found = "unknown key", ""
-    return f"{place}: {key}: {message[0].lower()}{message[1:]}{found}"
-
-
-def _line_of(text: str, location: list[Any]) -> int | None:
-    """The line, from 1, of a key in a YAML text; of its nearest parent where it is not there."""
-    if not text:
-        return None
-    node = yaml.compose(text, Loader=_loader())
-    line = None
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            for key_node, value_node in node.value:
-                if key_node.value == str(part):
-                    line, node = key_node.start_mark.line + 1, value_node
-                    break
-            else:
-                return line
-        elif (
-            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
-        ):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
 
 
 def _check_stages(sweep: Sweep, path: Path) -> None:
@@ -351,5 +312,5 @@ def _recipe(sweep: Sweep, overrides: Mapping[str, Any], where: str) -> Recipe:
         try:
             sections[section] = type(config).model_validate(values)
         except ValidationError as error:
-            raise UserError(_explain(error, f"{where}: {section}")) from error
+            raise UserError(explain(error, f"{where}: {section}")) from error
     return Recipe(**sections)

@@ -64,11 +64,18 @@ def check(arrays, jobs, live=frozenset()):
                 for parent in job.inputs.values():
                     if parent.identity not in waiting | live:
                         continue
-                    beside = array.partner is not None and placed.get(parent.identity) == (array.partner, element.index)
+                    beside = array.partner is not None and placed.get(parent.identity) == (
+                        array.partner,
+                        element.index,
+                    )
                     covered = [j for p in array.parents for j in ancestors(p)]
                     if array.partner is not None:
                         covered += [j for p in array.partner.parents for j in ancestors(p)]
-                        covered += [j for other in array.partner.elements[element.index].jobs for j in ancestors(other)]
+                        covered += [
+                            j
+                            for other in array.partner.elements[element.index].jobs
+                            for j in ancestors(other)
+                        ]
                     assert beside or parent in covered, (job.label, parent.label)
     assert placed.keys() == waiting
 
@@ -77,7 +84,9 @@ def ancestors(job):
     return [job, *(a for parent in job.inputs.values() for a in ancestors(parent))]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), pack=st.sampled_from([1, 2, 16]), most=st.sampled_from([1, 3, 1000]))
 def test_whatever_is_done_every_job_waits_for_what_it_needs(sweep_and_trail, data, pack, most):
     sweep, rows, jobs = sweep_and_trail
@@ -131,7 +140,9 @@ def test_names_say_kind_and_depth_in_eight_letters(sweep_and_trail):
 
 def test_the_default_grid(tmp_path):
     sweep, cells = load_sweep(Path(__file__).parents[2] / "sweeps" / "grid.yaml")
-    rows, jobs = trail(sweep, cells)
-    arrays = make_arrays(jobs, sweep.resources, lambda job: cost_s(job, sweep), sweep.name, share_s=24)
+    _, jobs = trail(sweep, cells)
+    arrays = make_arrays(
+        jobs, sweep.resources, lambda job: cost_s(job, sweep), sweep.name, share_s=24
+    )
     check(arrays, jobs)
     assert len(arrays) <= 12

@@ -13,7 +13,7 @@ from valley.errors import UserError
 
 
 def documents(count: int) -> list[Document]:
-    return [Document(list(range(3 + 7 * i % 11)) + [i], 2) for i in range(count)]
+    return [Document([*range(3 + 7 * i % 11), i], 2) for i in range(count)]
 
 
 @given(

@@ -32,7 +32,9 @@ def pool(count: int) -> list[Trace]:
     correctness=st.sampled_from(["all", "correct", "incorrect"]),
     data=st.data(),
 )
-def test_subsets_are_nested_and_do_not_depend_on_the_order(count, seed, difficulty, correctness, data):
+def test_subsets_are_nested_and_do_not_depend_on_the_order(
+    count, seed, difficulty, correctness, data
+):
     traces = pool(count)
     held = strata(traces)[f"{difficulty}/{correctness}"]
     large = data.draw(st.integers(0, held))
@@ -67,5 +69,7 @@ def test_rows_added_upstream_move_few_members():
 
 
 def test_too_large_a_size_says_what_there_is():
-    with pytest.raises(UserError, match="size 9 is larger than the pool: 6 traces are easy/correct"):
+    with pytest.raises(
+        UserError, match="size 9 is larger than the pool: 6 traces are easy/correct"
+    ):
         select(pool(54), "easy", "correct", 9, 0)

@@ -13,7 +13,18 @@ SMALL = TinyConfig(evaluation_problems=100, pool_traces=500, direct_answers=3000
 
 def run_closed_form(answer: str, x: int) -> int:
     """The value of the answer's last line, by reading its three numbers."""
-    numbers = [int(part) for part in answer.split("print(")[1].replace("(", " ").replace(")", " ").replace("*", " ").replace("+", " ").replace("%", " ").replace("x", " ").split() if part.isdigit()]
+    numbers = [
+        int(part)
+        for part in answer.split("print(")[1]
+        .replace("(", " ")
+        .replace(")", " ")
+        .replace("*", " ")
+        .replace("+", " ")
+        .replace("%", " ")
+        .replace("x", " ")
+        .split()
+        if part.isdigit()
+    ]
     a, b, modulus = numbers
     return (a * x + b) % modulus
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from sweeping import MINI, REPOSITORY, command, results, status
@@ -34,11 +35,14 @@ def finished(slurm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("a sweep")
     grid = folder / "grid.yaml"
     # Unpacked, so that there are arrays of several elements to wait for each other.
-    grid.write_text(MINI.split("resources:")[0] + MINI[MINI.index("preview:"):])
+    grid.write_text(MINI.split("resources:")[0] + MINI[MINI.index("preview:") :])
     done = launch_on_slurm(grid, folder / "runs")
     assert done.returncode == 0, done.stdout + done.stderr
     queue = subprocess.run(
-        ["squeue", "--me", "--noheader", "--array", "--format=%j|%F|%K|%E"], capture_output=True, text=True, check=True
+        ["squeue", "--me", "--noheader", "--array", "--format=%j|%F|%K|%E"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     rows = wait_until_done(folder / "runs")
     return grid, folder / "runs", done.stdout, queue, rows
@@ -59,7 +63,10 @@ def test_arrays_wait_for_each_other(finished):
     names = {"train2-mini", "gen2-greedy-mini", "grade2-direct-mini", "train3-mini"}
     assert names <= {task[0] for task in tasks}
     ids = {name: array for name, array, *_ in tasks}
-    for child, parent in (("gen2-greedy-mini", "train2-mini"), ("grade2-direct-mini", "gen2-direct-mini")):
+    for child, parent in (
+        ("gen2-greedy-mini", "train2-mini"),
+        ("grade2-direct-mini", "gen2-direct-mini"),
+    ):
         shown = next(task[3] for task in tasks if task[0] == child)
         assert f"aftercorr:{ids[parent]}" in shown
     shown = next(task[3] for task in tasks if task[0] == "train3-mini")
@@ -87,14 +94,19 @@ def test_two_nodes_train_as_one_does(finished, spaced):
         assert result["cost"]["ranks"] == 2
         logs = [next(r.glob(f"store/train/*/{name}/log.jsonl")) for r in (root, spaced / "runs")]
         one, two = ([json.loads(line) for line in log.read_text().splitlines()] for log in logs)
-        assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-5)
+        assert [line["loss"] for line in two] == pytest.approx(
+            [line["loss"] for line in one], rel=1e-5
+        )
     assert len(apart) == 2
 
 
 def test_a_failure_strands_its_own_children_alone(finished, spaced):
     grid, *_ = finished
     root = spaced / "runs"
-    settings = ["--set", "grid=[{size: 8}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]"]
+    settings = [
+        "--set",
+        "grid=[{size: 8}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]",
+    ]
     done = launch_on_slurm(grid, root, *settings)
     assert done.returncode == 0, done.stderr
     deadline = time.monotonic() + 200
@@ -106,7 +118,7 @@ def test_a_failure_strands_its_own_children_alone(finished, spaced):
     failed = [row for row in states.values() if row["state"] == "failed"]
     assert len(failed) == 2, states
     assert all(row["kind"] == "train" and "diverged" in row["reason"] for row in failed)
-    assert "Traceback" in open(failed[0]["log"]).read()
+    assert "Traceback" in Path(failed[0]["log"]).read_text()
     again = launch_on_slurm(grid, root, *settings)
     assert again.returncode == 1 and "1 jobs have failed" in again.stdout
 
@@ -117,12 +129,17 @@ def test_a_job_that_slurm_killed_is_failed_with_its_reason(finished, spaced):
     launch_on_slurm(grid, root, "--set", "grid=[{size: 8}]")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        running = [row for row in status(root) if row["state"] == "running" and row["kind"] == "train"]
+        running = [
+            row for row in status(root) if row["state"] == "running" and row["kind"] == "train"
+        ]
         if running:
             break
         time.sleep(0.5)
     cancelled = subprocess.run(
-        [sys.executable, "sweeps/cancel.py", "mini", "--root", str(root)], cwd=REPOSITORY, capture_output=True, text=True
+        [sys.executable, "sweeps/cancel.py", "mini", "--root", str(root)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
     )
     assert cancelled.returncode == 0 and "cancelled" in cancelled.stdout, cancelled.stderr
     deadline = time.monotonic() + 60

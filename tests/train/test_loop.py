@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -40,7 +41,9 @@ def alone(start, documents):
         loss = each.sum() / batch.response_tokens
         counts = torch.tensor([d.response_tokens for d in documents_here])
         halves = [slice(0, 8, 2), slice(1, 8, 2)]
-        mean_of_means.append(sum(float(each[h].detach().sum() / counts[h].sum()) for h in halves) / 2)
+        mean_of_means.append(
+            sum(float(each[h].detach().sum() / counts[h].sum()) for h in halves) / 2
+        )
         optimizer.zero_grad()
         loss.backward()
         for group in optimizer.param_groups:
@@ -71,7 +74,12 @@ def test_a_mean_of_means_would_be_seen(alone):
 
 def test_nothing_is_compiled_and_the_result_loads(run_ranks, tmp_path, start):
     """No compiler, no ninja, no cache of compiled operators: one rank and two, as on a bare machine."""
-    bare = {"PATH": str(tmp_path), "TORCH_EXTENSIONS_DIR": str(tmp_path / "extensions"), "CC": "", "CXX": ""}
+    bare = {
+        "PATH": str(tmp_path),
+        "TORCH_EXTENSIONS_DIR": str(tmp_path / "extensions"),
+        "CC": "",
+        "CXX": "",
+    }
     for world_size in (1, 2):
         folder, logs = run_ranks(
             {"zero0": config(0, 4), "zero2": config(2, 4)}, world_size, steps=2, environment=bare
@@ -109,7 +117,7 @@ def test_schedule_rises_then_falls(schedule):
     rates = [learning_rate_at(step, 100, recipe) for step in range(100)]
     assert rates[:10] == pytest.approx([1e-4 * (i + 1) for i in range(10)])
     assert max(rates) == pytest.approx(1e-3)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
     assert 0 <= rates[-1] < 2e-5
     middle = learning_rate_at(55, 100, recipe)
     assert middle == pytest.approx(5e-4, rel=1e-6)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from valley.cluster.config import ResourcesByKind, Resources
+from valley.cluster.config import Resources, ResourcesByKind
 from valley.plan import Job
 from valley.records import digest
 
@@ -111,7 +111,9 @@ class _Chaining:
         array.parents = [parent for parent in needed if parent not in led]
         arrays = [array]
         for sort in self._sorts(packs[0]):
-            following = [[f for f in self._following(pack) if self._sort(f) == sort] for pack in packs]
+            following = [
+                [f for f in self._following(pack) if self._sort(f) == sort] for pack in packs
+            ]
             arrays += self.chain(following, array)
         return arrays
 
@@ -125,7 +127,9 @@ class _Chaining:
         direct = [
             j for j in job.inputs.values() if j.identity in self.waiting or j.identity in self.live
         ]
-        return [j for j in direct if not any(_waits_for(other, j) for other in direct if other != j)]
+        return [
+            j for j in direct if not any(_waits_for(other, j) for other in direct if other != j)
+        ]
 
     def _following(self, pack: list[Job]) -> list[Job]:
         return [f for job in pack for f in self.followers.get(job.identity, [])]
