@@ -11,6 +11,7 @@ from valley.errors import exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grade import grade
 from valley.evaluate.samples import Sample
+from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
 from valley.records import read_records, write_records
 from valley.store import JobFile
@@ -25,11 +26,14 @@ def run(job: JobFile) -> dict[str, Any]:
         problems,
         samples,
         config,
-        report=lambda done, all_: job.report(step=done, steps=all_),
+        report=lambda done, count: job.report(step=done, steps=count) if done % 50 == 0 else None,
         workers=job.execution.get("workers", 1),
     )
     write_records(job.folder / "verdicts.jsonl", verdicts)
-    return score(problems, samples, verdicts)
+    return {
+        **score(problems, samples, verdicts, k=config.k),
+        "isolation": find_isolation(config.sandbox).name,
+    }
 
 
 if __name__ == "__main__":

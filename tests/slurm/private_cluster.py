@@ -189,9 +189,10 @@ class PrivateCluster:
             "--innodb-buffer-pool-size=32M",
             "--innodb-flush-log-at-trx-commit=0",
         ]
-        # Only root may enter the folder, so the database's root needs no password.
-        login = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        self._output("mariadb-install-db", *options, *login)
+        # Only root may enter the folder, so the database's root needs no password. --force: in a
+        # container, neither its own name nor localhost may resolve.
+        setup = ["--auth-root-authentication-method=normal", "--skip-test-db", "--force"]
+        self._output("mariadb-install-db", *options, *setup)
         mysql_socket = str(database / "socket")
         access = ["--skip-networking", f"--socket={mysql_socket}", f"--pid-file={database / 'pid'}"]
         self._start_daemon("mariadbd", "mariadbd", *options, *access)
