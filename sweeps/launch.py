@@ -85,6 +85,7 @@ def main() -> int:
         return _nothing_to_do(plan, ledger, store, sweep)
     with root_lock(store.root):
         ledger.write_manifest(rows, store)
+        _warn(store)
         return _run(sweep, cells, rows, jobs, store, ledger, where, retry)
 
 
@@ -117,7 +118,7 @@ def _run(
 def _run_on_slurm(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapshot: Path) -> int:
     from valley.cluster.submit import submit_to_slurm
 
-    live = {d.job.identity: d.reason.split()[1].rstrip(":") for d in plan.with_action("wait")}
+    live = {d.job.identity: d.place for d in plan.with_action("wait")}
     arrays = make_arrays(
         [d.job for d in plan.with_action("submit")],
         sweep.resources,
@@ -198,10 +199,14 @@ def _plan(
 ) -> Plan:
     store.refresh()
     plan = decide(rows, jobs, knowledge(store, ledger.submissions()), retry)
+    _warn(store)
+    return plan
+
+
+def _warn(store: Store) -> None:
     for sentence in store.damaged:
         print(f"warning: {sentence}", file=sys.stderr)
     store.damaged.clear()
-    return plan
 
 
 def _check_pool(rows: list[Row], store: Store) -> None:
@@ -226,6 +231,7 @@ def _summary(plan: Plan, sweep: Sweep, cells: int, where: str) -> str:
 def _nothing_to_do(plan: Plan, ledger: Ledger, store: Store, sweep: Sweep) -> int:
     cells = len({row.cell.label for row in plan.rows})
     ledger.write_manifest(plan.rows, store)
+    _warn(store)
     stuck = plan.with_action("failed", "lost")
     if not stuck:
         print(f"{sweep.name}: nothing to do: all {cells} cells are done")

@@ -137,6 +137,7 @@ def test_damaged_results_are_reported_and_computed_again(copy):
     done = launch(grid, root)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "damaged" in done.stderr and "set aside as result.json.damaged-1" in done.stderr
+    assert "manifest.jsonl.damaged-1" in done.stderr
     assert "1 jobs done" in done.stdout
     after = results(root, "grade")
     assert {k: v["outcome"] for k, v in after.items()} == {

@@ -93,6 +93,16 @@ def test_the_last_submission_counts(laid, scheduler):
     assert known.state == "pending" and known.log.endswith("/logs/9_0_log.err")
 
 
+def test_an_array_whose_id_was_never_written_down_is_found_by_its_folder(laid, scheduler):
+    store, identity, _ = laid
+    scheduler({("12", 1): slurm.Task("PENDING", "Priority", "/logs")}, {})
+    known = knowledge(store, [submitted(identity, None)])(Ticket("train", identity))
+    assert (known.state, known.place) == ("pending", "12_1")
+    scheduler({("12", 1): slurm.Task("PENDING", "Priority", "/other")}, {})
+    known = knowledge(store, [submitted(identity, None)])(Ticket("train", identity))
+    assert known.state == "new"
+
+
 def test_a_failure_that_the_job_wrote_down(laid, scheduler):
     store, identity, job = laid
     scheduler({}, {})

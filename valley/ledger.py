@@ -20,7 +20,7 @@ from valley.errors import UserError
 from valley.plan import Row
 from valley.processes import is_alive, this_process
 from valley.records import read_lines, write_text
-from valley.store import Store
+from valley.store import Store, set_aside
 
 CELL_SCHEMA = "valley.cell/1"
 
@@ -78,8 +78,15 @@ class Ledger:
             lines.append(json.dumps(value) + "\n")
         self.folder.mkdir(parents=True, exist_ok=True)
         text = "".join(lines)
-        if not self.manifest.is_file() or self.manifest.read_text(encoding="utf-8") != text:
-            write_text(self.manifest, text)
+        if self.manifest.is_file():
+            if self.manifest.read_text(encoding="utf-8", errors="replace") == text:
+                return
+            try:
+                list(self.rows())
+            except UserError as error:
+                aside = set_aside(self.manifest)
+                store.damaged.append(f"{error}; set aside as {aside.name} and written again")
+        write_text(self.manifest, text)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The manifest's lines.

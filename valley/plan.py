@@ -63,21 +63,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a job: its state, why, and where its log stands."""
+    """What is known of a job: its state, why, where its log stands, and the scheduler's name for it."""
 
     state: Literal["done", "running", "pending", "failed", "lost", "new"]
     reason: str = ""
     log: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done about a job, and why."""
+    """What is to be done about a job, and why; its log and the scheduler's name, where it has any."""
 
     job: Job
     action: Action
     reason: str
     log: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,7 @@ def decide(
         state = states[job.identity]
         action, reason = _decide(job, state, wanted, actions, retry)
         actions[job.identity] = action
-        decisions.append(Decision(job, action, reason, state.log))
+        decisions.append(Decision(job, action, reason, state.log, state.place))
     return Plan(rows, decisions)
 
 

@@ -54,13 +54,20 @@ class Ticket:
 
 def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Named], Known]:
     """A function that says what is known of a job. Slurm is asked at most twice, and only if needed."""
+    answers: dict[str, dict[tuple[str, int], slurm.Task]] = {}
+    on_slurm = [submission for submission in submissions if submission.cluster == "slurm"]
+    ids = {s.intent: s.job_id for s in on_slurm if s.job_id is not None}
+    if len(ids) < len(on_slurm):
+        # The launcher died after sbatch and before it wrote the id; the working folder tells.
+        answers["queue"] = slurm.queue()
+        folders = {task.folder: array for (array, _), task in answers["queue"].items()}
+        ids |= {s.intent: folders[str(s.folder)] for s in on_slurm if str(s.folder) in folders}
     slurm_places: dict[str, tuple[str, int, Submission]] = {}
-    for submission in submissions:  # later ones win
-        if submission.cluster == "slurm" and submission.job_id is not None:
+    for submission in on_slurm:  # later ones win
+        if submission.intent in ids:
             for index, identities in enumerate(submission.elements):
                 for identity in identities:
-                    slurm_places[identity[:16]] = (submission.job_id, index, submission)
-    answers: dict[str, dict[tuple[str, int], slurm.Task]] = {}
+                    slurm_places[identity[:16]] = (ids[submission.intent], index, submission)
 
     def ask_slurm(array: str, index: int) -> slurm.Task | None:
         if "queue" not in answers:
@@ -91,9 +98,9 @@ def _from_slurm(task: slurm.Task | None, name: str, log: str) -> Known:
     if task is None:
         return Known("lost", f"Slurm no longer knows job {name}, and it left no result", log)
     if task.state in LIVE_RUNNING:
-        return Known("running", f"job {name}", log)
+        return Known("running", f"job {name}", log, name)
     if task.state in LIVE_PENDING:
-        return Known("pending", f"job {name}: {task.reason}", log)
+        return Known("pending", f"job {name}: {task.reason}", log, name)
     said = slurm.ENDED.get(task.state, f"ended as {task.state}")
     reason = f" ({task.reason})" if task.reason and task.reason != "None" else ""
     return Known("failed", f"job {name} {said}{reason}", log)

@@ -114,7 +114,7 @@ class Store:
                 raise ValueError(f"identity {value['identity'][:16]}…")
             value["outcome"], value["cost"], value["provenance"]
         except (ValueError, KeyError, TypeError) as error:
-            aside = _set_aside(path)
+            aside = set_aside(path)
             self.damaged.append(
                 f"{path}: damaged ({type(error).__name__}: {error}); set aside as {aside.name}"
             )
@@ -182,7 +182,8 @@ def _identity_in(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
-def _set_aside(path: Path) -> Path:
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that nothing of it is lost; its new path."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

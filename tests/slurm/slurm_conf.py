@@ -73,6 +73,9 @@ StorageUser=root
 StorageLoc=valley
 PidFile={folder}/slurmdbd.pid
 """
+# slurmd loads a cgroup plugin even if nothing uses it, and the one for version 2 of cgroups, which
+# it would choose, wants systemd. The one for version 1 starts anywhere.
+CGROUP_CONF = "CgroupPlugin=cgroup/v1\n"
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class ClusterShape:
 
 
 def write_configuration(folder: Path, shape: ClusterShape, first_port: int) -> None:
-    """Write slurm.conf and slurmdbd.conf into `folder`, whose path must hold no space.
+    """Write slurm.conf, cgroup.conf and slurmdbd.conf into `folder`, whose path must hold no space.
 
     The daemons share the ports from `first_port` on: slurmctld, slurmdbd, then the nodes.
     """
@@ -105,6 +108,7 @@ def write_configuration(folder: Path, shape: ClusterShape, first_port: int) -> N
     }
     slurm_conf = SLURM_CONF + (ACCOUNTING_CONF if shape.accounting else "")
     (folder / "slurm.conf").write_text(slurm_conf.format_map(settings))
+    (folder / "cgroup.conf").write_text(CGROUP_CONF)
     slurmdbd_conf = folder / "slurmdbd.conf"
     slurmdbd_conf.touch(mode=0o600)  # slurmdbd refuses one that others can read
     slurmdbd_conf.write_text(SLURMDBD_CONF.format_map(settings))

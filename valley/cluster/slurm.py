@@ -28,10 +28,11 @@ ENDED = {
 
 @dataclass(frozen=True)
 class Task:
-    """What Slurm says of one array element."""
+    """What Slurm says of one array element. `folder` is its working folder, where it was asked for."""
 
     state: str
     reason: str
+    folder: str = ""
 
 
 def answers() -> bool:
@@ -55,12 +56,12 @@ def queue() -> dict[tuple[str, int], Task]:
         UserError: squeue failed, so nothing can be said of any job.
     """
     text = _call(
-        ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r"]
+        ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r|%Z"]
     )
     tasks = {}
     for line in text.splitlines():
-        array, index, state, reason = line.strip().split("|", 3)
-        tasks[array, int(index) if index.isdigit() else 0] = Task(state, reason)
+        array, index, state, reason, folder = line.strip().split("|", 4)
+        tasks[array, int(index) if index.isdigit() else 0] = Task(state, reason, folder)
     return tasks
 
 
