@@ -127,7 +127,7 @@ def behaviour(document: Document) -> Figure:
         for row, (metric, label) in enumerate(PANELS):
             axes = grid[row][column]
             _draw_behaviour(axes, there, metric)
-            axes.set_ylim(-0.03, 1.03)
+            axes.set_ylim(-0.06, 1.08)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.grid(axis="y", color="#dddddd", linewidth=0.5)
             size_axis(axes, sizes, labels=12 // len(stages))

@@ -106,6 +106,7 @@ def test_planning_status_and_their_help_need_no_torch(finished):
         code = (
             "import runpy, sys\n"
             f"sys.argv = {[script, *arguments, '--root', str(root)]!r}\n"
+            "sys.path.insert(0, sys.argv[0].split('/')[0])\n"
             "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
             "except SystemExit as end:\n    assert not end.code, end.code\n"
             "heavy = {'torch', 'transformers', 'deepspeed', 'vllm'} & sys.modules.keys()\n"

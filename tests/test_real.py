@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -103,3 +104,4 @@ def test_smollm2_is_converted_trained_generated_and_graded(spaced):
     assert tokenizer.chat_template
 
     assert "nothing to do" in launch(root)
+    shutil.rmtree(root)  # most of a gigabyte, which pytest would keep three times
