@@ -151,7 +151,7 @@ def test_a_failure_stops_no_sibling_and_runs_again_only_when_asked(copy):
     grid, root = copy
     settings = [
         "--set",
-        "grid=[{size: [0, 8]}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]",
+        "grid=[{size: [0, 8]}, {size: 8, train.learning_rate: 1.0e+30, train.steps: 9}]",
     ]
     done = launch(grid, root, *settings)
     assert done.returncode == 1, done.stdout + done.stderr

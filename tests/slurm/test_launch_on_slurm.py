@@ -105,7 +105,7 @@ def test_a_failure_strands_its_own_children_alone(finished, spaced):
     root = spaced / "runs"
     settings = [
         "--set",
-        "grid=[{size: 8}, {size: 8, train.learning_rate: 1.0e+38, train.steps: 9}]",
+        "grid=[{size: 8}, {size: 8, train.learning_rate: 1.0e+30, train.steps: 9}]",
     ]
     done = launch_on_slurm(grid, root, *settings)
     assert done.returncode == 0, done.stderr
