@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from valley.data.config import TinyConfig
@@ -12,20 +14,11 @@ SMALL = TinyConfig(evaluation_problems=100, pool_traces=500, direct_answers=3000
 
 
 def run_closed_form(answer: str, x: int) -> int:
-    """The value of the answer's last line, by reading its three numbers."""
-    numbers = [
-        int(part)
-        for part in answer.split("print(")[1]
-        .replace("(", " ")
-        .replace(")", " ")
-        .replace("*", " ")
-        .replace("+", " ")
-        .replace("%", " ")
-        .replace("x", " ")
-        .split()
-        if part.isdigit()
-    ]
-    a, b, modulus = numbers
+    """What the answer's program prints for x, by reading its three numbers."""
+    match = re.fullmatch(
+        r"```python\nprint\(\((\d) \* int\(input\(\)\) \+ (\d)\) % (\d+)\)\n```", answer
+    )
+    a, b, modulus = map(int, match.groups())
     return (a * x + b) % modulus
 
 

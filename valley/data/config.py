@@ -33,7 +33,7 @@ class TinyConfig(BaseModel):
     """The chance that the teacher slips once in a trace, in one step, and goes on from there."""
     easy_lengths: list[int] = [2, 3]
     hard_lengths: list[int] = [5, 6]
-    direct_answers: int = Field(60000, ge=0)
+    direct_answers: int = Field(48000, ge=0)
     """Worked answers without a thought, which the untrained student first learns from."""
     direct_lengths: list[int] = [1, 2, 3, 4]
 

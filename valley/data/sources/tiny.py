@@ -23,7 +23,7 @@ from valley.errors import UserError
 
 Step = tuple[str, int]
 OPERATIONS = ("add", "subtract", "multiply by")
-TESTS_PER_PROBLEM = 4
+TESTS_PER_PROBLEM = 3
 
 
 def statement(steps: list[Step], modulus: int) -> str:
@@ -47,7 +47,7 @@ def apply_step(step: Step, a: int, b: int, modulus: int) -> tuple[int, int]:
 
 def program(a: int, b: int, modulus: int) -> str:
     """The answer to a problem: a program in closed form, in a code fence."""
-    return f"```python\nx = int(input())\nprint(({a} * x + {b}) % {modulus})\n```"
+    return f"```python\nprint(({a} * int(input()) + {b}) % {modulus})\n```"
 
 
 def is_held_out(text: str, fraction: float) -> bool:
@@ -160,7 +160,7 @@ class TinyWorld:
         identity = hashlib.sha256(text.encode()).hexdigest()[:16]
         _, a, b = think(steps, config.modulus, None, random.Random(0))
         rng = random.Random(f"{identity}:tests")
-        # 0 and 1 alone tell every pair of coefficients apart; the others catch programs that are
+        # 0 and 1 alone tell every pair of coefficients apart; the third catches programs that are
         # not of the closed form.
         inputs = [0, 1, *rng.sample(range(2, 1000), TESTS_PER_PROBLEM - 2)]
         return Problem(
