@@ -61,7 +61,7 @@ def costs(plan: Plan, sweep: Sweep) -> dict[str, KindCost]:
 def detectable(plan: Plan, sweep: Sweep) -> float | None:
     """The smallest difference in pass@1 between two cells that the grid can expect to detect.
 
-    At one seed, a score of 0.25, 5 % two-sided and 80 % power; None where there is nothing to compare.
+    At one seed and a score of 0.25, one-sided 5 %, with 80 % power; None where there is nothing to compare.
     """
     if not plan.rows:
         return None

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from valley.cluster.element import ElementFailed, foreground, log_path, run_element, run_job
+from valley.errors import UserError
+from valley.store import Store, identity_of
+
+GOOD = {"source": "tiny", "evaluation_problems": 5, "pool_traces": 10, "direct_answers": 5}
+BAD = {"source": "jsonl", "data_seed": 0, "files": {}}
+
+
+def lay(root, data, inputs=None):
+    """A prepare job, laid in the store, ready to run."""
+    store = Store(root)
+    config = {"data": data, "grade": {"sandbox": "rlimits"}}
+    ids = {role: folder.name.rpartition("-")[2] for role, folder in (inputs or {}).items()}
+    identity = identity_of("prepare", config, ids)
+    execution = {name: str(root / "nowhere") for name in ("evaluation", "problems", "traces")}
+    return store.lay("prepare", "data", identity, config, execution, inputs or {})
+
+
+def test_a_packed_element_goes_on_after_a_failure(spaced):
+    bad, good = lay(spaced, BAD), lay(spaced, GOOD)
+    run_element([str(bad), str(good)])
+    failure = json.loads((bad / "failed.json").read_text())
+    assert "cannot be read" in failure["error"]
+    assert not (bad / "result.json").exists() and not (bad / "running.json").exists()
+    result = json.loads((good / "result.json").read_text())
+    assert result["outcome"]["pool_traces"] == 10
+    assert result["cost"]["wall_s"] > 0 and result["provenance"]["versions"]["valley"]
+    assert not (good / "progress.json").exists()
+
+
+def test_an_element_fails_if_none_of_its_jobs_succeeded(spaced):
+    with pytest.raises(ElementFailed, match="none of 1 jobs succeeded"):
+        run_element([str(lay(spaced, BAD))])
+
+
+def test_a_job_whose_input_has_no_result_is_passed_over_and_not_failed(spaced):
+    parent = lay(spaced, BAD)
+    child = lay(spaced, GOOD, {"data": parent})
+    assert not run_job(child)
+    assert not (child / "failed.json").exists() and not (child / "result.json").exists()
+
+
+def test_a_job_whose_result_is_there_is_not_run_again(spaced):
+    good = lay(spaced, GOOD)
+    assert run_job(good)
+    before = (good / "result.json").read_bytes()
+    (good / "traces.jsonl").unlink()
+    assert run_job(good)
+    assert (good / "result.json").read_bytes() == before
+    assert not (good / "traces.jsonl").exists()
+
+
+def test_a_success_clears_the_failure_before_it(spaced):
+    good = lay(spaced, GOOD)
+    (good / "failed.json").write_text("{}")
+    assert run_job(good)
+    assert not (good / "failed.json").exists()
+
+
+def test_the_foreground_command(spaced, capsys):
+    assert foreground([]) == 2
+    assert foreground(["--help"]) == 0
+    assert "JOB.json" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no such file"):
+        foreground([str(spaced / "job.json")])
+    assert foreground([str(lay(spaced, GOOD) / "job.json")]) == 0
+
+
+def test_the_log_is_where_stderr_goes(spaced):
+    import subprocess
+
+    path = spaced / "a log"
+    with path.open("w") as log:
+        code = "from valley.cluster.element import log_path; print(log_path())"
+        done = subprocess.run(
+            [sys.executable, "-c", code], stderr=log, stdout=subprocess.PIPE, text=True, check=True
+        )
+    assert done.stdout.strip() == str(path)
+    assert isinstance(log_path(), str)
