@@ -40,7 +40,8 @@ def valley(document: Document) -> Figure:
     axes.set_xlabel("distillation traces (log scale; 0 is the baseline, dashed)")
     axes.set_ylabel("pass@1")
     axes.set_ylim(0, None)
-    axes.set_ylim(0, min(1.02, max(0.05, axes.get_ylim()[1])))
+    top = min(1.02, max(0.05, axes.get_ylim()[1]))
+    axes.set_ylim(-0.02 * top, top)  # so that a marker at zero is whole
     _label_baselines(axes, series)
     _hollow_ticks(axes, document["missing_sizes"])
     seeds = f"seeds: {_seeds(document['curve'])}" if document["curve"] else ""
@@ -109,9 +110,10 @@ def _label_baselines(axes: Axes, series: list[Document]) -> None:
         for one, (color, *_) in zip(series, PROFILE_LOOKS, strict=False)
         if one["baseline"] is not None
     ]
+    bottom, top = axes.get_ylim()
     place = math.inf
     for value, profile, color in sorted(shown, reverse=True):
-        place = min(value / axes.get_ylim()[1], place - 0.13)
+        place = min((value - bottom) / (top - bottom), place - 0.13)
         axes.annotate(
             f"baseline\n{profile}\n{value:.3f}",
             (1.01, place),
