@@ -154,7 +154,9 @@ def _run_here(
         share_s=SHARED_STARTUPS * sweep.preview.startup_s,
     )
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Said of SIGINT too: a shell that starts a job in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with Display(plan, store) as display:
             progress = run_locally(

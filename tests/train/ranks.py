@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from valley.cluster.rendezvous import join_process_group, place
+from valley.cluster.rendezvous import join_process_group, leave_process_group, place
 from valley.data.render import Document
 from valley.train.config import TrainConfig
 from valley.train.loop import train
@@ -34,6 +34,7 @@ def main() -> None:
             seed=3,
             log=folder / f"{name}.jsonl",
         )
+    leave_process_group()
 
 
 if __name__ == "__main__":

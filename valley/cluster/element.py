@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import valley
-from valley.cluster.rendezvous import place
+from valley.cluster.rendezvous import leave_process_group, place
 from valley.errors import UserError
 from valley.processes import this_process
 from valley.records import write_json
@@ -52,7 +52,10 @@ def run_element(folders: list[str], snapshot: str | None = None) -> None:
     succeeded = 0
     for folder in folders:
         succeeded += run_job(Path(folder))
-    if not succeeded:
+    if succeeded:
+        # Only now: a rank whose job failed may not come here, and would be waited for.
+        leave_process_group()
+    else:
         raise ElementFailed(f"none of {len(folders)} jobs succeeded; their errors stand above")
 
 

@@ -6,12 +6,12 @@ process group that the trainer expects.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
 import re
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 
 
@@ -50,8 +50,8 @@ def place() -> Place:
 def join_process_group(where: Place) -> None:
     """Open the process group of all ranks, NCCL on GPUs and gloo on CPUs, once for the whole process.
 
-    Trainings that share a process share the group, since DeepSpeed keeps hold of the first it sees; it
-    is closed at the process's end.
+    Trainings that share a process share the group, since DeepSpeed keeps hold of the first it sees;
+    `leave_process_group` closes it.
     """
     import torch
     import torch.distributed as dist
@@ -78,7 +78,21 @@ def join_process_group(where: Place) -> None:
         dist.init_process_group(backend, store=store, rank=0, world_size=1)
     else:
         dist.init_process_group(backend, init_method="env://")
-    atexit.register(dist.destroy_process_group)
+
+
+def leave_process_group() -> None:
+    """Close the process group, if one is open, when every rank has come to its end.
+
+    A rank that ended while another still had the group open was seen to abort the other ("terminate
+    called without an active exception"), after all work was done.
+    """
+    if "torch" not in sys.modules:
+        return
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def port(job_id: str) -> int:
