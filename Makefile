@@ -34,7 +34,7 @@ $(VENV)/.real: $(VENV)/.dev
 	-$(PIP) --no-deps $(REAL_PACKAGES) && touch $@
 
 demo: $(VENV)/.train
-	$(BIN)/python sweeps/launch.py grid.yaml
+	$(BIN)/python sweeps/launch.py grid.yaml --cluster local
 	$(BIN)/python analysis/plot_valley.py --sweep tiny
 
 test: $(VENV)/.dev
@@ -58,7 +58,7 @@ typecheck: $(VENV)/.dev
 
 real: $(VENV)/.dev
 	$(PIP) --no-deps $(REAL_PACKAGES)
-	$(BIN)/python sweeps/launch.py smollm2.yaml
+	$(BIN)/python sweeps/launch.py smollm2.yaml --cluster local
 	$(BIN)/python analysis/plot_valley.py --sweep smollm2
 
 clean:

@@ -17,7 +17,7 @@ from typing import Any
 from valley.cluster import slurm
 from valley.cluster.arrays import make_arrays
 from valley.errors import UserError, exit_on_user_error
-from valley.ledger import Ledger, root_lock
+from valley.ledger import Ledger, all_submissions, root_lock
 from valley.plan import Job, Plan, Row, check_pool, decide, trail
 from valley.preview import cost_s, costs, detectable
 from valley.state import knowledge
@@ -200,7 +200,7 @@ def _plan(
     retry: frozenset[str] = frozenset(),
 ) -> Plan:
     store.refresh()
-    plan = decide(rows, jobs, knowledge(store, ledger.submissions()), retry)
+    plan = decide(rows, jobs, knowledge(store, all_submissions(store.root)), retry)
     _warn(store)
     return plan
 

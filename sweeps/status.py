@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from valley.errors import UserError, exit_on_user_error
-from valley.ledger import Ledger, newest_sweep
+from valley.ledger import Ledger, all_submissions, newest_sweep
 from valley.state import Ticket, knowledge
 from valley.store import Store
 
@@ -77,7 +77,7 @@ def find_sweep(root: Path, name: str | None) -> Ledger:
 
 def cell_states(ledger: Ledger, store: Store) -> list[dict[str, Any]]:
     """One row per cell and profile: its state, the job it waits at, why, and that job's log."""
-    known = knowledge(store, ledger.submissions())
+    known = knowledge(store, all_submissions(store.root))
     rows = []
     for line in ledger.rows():
         row = {"cell": line["cell"], "profile": line["profile"], "axes": line["axes"]}

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from valley.errors import UserError
-from valley.ledger import Ledger, newest_sweep, root_lock
+from valley.ledger import Ledger, all_submissions, newest_sweep, root_lock
 from valley.processes import this_process
 
 
@@ -42,6 +42,14 @@ def test_a_line_cut_short_by_a_dying_launcher_loses_nothing_else(spaced, kept):
     ledger.append(intent("three"))
     ledger.append({"event": "submitted", "intent": "three", "job_id": "4"})
     assert [(s.intent, s.job_id) for s in ledger.submissions()] == [("one", None), ("three", "4")]
+
+
+def test_sweeps_of_one_root_know_of_each_other(spaced):
+    for at, name in ((2.0, "a"), (1.0, "b")):
+        folder = spaced / "sweeps" / name
+        folder.mkdir(parents=True)
+        Ledger(folder).append({**intent(name), "at": at})
+    assert [s.intent for s in all_submissions(spaced)] == ["b", "a"]
 
 
 def test_one_launcher_at_a_time(spaced):

@@ -136,6 +136,13 @@ def test_live_jobs_are_waited_for_and_lost_ones_are_named(make):
     assert not again.with_action("lost", "blocked")
 
 
+def test_names_that_are_paths_become_folders_of_their_own(make):
+    text = GRID.replace("tiny: {source", "'../Qwen/7B': {source")
+    _, jobs = make(["generate.profiles={'t=0.6/p95': {}}"], text)
+    assert all("/" not in job.label and len(job.label) <= 120 for job in jobs)
+    assert any("_Qwen_7B" in job.label and "t=0.6_p95" in job.label for job in jobs)
+
+
 def test_a_size_beyond_the_pool_is_refused(make):
     rows, _ = make(["grid=[{size: 1001}]"])
     with pytest.raises(UserError, match=r"size 1001 is larger than the pool: at most 1000 traces"):

@@ -44,6 +44,7 @@ def test_only_a_valid_result_means_done(spaced):
         lambda text: text[: len(text) // 2],
         lambda text: "",
         lambda text: "[]",
+        lambda text: text.replace("steps", "st\udcffeps"),
         lambda text: text.replace("valley.result/1", "valley.result/9"),
         lambda text: text.replace(IDENTITY, "0" * 64),
         lambda text: text.replace('"outcome"', '"outcame"'),
@@ -53,7 +54,7 @@ def test_a_damaged_result_is_set_aside_and_named(spaced, damage):
     store, job = laid(spaced)
     write_result(job, {"steps": 3}, {}, {})
     path = job.folder / "result.json"
-    path.write_text(damage(path.read_text()))
+    path.write_bytes(damage(path.read_text()).encode(errors="surrogateescape"))
     assert store.result("train", IDENTITY) is None
     assert len(store.damaged) == 1 and "set aside" in store.damaged[0]
     assert not path.exists()

@@ -137,6 +137,10 @@ BAD = {
     ),
     "unknown student": ("  - {size: 8, student: qwen}\n", r"found 'qwen'; expected one of tiny"),
     "bad range": ("  - {size: {range: [1]}}\n", r"expected \{range: \[start, stop, step\]\}"),
+    "ranks where there can be none": (
+        "  - {size: 8}\nresources: {grade: {tasks_per_node: 2}}\n",
+        r"only train runs in several ranks",
+    ),
     "empty grid": ("  []\n", r"grid: "),
 }
 

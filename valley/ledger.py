@@ -36,6 +36,8 @@ class Submission:
     """Job identities by element."""
     job_id: str | None
     """The scheduler's id; None where the launcher died before it could be written down."""
+    at: float = 0.0
+    """When it was intended, in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,17 @@ class Ledger:
                 folder=self.folder / event["folder"],
                 elements=event["elements"],
                 job_id=ids.get(name),
+                at=event.get("at", 0.0),
             )
             for name, event in intents.items()
         ]
+
+
+def all_submissions(root: Path) -> list[Submission]:
+    """The submissions of every sweep below this root, oldest first: sweeps share jobs."""
+    journals = sorted(root.glob("sweeps/*/journal.jsonl"))
+    found = [s for path in journals for s in Ledger(path.parent).submissions()]
+    return sorted(found, key=lambda submission: submission.at)
 
 
 def newest_sweep(root: Path) -> Ledger:

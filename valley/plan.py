@@ -16,7 +16,7 @@ from valley.store import identity_of
 from valley.sweep import Cell, Sweep
 
 Action = Literal["done", "submit", "wait", "failed", "lost", "blocked"]
-ACTIONS: tuple[Action, ...] = ("done", "submit", "wait", "failed", "lost", "blocked")
+MAX_LABEL = 120
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ class _Builder:
     ) -> Job:
         identity = identity_of(kind, config, {role: j.identity for role, j in inputs.items()})
         if identity not in self.jobs:
-            self.jobs[identity] = Job(kind, identity, label, config, inputs, **rest)
+            # A folder's name: what a student or a profile is called may be no part of a path.
+            safe = "".join(c if c.isalnum() or c in "._=-" else "_" for c in label)[:MAX_LABEL]
+            self.jobs[identity] = Job(kind, identity, safe, config, inputs, **rest)
         return self.jobs[identity]
 
     def data(self, cell: Cell) -> Job:

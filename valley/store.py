@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +80,8 @@ class Store:
             base = self.path / kind
             if base.is_dir():
                 for bucket in os.scandir(base):
+                    if not bucket.is_dir():
+                        continue
                     for entry in os.scandir(bucket.path):
                         listing[entry.name.rpartition("-")[2]] = Path(entry.path)
             self._folders[kind] = listing
@@ -103,11 +104,11 @@ class Store:
             return None
         path = folder / "result.json"
         try:
-            text = path.read_text(encoding="utf-8")
+            content = path.read_bytes()
         except FileNotFoundError:
             return None
         try:
-            value = json.loads(text)
+            value = json.loads(content)  # bytes that are not UTF-8 are a ValueError too
             if value["schema"] != RESULT_SCHEMA or value["kind"] != kind:
                 raise ValueError(f"schema {value['schema']!r}, kind {value['kind']!r}")
             if not value["identity"].startswith(identity):
@@ -250,13 +251,3 @@ def write_failure(job: JobFile, error: str, log: str) -> None:
         {"schema": FAILURE_SCHEMA, "identity": job.identity, "error": error, "log": log},
     )
     (job.folder / "running.json").unlink(missing_ok=True)
-
-
-def clear_outputs(job: JobFile) -> None:
-    """Remove what an earlier attempt left in a job's folder, but for its description."""
-    for path in job.folder.iterdir():
-        if path.name not in ("job.json", "running.json") and ".damaged-" not in path.name:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()

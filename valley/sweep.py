@@ -103,7 +103,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """A name that a person can read and a file system can hold."""
+        """A name that a person can read."""
         axes = self.axes
         parts = [
             str(axes["student"]),
@@ -113,7 +113,7 @@ class Cell:
             *(f"{name}={axes[name]}" for name in axes if name not in NAMED_AXES),
             f"seed{axes['seed']}",
         ]
-        return "".join(c if c.isalnum() or c in "._=-" else "_" for c in "-".join(parts))
+        return "-".join(parts)
 
     @property
     def is_baseline(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Resources(BaseModel):
@@ -53,6 +53,16 @@ class ResourcesByKind(BaseModel):
     """Resources of each kind of job. Grading never needs a GPU node."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _ranks(self) -> ResourcesByKind:
+        for kind in ("prepare", "generate", "grade"):
+            asked: Resources = getattr(self, kind)
+            if asked.nodes * asked.tasks_per_node > 1:
+                raise ValueError(
+                    f"{kind}.nodes x tasks_per_node must be 1: only train runs in several ranks"
+                )
+        return self
 
     prepare: Resources = Resources()
     train: Resources = Resources()

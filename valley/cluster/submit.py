@@ -8,6 +8,7 @@ can find an array whose id was never written down.
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 import uuid
@@ -55,6 +56,7 @@ def journal_intent(
     ledger.append(
         {
             "event": "intent",
+            "at": time.time(),
             "intent": intent,
             "cluster": cluster,
             "folder": f"{cluster}/{intent}",
@@ -185,7 +187,8 @@ def sbatch_parameters(
 def environment_of(resources: Resources, snapshot: Path) -> dict[str, str]:
     """The variables of an element: code from the snapshot, and one thread per CPU that it was given."""
     return {
-        "PYTHONPATH": str(snapshot),
+        # Before the user's own, which modules of a cluster may have set.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(snapshot), os.environ.get("PYTHONPATH")])),
         "PYTHONSAFEPATH": "1",  # or a file in the working folder could stand in for a module
         "OMP_NUM_THREADS": str(resources.cpus_per_task),
         "TOKENIZERS_PARALLELISM": "false",
@@ -204,8 +207,6 @@ def environment_lines(resources: Resources, snapshot: Path) -> list[str]:
 @contextmanager
 def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables of this process for a while."""
-    import os
-
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
