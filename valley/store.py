@@ -227,7 +227,7 @@ def write_result(job: JobFile, outcome: Any, cost: Any, provenance: Any) -> None
     """Declare a job done. The last thing that a job does.
 
     Raises:
-        UserError: the disk cannot take the file; nothing is declared done.
+        OSError: the disk cannot take the file; nothing is declared done.
     """
     result = {
         "schema": RESULT_SCHEMA,

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from valley.errors import UserError
 from valley.train.config import TrainConfig
@@ -89,6 +89,13 @@ class FolderStudent(_Config):
     revision: str | None = None
     """Needed for a hub id, since a branch moves."""
     parameters_million: float | None = Field(None, gt=0)
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        # Jobs start in other folders than the launcher.
+        folder = Path(path).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else path
 
     @property
     def parameters(self) -> float | None:

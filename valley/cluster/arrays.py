@@ -145,7 +145,7 @@ class _Chaining:
 
 
 def array_name(job: Job, sweep: str, packed: bool = False) -> str:
-    """A name whose first eight characters, which is what squeue shows, tell kind and stage."""
+    """A name whose first eight characters, which is what squeue shows, tell kind and depth."""
     short = {"prepare": "prep", "train": "train", "generate": "gen", "grade": "grade"}[job.kind]
     if job.kind in LEADER_ROLE and packed:
         return f"{short}{job.depth}-{sweep}"

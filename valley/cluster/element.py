@@ -121,7 +121,7 @@ def load_kind(kind: str) -> Run:
 
 
 def foreground(arguments: list[str]) -> int:
-    """`python jobs/<kind>.py JOB.json`: run one job here and now, whatever its result says."""
+    """`python jobs/<kind>.py JOB.json`: run one job here and now, unless its result is there."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
         print(

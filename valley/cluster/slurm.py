@@ -1,4 +1,4 @@
-"""Slurm's own programs, asked: the only caller of squeue, sacct, scontrol and scancel."""
+"""Slurm's own programs, asked by a launcher: the only caller of squeue, sacct and scancel."""
 
 from __future__ import annotations
 

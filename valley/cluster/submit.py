@@ -2,8 +2,8 @@
 
 An executor of its own, since submitit cannot clear a dependency once set, and since kinds may differ in
 their interpreter. The intent is written to the journal before each sbatch and the id after it; the
-submission's folder is named by the intent and is the array's working folder, by which squeue and sacct
-can find an array whose id was never written down.
+submission's folder is named by the intent and is the array's working folder, by which squeue can
+find an array whose id was never written down.
 """
 
 from __future__ import annotations
