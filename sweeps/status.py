@@ -81,13 +81,21 @@ def cell_states(ledger: Ledger, store: Store) -> list[dict[str, Any]]:
     rows = []
     for line in ledger.rows():
         row = {"cell": line["cell"], "profile": line["profile"], "axes": line["axes"]}
-        for kind, place in line["jobs"].items():
-            if place is None:
-                continue
+        own = [place for place in line["jobs"].values() if place is not None]
+        # A graded cell is done, whatever has become of what it was made from.
+        places = own[-1:] if known(Ticket.of(own[-1])).state == "done" else [*line["before"], *own]
+        for place in places:
             ticket = Ticket.of(place)
             said = known(ticket)
-            row |= {"state": said.state, "kind": kind, "reason": said.reason, "log": said.log}
-            if said.state == "running" and (progress := store.progress(kind, ticket.identity)):
+            row |= {
+                "state": said.state,
+                "kind": ticket.kind,
+                "reason": said.reason,
+                "log": said.log,
+            }
+            if said.state == "running" and (
+                progress := store.progress(ticket.kind, ticket.identity)
+            ):
                 row["progress"] = progress
             if said.state != "done":
                 break

@@ -78,10 +78,13 @@ def test_checkpoints_are_hugging_face_folders(finished):
 def test_a_second_launch_does_nothing_quickly(finished):
     grid, root, _ = finished
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    started = time.monotonic()
-    done = launch(grid, root)
-    assert time.monotonic() - started < 2
-    assert done.returncode == 0 and "nothing to do: all 5 cells are done" in done.stdout
+    took_s = []
+    for _ in range(3):  # the quickest of three, since other tests share the machine
+        started = time.monotonic()
+        done = launch(grid, root)
+        took_s.append(time.monotonic() - started)
+        assert done.returncode == 0 and "nothing to do: all 5 cells are done" in done.stdout
+    assert min(took_s) < 2
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
@@ -168,6 +171,39 @@ def test_a_failure_stops_no_sibling_and_runs_again_only_when_asked(copy):
     retried = launch(grid, root, *settings, "--retry", "failed")
     assert retried.returncode == 1 and "3 jobs to run" not in again.stdout
     assert "to run" in retried.stdout and "the training diverged" in retried.stdout
+
+
+def test_a_failed_preparation_shows_in_every_cell_with_its_log(spaced):
+    """Files of one's own, one of which is wrong in a way that only reading it shows."""
+    problem = {
+        "schema": "valley.problem/1",
+        "source": "mine",
+        "tests": [{"input": "", "output": "1"}],
+    }
+    for name in ("evaluation", "problems"):
+        line = {**problem, "id": name, "statement": f"Print one, for {name}."}
+        (spaced / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
+    trace = {"schema": "valley.trace/1", "id": "t", "thinking": "", "answer": "print(1)"}
+    traces = spaced / "traces.jsonl"
+    traces.write_text(json.dumps({**trace, "problem_id": "nowhere"}) + "\n")
+    files = {name: str(spaced / f"{name}.jsonl") for name in ("evaluation", "problems", "traces")}
+    grid = spaced / "grid.yaml"
+    grid.write_text(MINI)
+    settings = [
+        "--set",
+        f"data={json.dumps({'source': 'jsonl', **files})}",
+        "--set",
+        "grid=[{size: [0, 1]}]",
+    ]
+    settings += ["--set", "students.tiny.first_lessons=null"]
+    done = launch(grid, spaced / "runs", *settings)
+    assert done.returncode == 1, done.stdout + done.stderr
+    rows = status(spaced / "runs")
+    assert len(rows) == 4 and {(row["state"], row["kind"]) for row in rows} == {
+        ("failed", "prepare")
+    }
+    assert "its problem 'nowhere' is not in the pool" in rows[0]["reason"]
+    assert "Traceback" in Path(rows[0]["log"]).read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from valley.errors import UserError
-from valley.plan import Row
+from valley.plan import Job, Row
 from valley.processes import is_alive, this_process
 from valley.records import read_lines, write_text
 from valley.store import Store, set_aside
@@ -59,7 +59,7 @@ class Ledger:
     def write_manifest(self, rows: list[Row], store: Store) -> None:
         """Write the trail from every cell to its jobs' folders."""
 
-        def place(job: Any) -> str | None:
+        def place(job: Job) -> str:
             folder = store.folder(job.kind, job.label, job.identity)
             return str(folder.relative_to(store.path))
 
@@ -71,6 +71,7 @@ class Ledger:
                 "profile": row.profile,
                 "axes": row.cell.axes,
                 "steps": row.train.steps if row.train else 0,
+                "before": [place(job) for job in _before(row)],
                 "jobs": {
                     "train": place(row.train) if row.train else None,
                     "generate": place(row.generate),
@@ -139,6 +140,19 @@ class Ledger:
             )
             for name, event in intents.items()
         ]
+
+
+def _before(row: Row) -> list[Job]:
+    """What a row's own jobs rest on, parents before children: data, students, earlier stages."""
+    found: dict[Job, None] = {}
+
+    def visit(job: Job) -> None:
+        for parent in job.inputs.values():
+            visit(parent)
+        found.setdefault(job)
+
+    visit(row.grade)
+    return [job for job in found if job not in (row.train, row.generate, row.grade)]
 
 
 def all_submissions(root: Path) -> list[Submission]:
