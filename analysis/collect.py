@@ -1,30 +1,33 @@
 """Gather the results of a sweep into one tidy table: `python analysis/collect.py`.
 
 A sweep's manifest says which cells there are and which jobs they consist of; the store says what each
-job found. What is not there yet is listed with the reason, what is damaged is listed by name, and
+job found. What is not there yet is listed with the reason, a damaged result is listed by name, and
 neither is fatal.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from results import KINDS, Counts, Results, counts_of
+from results import Counts, Results, counts_of
 
 from valley.errors import UserError, exit_on_user_error
+from valley.ledger import find_sweep
 from valley.records import write_text
+from valley.store import Store
+from valley.sweep import NAMED_AXES
 
-CELL_SCHEMA = "valley.cell/1"
-NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
 TRAIN_COLUMNS = ("examples", "tokens", "loss_first", "loss_last")
+STATUS, PLOT = "sweeps/status.py", "analysis/plot_valley.py"
 
 Key = tuple[str, str]
 """A cell and a profile, as the manifest names them."""
@@ -36,7 +39,7 @@ class Collected:
 
     `table` has a row per (cell, profile) in the manifest's order: axes, `cell`, `profile`, `state`
     ("done", "missing", "damaged"), `steps`, then metrics and costs, NaN where not done. `missing` holds
-    (cell, profile, reason), `damaged` one sentence per file or line that was left out.
+    (cell, profile, reason), `damaged` one sentence per result that was left out.
     """
 
     sweep: str
@@ -83,167 +86,125 @@ def _spelled(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def find_sweep(root: Path, name: str | None) -> Path:
-    """The folder of a sweep: the named one, else the one launched last.
-
-    Raises:
-        UserError: there is none, or none of that name.
-    """
-    base = root / "sweeps"
-    found = sorted(path.parent for path in base.glob("*/manifest.jsonl"))
-    if not found:
-        raise UserError(
-            f"no sweep under {base}; launch one with `python sweeps/launch.py grid.yaml`, "
-            "or name another root with --root or VALLEY_ROOT"
-        )
-    if name is not None:
-        for folder in found:
-            if folder.name == name:
-                return folder
-        names = ", ".join(folder.name for folder in found)
-        raise UserError(f"--sweep {name}: not under {base}; found: {names}")
-    return max(found, key=_last_launch_ns)
-
-
-def _last_launch_ns(folder: Path) -> int:
-    files = [folder / name for name in ("journal.jsonl", "manifest.jsonl")]
-    return max(file.stat().st_mtime_ns for file in files if file.exists())
-
-
 def collect(root: Path, sweep: str | None = None) -> Collected:
     """Read a sweep's manifest and all results that exist. Nothing is written or renamed.
 
+    Args:
+        root: The folder that holds `store` and `sweeps`.
+        sweep: A sweep's name or grid file; the one launched last where it is None.
+
     Raises:
-        UserError: no such sweep, or its manifest names no cell.
+        UserError: no such sweep, or its manifest is damaged or empty.
     """
-    folder = find_sweep(root, sweep)
-    damaged: list[str] = []
-    lines = {
-        (line["cell"], line["profile"]): line
-        for line in _manifest(folder / "manifest.jsonl", damaged)
-    }
+    ledger = find_sweep(root, sweep)
+    lines = {(line["cell"], line["profile"]): line for line in ledger.rows()}
     if not lines:
-        raise UserError(
-            f"{folder / 'manifest.jsonl'}: names no cell; launch the sweep again to rewrite it"
-        )
-    reader = Results(root / "store", damaged)
+        raise UserError(f"{ledger.manifest}: names no cell; launch the sweep again to rewrite it")
+    store = Store(root, read_only=True)
+    reader = Results(store)
     rows: list[dict[str, Any]] = []
     counts: dict[Key, Counts] = {}
     provenance: dict[Key, dict[str, dict[str, Any]]] = {}
     missing: list[tuple[str, str, str]] = []
     for key, line in lines.items():
-        jobs = {kind: line["jobs"].get(kind) for kind in KINDS}
-        results = {kind: reader.result(jobs[kind]) for kind in KINDS}
+        own = {kind: place for kind, place in line["jobs"].items() if place is not None}
         row = {**line["axes"], "cell": key[0], "profile": key[1]}
-        grade = results["grade"]
-        if grade is None:
-            reason = reader.reason(jobs)
+        if reader.result(own["grade"]) is None:
+            state, reason = reader.why_none([*line["before"], *own.values()])
             missing.append((*key, reason))
-            rows.append({**row, "state": "damaged" if "damaged" in reason else "missing"})
+            rows.append({**row, "state": state})
             continue
-        counts[key] = counts_of(grade["outcome"])
-        provenance[key] = {kind: r["provenance"] for kind, r in results.items() if r is not None}
-        rows.append({**row, "state": "done", "steps": line.get("steps"), **_measured(results)})
-    axes = _axes(lines.values())
+        found = {kind: reader.result(place) for kind, place in own.items()}
+        results = {kind: result for kind, result in found.items() if result is not None}
+        counts[key] = counts_of(results["grade"]["outcome"])
+        provenance[key] = {kind: result["provenance"] for kind, result in results.items()}
+        rows.append({**row, "state": "done", "steps": line["steps"], **_measured(results)})
+    others = {axis for line in lines.values() for axis in line["axes"]} - set(NAMED_AXES)
+    axes = (*NAMED_AXES, *sorted(others))
     table = pd.DataFrame(rows)
     first = [*axes, "cell", "profile", "state"]
     table = table[first + [column for column in table.columns if column not in first]]
-    return Collected(folder.name, folder, axes, table, counts, provenance, missing, damaged)
+    return Collected(
+        ledger.folder.name, ledger.folder, axes, table, counts, provenance, missing, store.damaged
+    )
 
 
-def _axes(lines: Any) -> tuple[str, ...]:
-    found = {axis for line in lines for axis in line["axes"]}
-    return (*NAMED_AXES, *sorted(found - set(NAMED_AXES)))
-
-
-def _manifest(path: Path, damaged: list[str]) -> Iterator[dict[str, Any]]:
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            line = json.loads(text)
-            if line["schema"] != CELL_SCHEMA:
-                raise ValueError(f"schema {line['schema']!r} found, {CELL_SCHEMA!r} expected")
-            if lacking := [axis for axis in NAMED_AXES if axis not in line["axes"]]:
-                raise ValueError(f"axis {lacking[0]!r} is missing")
-            line["cell"], line["profile"], line["jobs"]["grade"]
-        except (ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{path}, line {number}: {type(error).__name__}: {error}")
-        else:
-            yield line
-
-
-def _measured(results: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
-    grade, train = results["grade"], results["train"]
-    assert grade is not None
+def _measured(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    grade = results["grade"]
     values = dict(grade["outcome"]["metrics"])
     values["problem_set"] = grade["outcome"]["problem_set"]["digest"]
     values["snapshot"] = grade["provenance"].get("snapshot")
-    if train is not None:
-        values |= {f"train_{name}": train["outcome"].get(name) for name in TRAIN_COLUMNS}
-    for kind, result in results.items():
-        if result is not None:
-            values[f"{kind}_wall_s"] = result["cost"].get("wall_s")
-    return values
+    if "train" in results:
+        outcome = results["train"]["outcome"]
+        values |= {f"train_{name}": outcome.get(name) for name in TRAIN_COLUMNS}
+    return values | {f"{kind}_wall_s": r["cost"].get("wall_s") for kind, r in results.items()}
 
 
-def sweep_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options by which every analysis script finds its sweep."""
-    root = os.environ.get("VALLEY_ROOT", "runs")
-    parser.add_argument("--sweep", metavar="NAME", help="default: the one launched last")
-    parser.add_argument(
-        "--root", type=Path, default=Path(root), help="default: VALLEY_ROOT or runs"
-    )
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="AXIS=VALUE",
-        help="only cells with this value, for any axis; may be repeated",
-    )
-
-
-def collect_from(options: argparse.Namespace) -> Collected:
-    """What `sweep_options` asked for.
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Make a folder, and turn what goes wrong there into a message.
 
     Raises:
-        UserError: no such sweep, axis or value.
+        UserError: the folder or a file in it cannot be written.
     """
-    conditions = {}
-    for text in options.where:
-        axis, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--where {text}: expected AXIS=VALUE, such as --where size=1024")
-        conditions[axis] = value
-    collected = collect(options.root, options.sweep)
-    return collected.where(conditions) if conditions else collected
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
-def write_table(collected: Collected, path: Path) -> None:
-    """Write the table as CSV, whole or not at all.
+def write_table(collected: Collected) -> Path:
+    """Write the table to the one place where it stands, `results.csv` in the sweep's folder.
 
     Raises:
         UserError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path = collected.folder / "results.csv"
+    with writable(path.parent):
         write_text(path, collected.table.to_csv(index=False))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
+def sweep_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options by which every analysis script finds its sweep."""
+    parser.add_argument(
+        "--sweep", metavar="NAME", help="a sweep or its grid file; default: the one launched last"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=_default_root(), help="default: VALLEY_ROOT or runs"
+    )
+
+
+def _default_root() -> Path:
+    return Path(os.environ.get("VALLEY_ROOT", "runs"))
+
+
+def next_line(script: str, options: argparse.Namespace) -> str:
+    """The `next:` line that runs another script on the same sweep and root."""
+    words = ["python", script]
+    if options.sweep is not None:
+        words += [options.sweep] if script == STATUS else ["--sweep", options.sweep]
+    if options.root != _default_root():
+        words += ["--root", str(options.root)]
+    return f"next: {shlex.join(words)}"
 
 
 def main() -> int:
     """Write `results.csv` and say what is in it."""
-    parser = argparse.ArgumentParser(description="Gather a sweep's results into one table.")
+    parser = argparse.ArgumentParser(
+        prog="python analysis/collect.py", description="Gather a sweep's results into one table."
+    )
     sweep_options(parser)
-    parser.add_argument("--out", type=Path, help="default: results.csv in the sweep's folder")
     options = parser.parse_args()
-    collected = collect_from(options)
-    path = options.out or collected.folder / "results.csv"
-    write_table(collected, path)
+    collected = collect(options.root, options.sweep)
+    path = write_table(collected)
     for sentence in collected.damaged:
         print(f"left out: {sentence}")
     for reason, number in Counter(reason for _, _, reason in collected.missing).most_common():
         print(f"missing: {number} x {reason}")
     print(f"{path}: {len(collected.counts)} of {len(collected.table)} rows measured")
+    print(next_line(STATUS if collected.missing else PLOT, options))
     return 0
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 import sentences
 from arms import STEPS_AXIS, Arm, Rate, View, baseline_of, cell_of, noise_of, passed
 from collect import Collected
 from results import Counts
+from sentences import Document
 
 from valley.statistics import (
     Cell,
@@ -23,8 +23,6 @@ from valley.statistics import (
 )
 
 PAIRS = (("difficulty", "easy", "hard"), ("correctness", "correct", "incorrect"))
-
-Document = dict[str, Any]
 
 
 def estimate(found: Estimate) -> Document:
@@ -40,7 +38,8 @@ def finite(value: float) -> float | None:
 def twins(view: View) -> list[Document]:
     """Each matched-step twin against the same traces with the usual epochs, and against the baseline."""
     entries = []
-    for arm in sorted((a for a in view.counts if a.steps), key=lambda a: (a.stage, a.size)):
+    arms = [arm for arm in view.counts if arm.steps]
+    for arm in sorted(arms, key=lambda a: (a.stage, a.size, a.steps)):
         epochs = replace(arm, steps=None)
         twin, usual, baseline = view.cell(arm), view.cell(epochs), view.cell(baseline_of(arm.stage))
         if twin is None or usual is None or baseline is None:

@@ -17,8 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
-
-Document = dict[str, Any]
+from sentences import Document
 
 WIDTH_IN = 5.4
 BLACK, GREY, BLUE, VERMILION, GREEN = "#000000", "#666666", "#0072B2", "#D55E00", "#009E73"
@@ -48,6 +47,7 @@ STYLE: Any = {
 SMALL = 6.5
 COLUMNS = 106
 """Characters of small print that fit the width."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @contextmanager
@@ -127,7 +127,9 @@ def frame(
     # Series first: matplotlib lists what has error bars after all plain lines.
     handles = dict(sorted(handles.items(), key=lambda h: not isinstance(h[1], ErrorbarContainer)))
     columns = 2 if any(len(label) > 24 for label in handles) else 3
-    note = fill(" · ".join([*_measured(document), *filter(None, small_print)]), COLUMNS)
+    parts = [*_measured(document), *filter(None, small_print)]
+    whole = " · ".join(part.replace(" ", NO_BREAK) for part in parts)
+    note = fill(whole, COLUMNS, break_on_hyphens=False).replace(NO_BREAK, " ")
 
     height_in = figure.get_figheight()
     note_in = (note.count("\n") + 1) * SMALL * 1.3 / 72 + 0.06

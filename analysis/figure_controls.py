@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from controls import Document
 from drawing import (
     AMBER,
     BLACK,
@@ -23,6 +22,7 @@ from drawing import (
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from sentences import Document
 
 
 def contrasts(document: Document) -> Figure:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 
 import sentences
-from controls import Document
 from drawing import (
     BLACK,
     GREEN,
@@ -21,8 +20,11 @@ from drawing import (
 )
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sentences import Document
 
 from valley.curve import NEGLIGIBLE
+
+TWIN_MARKERS = ("D", "P", "X", "v")
 
 
 def valley(document: Document) -> Figure:
@@ -32,7 +34,7 @@ def valley(document: Document) -> Figure:
     series = [document, *document["profiles"].values()]
     planned = _planned_sizes(series)
     for offset, (one, (color, marker, line)) in enumerate(zip(series, PROFILE_LOOKS, strict=False)):
-        _draw_curve(axes, one, color, marker, line, shift=1.0 + 0.05 * offset)
+        _draw_curve(axes, one, color, marker, line, shift=1.0 + 0.08 * offset)
     _draw_baselines(axes, series)
     _draw_twins(axes, [t for t in document["twins"] if t["profile"] == document["profile"]])
     _draw_landmarks(axes, document)
@@ -100,7 +102,9 @@ def _draw_baselines(axes: Axes, series: list[Document]) -> None:
             continue
         if number == 0:
             axes.axhspan(*baseline["interval"], color=color, alpha=0.12, linewidth=0, zorder=0)
-        axes.axhline(baseline["value"], color=color, linewidth=0.9, linestyle=(0, (5, 3)), zorder=1)
+        # Dashes of one fall into the gaps of another, since profiles may share their baseline.
+        dashes = (4 * number, (4, 4))
+        axes.axhline(baseline["value"], color=color, linewidth=0.9, linestyle=dashes, zorder=1)
 
 
 def _label_baselines(axes: Axes, series: list[Document]) -> None:
@@ -126,17 +130,20 @@ def _label_baselines(axes: Axes, series: list[Document]) -> None:
 
 
 def _draw_twins(axes: Axes, twins: list[Document]) -> None:
-    there = [twin for twin in twins if twin["stage"] == min(t["stage"] for t in twins)]
-    if there:
-        steps = ", ".join(f"{number:,}" for number in sorted({twin["steps"] for twin in there}))
+    """The lowest stage's twins, left of their size; each number of steps is a series of its own."""
+    by_steps: dict[int, list[Document]] = {}
+    for twin in twins:
+        if twin["stage"] == twins[0]["stage"]:
+            by_steps.setdefault(twin["steps"], []).append(twin)
+    for number, (steps, there) in enumerate(sorted(by_steps.items())):
         error_bars(
             axes,
-            [twin["size"] * 0.93 for twin in there],
+            [twin["size"] * 0.93 ** (number + 1) for twin in there],
             there,
             color=GREEN,
-            marker="D",
+            marker=TWIN_MARKERS[number % len(TWIN_MARKERS)],
             linestyle="none",
-            label=f"{there[0]['profile']}, same traces, {steps} steps (twins)",
+            label=f"{there[0]['profile']}, same traces, {steps:,} steps (twins)",
             zorder=4,
         )
 
@@ -154,6 +161,7 @@ def _draw_landmarks(axes: Axes, document: Document) -> None:
         markeredgecolor=BLACK,
         markeredgewidth=0.9,
         linestyle="none",
+        clip_on=False,  # whole at a score of zero
         label=sentences.lowest(document),
         zorder=5,
     )

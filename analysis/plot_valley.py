@@ -9,10 +9,10 @@ import argparse
 from pathlib import Path
 
 import drawing
-from collect import collect_from, sweep_options, write_table
-from controls import Document
+from collect import STATUS, Collected, collect, next_line, sweep_options, writable, write_table
 from figure_controls import behaviour, contrasts
 from figure_valley import valley
+from sentences import Document
 from summary import summarise
 
 from valley.errors import UserError, exit_on_user_error
@@ -25,6 +25,22 @@ FIGURES = {
 }
 
 
+def figure_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a script that draws a sweep."""
+    sweep_options(parser)
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="AXIS=VALUE",
+        help="only cells with this value, for any axis; may be repeated",
+    )
+    parser.add_argument("--profile", help="draw verdicts from this decoding profile")
+    parser.add_argument(
+        "--out", type=Path, help="default: figures/ in the sweep's folder, beside results.csv"
+    )
+
+
 def draw(document: Document, folder: Path) -> list[Path]:
     """Write every figure as PNG and PDF into an existing folder; returns their paths."""
     paths = []
@@ -34,28 +50,50 @@ def draw(document: Document, folder: Path) -> list[Path]:
     return paths
 
 
-def main() -> int:
-    """Write figures, `valley.json` and `results.csv`; the verdict is the last line printed."""
-    parser = argparse.ArgumentParser(description="Draw a sweep's results so far, with a verdict.")
-    sweep_options(parser)
-    parser.add_argument("--profile", help="draw verdicts from this decoding profile")
-    parser.add_argument("--out", type=Path, help="default: figures/ in the sweep's folder")
-    options = parser.parse_args()
-    collected = collect_from(options)
+def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
+    """Write the figures and `valley.json` of what `figure_options` asked for.
+
+    The sweep's `results.csv` is written too, whole, unless `--out` leaves the sweep's folder alone.
+
+    Returns:
+        The cells that were chosen, what they say, and the files written, `valley.json` last.
+
+    Raises:
+        UserError: no such sweep, axis, value or profile, or a file cannot be written.
+    """
+    conditions = {}
+    for text in options.where:
+        axis, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--where {text}: expected AXIS=VALUE, such as --where size=1024")
+        conditions[axis] = value
+    whole = collect(options.root, options.sweep)
+    collected = whole.where(conditions)
     document = summarise(collected, options.profile)
-    folder = options.out or collected.folder / "figures"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_table(collected, folder / "results.csv")
-        write_json(folder / "valley.json", document)
-        paths = draw(document, folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
+    folder = options.out or whole.folder / "figures"
+    if options.out is None:
+        write_table(whole)
+    with writable(folder):
+        paths = [*draw(document, folder), folder / "valley.json"]
+        write_json(paths[-1], document)
+    return collected, document, paths
+
+
+def main() -> int:
+    """Write the files and name them; the verdict is the last line printed."""
+    parser = argparse.ArgumentParser(
+        prog="python analysis/plot_valley.py",
+        description="Draw a sweep's results so far, with a verdict.",
+    )
+    figure_options(parser)
+    options = parser.parse_args()
+    collected, document, paths = plot(options)
     for sentence in collected.damaged:
         print(f"left out: {sentence}")
     for path in paths:
         print(path)
-    print(folder / "valley.json")
+    if collected.missing:
+        print(next_line(STATUS, options))
     for sentence in document["sentences"]:
         print(sentence)
     return 0

@@ -6,17 +6,15 @@ Every sentence is computed by `sentences.py` from the results; nothing is writte
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import sentences
-from collect import Collected, collect_from, sweep_options
-from controls import Document
-from plot_valley import FIGURES, draw
-from summary import summarise
+from collect import STATUS, Collected, next_line, writable
+from plot_valley import FIGURES, figure_options, plot
+from sentences import Document
 
-from valley.errors import UserError, exit_on_user_error
-from valley.records import write_json, write_text
+from valley.errors import exit_on_user_error
+from valley.records import write_text
 
 
 def markdown(collected: Collected, document: Document) -> str:
@@ -108,22 +106,18 @@ def _provenance(provenance: Document) -> str:
 
 def main() -> int:
     """Write `report.md` with its figures and `valley.json`, and name it."""
-    parser = argparse.ArgumentParser(description="Write a sweep's findings so far as Markdown.")
-    sweep_options(parser)
-    parser.add_argument("--profile", help="draw verdicts from this decoding profile")
-    parser.add_argument("--out", type=Path, help="default: figures/ in the sweep's folder")
+    parser = argparse.ArgumentParser(
+        prog="python analysis/report.py", description="Write a sweep's findings so far as Markdown."
+    )
+    figure_options(parser)
     options = parser.parse_args()
-    collected = collect_from(options)
-    document = summarise(collected, options.profile)
-    folder = options.out or collected.folder / "figures"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draw(document, folder)
-        write_json(folder / "valley.json", document)
-        write_text(folder / "report.md", markdown(collected, document))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
-    print(folder / "report.md")
+    collected, document, paths = plot(options)
+    path = paths[-1].with_name("report.md")
+    with writable(path.parent):
+        write_text(path, markdown(collected, document))
+    print(path)
+    if collected.missing:
+        print(next_line(STATUS, options))
     return 0
 
 

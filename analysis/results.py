@@ -1,18 +1,15 @@
-"""Read what jobs left in the store, without ever changing it: results, failures, and what is wrong."""
+"""What jobs left in the store: a cell's results and counts, or why it has none. Nothing is changed."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from valley.store import RESULT_SCHEMA
-
-KINDS = ("train", "generate", "grade")
-"""A cell's jobs in the order in which they run."""
+from valley.state import Ticket
+from valley.store import Store
 
 
 @dataclass(frozen=True)
@@ -50,65 +47,49 @@ def counts_of(outcome: dict[str, Any]) -> Counts:
 
 
 class Results:
-    """Job results below a store. Each is read once, since all profiles of a cell share its training."""
+    """Results by the folders that a manifest names. Each is read once, since cells share jobs."""
 
-    def __init__(self, store: Path, damaged: list[str]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._damaged = damaged
         self._results: dict[str, dict[str, Any] | None] = {}
-        self._faults: dict[str, str] = {}
+        self._damaged: set[str] = set()
 
-    def result(self, job: str | None) -> dict[str, Any] | None:
-        """A job's valid result; None where there is none, or no job."""
-        if job is None:
-            return None
-        if job not in self._results:
-            self._results[job] = self._read(job)
-        return self._results[job]
+    def result(self, place: str) -> dict[str, Any] | None:
+        """A job's valid result, or None."""
+        if place not in self._results:
+            named = len(self._store.damaged)
+            self._results[place] = self._read(place)
+            if len(self._store.damaged) > named:
+                self._damaged.add(place)
+        return self._results[place]
 
-    def _read(self, job: str) -> dict[str, Any] | None:
-        path = self._store / job / "result.json"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            self._leave_out(job, path, error)
-            return None
-        try:
-            value = json.loads(text)
-            if value["schema"] != RESULT_SCHEMA:
-                raise ValueError(f"schema {value['schema']!r} found, {RESULT_SCHEMA!r} expected")
-            if not value["identity"].startswith(job.rpartition("-")[2]):
-                raise ValueError(f"it is the result of {value['identity'][:16]}")
-            value["outcome"].keys(), value["cost"].keys(), value["provenance"].keys()
-            if value["kind"] == "grade":
+    def _read(self, place: str) -> dict[str, Any] | None:
+        job = Ticket.of(place)
+        value = self._store.result(job.kind, job.identity)
+        if value is not None and job.kind == "grade":
+            try:
                 counts_of(value["outcome"])
                 value["outcome"]["metrics"]["pass@1"], value["outcome"]["problem_set"]["digest"]
-            return value
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._leave_out(job, path, error)
-            return None
+            except (ValueError, KeyError, TypeError) as error:
+                path = self._store.path / place / "result.json"
+                self._store.damaged.append(f"{path}: damaged ({type(error).__name__}: {error})")
+                return None
+        return value
 
-    def _leave_out(self, job: str, path: Path, error: Exception) -> None:
-        self._faults[job] = f"damaged result ({type(error).__name__}: {error})"
-        self._damaged.append(f"{path}: {self._faults[job]}")
+    def why_none(self, places: Sequence[str]) -> tuple[str, str]:
+        """Why a cell has no score, by the first of its jobs that has no result.
 
-    def reason(self, jobs: dict[str, str | None]) -> str:
-        """Why a cell has no score: the first of its jobs without a result, and what it left behind."""
-        for kind, job in jobs.items():
-            if job is None or self.result(job) is not None:
-                continue
-            if job in self._faults:
-                return f"{kind}: {self._faults[job]}"
-            if failure := self._note(job, "failed.json"):
-                return f"{kind} failed: {failure.get('error')} (log: {failure.get('log')})"
-            return f"{kind} running" if self._note(job, "running.json") else f"{kind} not done"
-        return "grade not done"
-
-    def _note(self, job: str, name: str) -> dict[str, Any] | None:
-        try:
-            value = json.loads((self._store / job / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return value if isinstance(value, dict) else None
+        Returns:
+            "damaged" or "missing", and what the job left behind.
+        """
+        place = next(place for place in places if self.result(place) is None)
+        job = Ticket.of(place)
+        if place in self._damaged:
+            return "damaged", f"{job.kind}: its result is damaged"
+        if failure := self._store.failure(job.kind, job.identity):
+            return "missing", (
+                f"{job.kind} failed: {failure.get('error')} (log: {failure.get('log')})"
+            )
+        # Whether it still runs, only the machine or Slurm can say; `sweeps/status.py` asks them.
+        started = self._store.running(job.kind, job.identity) is not None
+        return "missing", f"{job.kind} {'started, no result yet' if started else 'not done'}"

@@ -10,6 +10,7 @@ from typing import Any
 from valley.curve import NEGLIGIBLE
 
 Document = dict[str, Any]
+"""What `summary.py` composes, or a part of it, as JSON values."""
 ONE_SEED = "among these checkpoints; seed noise unmeasured"
 
 
@@ -116,11 +117,15 @@ def _lacking(series: Document) -> str:
             return "one size alone cannot show a fall and a rise"
         case "rise":
             fall, rise = valley["fall"], valley["rise"]
-            return (
+            text = (
                 f"{size(fall['size'])} traces score {points(fall['value'])} points below the baseline "
-                f"({p_value(fall['p'])}), but no larger size is shown above a size that fell; the "
-                f"clearest rise is {points(rise['value'], True)} points from {size(rise['other'])} to "
-                f"{size(rise['size'])} traces ({p_value(rise['p'])}, corrected)"
+                f"({p_value(fall['p'])}, corrected), but no larger size is shown above a size that fell"
+            )
+            if rise["value"] <= 0:
+                return text
+            return (
+                f"{text}; the clearest rise is {points(rise['value'])} points from "
+                f"{size(rise['other'])} to {size(rise['size'])} traces ({p_value(rise['p'])})"
             )
     fall = valley["fall"]
     return (

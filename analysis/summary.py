@@ -16,7 +16,8 @@ import pandas as pd
 import sentences
 from arms import Arm, View, baseline_of, main_curve, views_of
 from collect import Collected
-from controls import Document, estimate, finite
+from controls import estimate, finite
+from sentences import Document
 
 from valley.curve import Comparison, Curve, landmarks, overturning_seed_sd, valley_test
 from valley.errors import UserError
@@ -104,7 +105,7 @@ def _verdict(curve: Curve, noise: SeedNoise | None, alone: bool) -> Document:
 
     shown_falls = {fall.size for fall in test.below if fall.shown}
     after_fall = tuple(rise for rise in test.rises if rise.other in shown_falls)
-    document = {
+    document: Document = {
         "verdict": test.verdict,
         "significant": test.verdict == "VALLEY",
         "recovered_above_baseline": bool(test.recovered),

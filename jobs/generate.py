@@ -20,9 +20,10 @@ def run(job: JobFile) -> dict[str, Any]:
 
     samples = generate(
         job.inputs["model"] / "model",
-        evaluation_problems(job.inputs["data"]),
+        evaluation_problems(job.inputs["evaluation"]),
         Profile.model_validate(job.config["profile"]),
         job.config["batch_size"],
+        job.config["precision"],
         job.report,
     )
     write_records(job.folder / "samples.jsonl", samples)

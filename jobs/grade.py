@@ -19,7 +19,7 @@ from valley.store import JobFile
 
 def run(job: JobFile) -> dict[str, Any]:
     """Leave the verdicts in `verdicts.jsonl`; returns the scores."""
-    problems = evaluation_problems(job.inputs["data"])
+    problems = evaluation_problems(job.inputs["evaluation"])
     samples = read_records(job.inputs["samples"] / "samples.jsonl", Sample)
     config = GradeConfig.model_validate(job.config)
     verdicts = grade(

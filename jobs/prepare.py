@@ -1,36 +1,39 @@
-"""Prepare data (problems, graded traces) or a student (model, tokenizer): the jobs before all others."""
+"""Prepare problems, graded traces, or a student (model, tokenizer): the jobs before all others."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from valley.cluster.element import foreground
-from valley.data.prepared import vocabulary_texts, write_prepared
-from valley.data.sources import read_source
-from valley.errors import exit_on_user_error
+from valley.data.prepared import check_disjoint, vocabulary_texts, write_evaluation, write_pool
+from valley.data.sources import read_evaluation, read_pool
+from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.store import JobFile
-from valley.student import StudentConfig, prepare_student
+from valley.student import prepare_student
 
 
 def run(job: JobFile) -> dict[str, Any]:
     """Fill the job's folder; returns counts."""
-    if "student" in job.config:
-        texts = vocabulary_texts(job.inputs["data"]) if "data" in job.inputs else []
-        target = job.folder / "model"
-        student = TypeAdapter(StudentConfig).validate_python(job.config["student"])
-        prepare_student(student, texts, target)
-        return {"model": target.name}
-    source = read_source(job.config["data"], job.execution)
-    return write_prepared(
-        job.folder,
-        *source,
-        config=GradeConfig.model_validate(job.config["grade"]),
-        workers=job.execution.get("workers", 1),
-    )
+    match job.config:
+        case {"evaluation": config}:
+            return write_evaluation(job.folder, read_evaluation(config, job.execution))
+        case {"pool": config, "grading": limits}:
+            grading = GradeConfig(**limits, sandbox=job.execution["sandbox"])
+            return write_pool(
+                job.folder,
+                *read_pool(config, job.execution),
+                config=grading,
+                workers=job.execution.get("workers", 1),
+            )
+        case {"check": "disjoint"}:
+            return check_disjoint(job.inputs["evaluation"], job.inputs["pool"])
+        case {"student": config}:
+            texts = vocabulary_texts(job.inputs["pool"]) if "pool" in job.inputs else []
+            prepare_student(config, job.execution, texts, job.folder / "model")
+            return {"model": "model"}
+    raise UserError(f"{job.folder}: nothing that a prepare job knows: {', '.join(job.config)}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def run(job: JobFile) -> dict[str, Any]:
     from valley.train.loop import train
 
     config = TrainConfig.model_validate({**job.config["train"], **_fields_of(job)})
-    texts = training_texts(job.inputs["data"], job.config["select"], job.config["data_seed"])
+    texts = training_texts(job.inputs["pool"], job.config["select"], job.config["data_seed"])
     start = job.inputs["init"] / "model"
     tokenizer = load_tokenizer(start)
     rendered = [document(tokenizer, prompt, answer) for prompt, answer in texts]

@@ -11,10 +11,9 @@ import argparse
 import os
 from pathlib import Path
 
-from status import find_sweep
-
 from valley.cluster import slurm
 from valley.errors import exit_on_user_error
+from valley.ledger import find_sweep
 
 
 def main() -> int:

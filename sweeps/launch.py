@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from plan_text import print_plan, print_stuck, summary
+
 from valley.cluster import slurm
 from valley.cluster.arrays import make_arrays
+from valley.cluster.machine import check_room
 from valley.errors import UserError, exit_on_user_error
+from valley.job import Job, Trail
 from valley.ledger import Ledger, all_submissions, root_lock
-from valley.plan import Job, Plan, Row, check_pool, decide, trail
-from valley.preview import cost_s, costs, detectable
+from valley.plan import Decision, Plan, decide
+from valley.preview import cost_s
 from valley.state import knowledge
 from valley.store import Store
 from valley.student import check_student
-from valley.sweep import Cell, Sweep, find_grid, load_sweep
+from valley.sweep import Sweep, find_grid, load_sweep
+from valley.trail import check_pool, trail
 
 # Jobs share a process until they last this many start-ups (as far as `pack` allows).
 SHARED_STARTUPS = 4
+DEFAULT_ROOT = "runs"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -57,7 +64,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--root",
         type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
+        default=Path(os.environ.get("VALLEY_ROOT", DEFAULT_ROOT)),
         help="where results are kept (default: runs, or VALLEY_ROOT)",
     )
     return parser.parse_args(arguments)
@@ -70,30 +77,55 @@ def main() -> int:
     sweep, cells = load_sweep(path, options.settings)
     for name in dict.fromkeys(cell.axes["student"] for cell in cells):
         check_student(name, sweep.students[name])
-    store = Store(options.root.resolve())
+    # A dry run changes nothing, not even the name of a damaged file.
+    store = Store(_root(options.root), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = _where(options.cluster or sweep.cluster.kind)
-    rows, jobs = trail(sweep, cells)
-    _check_pool(rows, store)
+    planned = trail(sweep, cells)
+    _check_pool(planned, store)
     retry = frozenset(options.retry)
+    plan = _plan(planned, store, retry)
+    if where == "local":
+        kinds = {d.job.kind for d in plan.with_action("submit")}
+        check_room(sweep.resources, kinds, sweep.cluster)
     if options.dry_run:
-        plan = _plan(rows, jobs, store, ledger, retry)
-        _print_plan(plan, sweep, where)
+        print_plan(plan, sweep, where)
         return 0
-    plan = _plan(rows, jobs, store, ledger, retry)
+    origin = " ".join([str(path), *(f"--set {setting}" for setting in options.settings)])
     if not plan.with_action("submit", "wait"):
-        return _nothing_to_do(plan, ledger, store, sweep)
+        _record(sweep, plan, origin, store, ledger)
+        return _nothing_to_do(plan, sweep, store)
     with root_lock(store.root):
-        ledger.write_manifest(rows, store)
-        _warn(store)
-        return _run(sweep, cells, rows, jobs, store, ledger, where, retry)
+        _record(sweep, plan, origin, store, ledger)
+        return _run(sweep, planned, store, ledger, where, retry)
+
+
+def _root(path: Path) -> Path:
+    """The root, which need not exist yet.
+
+    Raises:
+        UserError: it cannot be a folder.
+    """
+    root = path.expanduser().resolve()
+    for folder in (root, *root.parents):
+        if folder.is_dir():
+            return root
+        if folder.exists():
+            raise UserError(f"--root {path}: {folder} is a file; give a folder, or a new name")
+    return root
+
+
+def _record(sweep: Sweep, plan: Plan, origin: str, store: Store, ledger: Ledger) -> None:
+    """Leave word of the launch: the sweep as it is now, its cells, and when."""
+    ledger.write_manifest(plan.rows, store)
+    ledger.write_sweep(sweep.model_dump(mode="json", by_alias=True), origin)
+    ledger.append({"event": "launch", "at": time.time(), "origin": origin})
+    _warn(store)
 
 
 def _run(
     sweep: Sweep,
-    cells: list[Cell],
-    rows: list[Row],
-    jobs: list[Job],
+    planned: Trail,
     store: Store,
     ledger: Ledger,
     where: str,
@@ -102,23 +134,33 @@ def _run(
     from valley.cluster.snapshot import take_snapshot
 
     # Looked at again under the lock: another launcher may have been at work until now.
-    plan = _plan(rows, jobs, store, ledger, retry)
+    plan = _plan(planned, store, retry)
     snapshot = take_snapshot(ledger.folder / "snapshot")
-    print(_summary(plan, sweep, len(cells), where))
+    print(summary(plan, sweep, where))
+    print_stuck(plan)
+    if left := len(_to_wait_for(plan, where)):
+        # An earlier launcher was killed, or submitted elsewhere, and its jobs run on.
+        print(f"waiting for {left} jobs that an earlier launch left running", flush=True)
+        while _to_wait_for(plan, where):
+            time.sleep(2)
+            plan = _plan(planned, store, retry)
     if where == "slurm":
         return _run_on_slurm(plan, sweep, ledger, store, snapshot)
-    while waiting := [d for d in _plan(rows, jobs, store, ledger).with_action("wait")]:
-        # An earlier launcher was killed and left its jobs running.
-        print(f"waiting for {len(waiting)} jobs that an earlier launch left running", flush=True)
-        time.sleep(2)
-    plan = _plan(rows, jobs, store, ledger, retry)
-    return _run_here(plan, sweep, cells, ledger, store, snapshot)
+    return _run_here(plan, sweep, ledger, store, snapshot)
+
+
+def _to_wait_for(plan: Plan, where: str) -> list[Decision]:
+    """Jobs under way that what is to run cannot be made to follow: what Slurm knows, its jobs can."""
+    waiting = plan.with_action("wait")
+    return [d for d in waiting if not d.place] if where == "slurm" else waiting
 
 
 def _run_on_slurm(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapshot: Path) -> int:
     from valley.cluster.submit import submit_to_slurm
 
     live = {d.job.identity: d.place for d in plan.with_action("wait")}
+    # What waits for ever for a parent that failed has a place too, which its successor takes over.
+    slurm.cancel(sorted({d.place for d in plan.with_action("submit") if d.place}))
     arrays = make_arrays(
         [d.job for d in plan.with_action("submit")],
         sweep.resources,
@@ -128,17 +170,14 @@ def _run_on_slurm(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapsh
         max_elements=slurm.max_array_size(),
         live=frozenset(live),
     )
-    ids = submit_to_slurm(arrays, sweep.cluster, ledger, store, snapshot, live)
-    for name, job_id in ids.items():
-        print(f"  submitted {job_id:>8}  {name}")
+    for array, job_id in submit_to_slurm(arrays, sweep.cluster, ledger, store, snapshot, live):
+        print(f"  submitted {job_id:>8}  {array.name} ({len(array.elements)})")
     print(f"logs: {ledger.folder / 'slurm'}")
     print("watch: squeue --me --format='%.18i %.32j %.9T %.10M %R'; python sweeps/status.py")
     return 0
 
 
-def _run_here(
-    plan: Plan, sweep: Sweep, cells: list[Cell], ledger: Ledger, store: Store, snapshot: Path
-) -> int:
+def _run_here(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapshot: Path) -> int:
     from progress import Display
 
     from valley.cluster.local import run_locally
@@ -173,8 +212,15 @@ def _run_here(
     if progress.failed:
         print("look at the logs; then: python sweeps/launch.py … --retry failed")
         return 1
-    print(f"next: python analysis/plot_valley.py (results in {store.root})")
+    print(_next(sweep, store))
     return 0
+
+
+def _next(sweep: Sweep, store: Store) -> str:
+    """What to type next: the sweep is named, and the root where it is not the default one."""
+    elsewhere = store.root != Path(DEFAULT_ROOT).resolve()
+    root = f" --root {shlex.quote(str(store.root))}" if elsewhere else ""
+    return f"next: python analysis/plot_valley.py --sweep {sweep.name}{root}"
 
 
 def _interrupt(*_: Any) -> None:
@@ -192,15 +238,9 @@ def _where(kind: str) -> str:
     return kind
 
 
-def _plan(
-    rows: list[Row],
-    jobs: list[Job],
-    store: Store,
-    ledger: Ledger,
-    retry: frozenset[str] = frozenset(),
-) -> Plan:
+def _plan(planned: Trail, store: Store, retry: frozenset[str]) -> Plan:
     store.refresh()
-    plan = decide(rows, jobs, knowledge(store, all_submissions(store.root)), retry)
+    plan = decide(planned, knowledge(store, all_submissions(store.root)), retry)
     _warn(store)
     return plan
 
@@ -211,63 +251,25 @@ def _warn(store: Store) -> None:
     store.damaged.clear()
 
 
-def _check_pool(rows: list[Row], store: Store) -> None:
+def _check_pool(planned: Trail, store: Store) -> None:
     """Hold the sizes against what the pools hold: exactly, once they are prepared."""
     strata = {}
-    for data in {row.generate.inputs["data"] for row in rows}:
-        if (result := store.result(data.kind, data.identity)) is not None:
-            strata[data.identity] = result["outcome"]["strata"]
-    check_pool(rows, strata)
+    for identity in planned.pools:
+        if (result := store.result("prepare", identity)) is not None:
+            strata[identity] = result["outcome"]["strata"]
+    check_pool(planned, strata)
 
 
-def _summary(plan: Plan, sweep: Sweep, cells: int, where: str) -> str:
-    counts = {action: len(plan.with_action(action)) for action in ("done", "submit", "wait")}
-    stuck = len(plan.with_action("failed", "lost", "blocked"))
-    text = (
-        f"{sweep.name}: {cells} cells on {'Slurm' if where == 'slurm' else 'this machine'}: "
-        f"{counts['submit']} jobs to run, {counts['wait']} under way, {counts['done']} done"
-    )
-    return text + (f", {stuck} failed, lost or blocked" if stuck else "")
-
-
-def _nothing_to_do(plan: Plan, ledger: Ledger, store: Store, sweep: Sweep) -> int:
+def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:
     cells = len({row.cell.label for row in plan.rows})
-    ledger.write_manifest(plan.rows, store)
-    _warn(store)
     stuck = plan.with_action("failed", "lost")
     if not stuck:
         print(f"{sweep.name}: nothing to do: all {cells} cells are done")
-        print("next: python analysis/plot_valley.py")
+        print(_next(sweep, store))
         return 0
     print(f"{sweep.name}: nothing to do, but {len(stuck)} jobs have failed or are lost:")
-    for decision in stuck:
-        print(f"  {decision.action}: {decision.job.kind} {decision.job.label}: {decision.reason}")
-        if decision.log:
-            print(f"    log: {decision.log}")
-    print("run them again with --retry failed (or --retry lost)")
+    print_stuck(plan)
     return 1
-
-
-def _print_plan(plan: Plan, sweep: Sweep, where: str) -> None:
-    print(f"{'action':8} {'kind':9} {'cell':58} {'resources':22} reason")
-    for decision in plan.decisions:
-        resources = getattr(sweep.resources, decision.job.kind)
-        gpus = f" {resources.gpus_per_node} GPU" if resources.gpus_per_node else ""
-        asks = (
-            f"{resources.nodes}x{resources.tasks_per_node}x{resources.cpus_per_task} CPU{gpus} "
-            f"{resources.time_limit_min} min"
-        )
-        job = decision.job
-        print(f"{decision.action:8} {job.kind:9} {job.label:58} {asks:22} {decision.reason}")
-    print()
-    for kind, cost in costs(plan, sweep).items():
-        gpu = f", {cost.gpu_hours:.1f} GPU-hours" if cost.gpu_hours else ""
-        print(f"{kind}: {cost.jobs} jobs, about {cost.hours:.2f} hours in sequence{gpu}")
-    smallest = detectable(plan, sweep)
-    if smallest is not None:
-        print(f"detectable difference in pass@1 between two cells, one seed: about {smallest:.3f}")
-    cells = len({row.cell.label for row in plan.rows})
-    print(_summary(plan, sweep, cells, where) + "; dry run: nothing was submitted")
 
 
 if __name__ == "__main__":

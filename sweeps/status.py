@@ -1,6 +1,6 @@
 """Show where every cell of a sweep stands: its state, why, and where its log is.
 
-python sweeps/status.py [SWEEP or grid.yaml]    # the newest sweep where none is named
+python sweeps/status.py [SWEEP or grid.yaml]    # the last launched where none is named
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from valley.errors import UserError, exit_on_user_error
-from valley.ledger import Ledger, all_submissions, newest_sweep
+from valley.errors import exit_on_user_error
+from valley.ledger import Ledger, all_submissions, find_sweep
 from valley.state import Ticket, knowledge
 from valley.store import Store
 
@@ -43,7 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     root = options.root.resolve()
     ledger = find_sweep(root, options.sweep)
-    store = Store(root)
+    store = Store(root, read_only=True)
     cells = cell_states(ledger, store)
     for sentence in store.damaged:
         print(f"warning: {sentence}", file=sys.stderr)
@@ -54,25 +54,6 @@ def main() -> int:
         return 0
     _print_table(ledger.folder.name, cells)
     return 0
-
-
-def find_sweep(root: Path, name: str | None) -> Ledger:
-    """The ledger of a sweep by its name or grid file; the newest where none is named.
-
-    Raises:
-        UserError: there is none; the message lists those there are.
-    """
-    if name is None:
-        return newest_sweep(root)
-    if name.endswith((".yaml", ".yml")):
-        from valley.sweep import find_grid, load_sweep
-
-        name = load_sweep(find_grid(name))[0].name
-    ledger = Ledger(root / "sweeps" / name)
-    if not ledger.manifest.is_file():
-        there = ", ".join(sorted(p.parent.name for p in root.glob("sweeps/*/manifest.jsonl")))
-        raise UserError(f"no sweep {name!r} in {root} (there: {there or 'none'})")
-    return ledger
 
 
 def cell_states(ledger: Ledger, store: Store) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ students:
     first_lessons: {epochs: 1, batch_size: 16, learning_rate: 1.0e-3, precision: fp32}
 data: {source: tiny, evaluation_problems: 10, pool_traces: 60, direct_answers: 64}
 train: {epochs: 1, batch_size: 8, learning_rate: 1.0e-3, precision: fp32}
-generate: {batch_size: 10, profiles: {greedy: {max_tokens: 24}, direct: {max_tokens: 24, prefill: "```python"}}}
+generate: {batch_size: 10, precision: fp32, profiles: {greedy: {max_tokens: 24}, direct: {max_tokens: 24, prefill: "```python"}}}
 stages: {1: {}, 2: {from: {size: 16}}}
 grid:
   - {size: [0, 8, 16]}

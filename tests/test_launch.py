@@ -77,7 +77,13 @@ def test_checkpoints_are_hugging_face_folders(finished):
 
 def test_a_second_launch_does_nothing_quickly(finished):
     grid, root, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+    def written():
+        # The journal alone notes each launch.
+        paths = (path for path in root.rglob("*") if path.name != "journal.jsonl")
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    before = written()
     took_s = []
     for _ in range(3):  # the quickest of three, since other tests share the machine
         started = time.monotonic()
@@ -85,7 +91,34 @@ def test_a_second_launch_does_nothing_quickly(finished):
         took_s.append(time.monotonic() - started)
         assert done.returncode == 0 and "nothing to do: all 5 cells are done" in done.stdout
     assert min(took_s) < 2
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    assert written() == before
+
+
+def test_the_sweep_as_it_was_launched_is_a_grid_of_its_own(finished, spaced):
+    _, root, _ = finished
+    done = launch(root / "sweeps" / "mini" / "sweep.yaml", root, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "0 jobs to run" in done.stdout
+    done = launch(
+        root / "sweeps" / "mini" / "sweep.yaml",
+        spaced,
+        "--set",
+        "seed=3",
+        "--set",
+        "stages={1: {}}",
+    )
+    assert done.returncode == 2 and "stages" in done.stderr  # the overrides are applied and checked
+
+
+def test_the_sweep_that_was_launched_last_is_the_one_that_is_shown(copy):
+    grid, root = copy
+    other = grid.with_name("other.yaml")
+    other.write_text(MINI.replace("name: mini", "name: other").replace("[0, 8, 16]", "[0, 8]"))
+    assert launch(other, root).returncode == 0
+    shown = command("sweeps/status.py", root=root).stdout
+    assert "sweep other" in shown
+    assert "nothing to do" in launch(grid, root).stdout
+    assert "sweep mini" in command("sweeps/status.py", root=root).stdout
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(spaced):
@@ -129,6 +162,37 @@ def test_a_changed_recipe_runs_only_what_it_touches(finished):
     ]
     assert actions.count(["submit", "generate"]) == actions.count(["submit", "grade"]) == 5
     assert actions.count(["done", "train"]) == 5 and ["submit", "train"] not in actions
+
+
+def test_grading_and_evaluation_train_nothing_anew(finished):
+    grid, root, _ = finished
+
+    def submitted(setting):
+        said = launch(grid, root, "--dry-run", "--set", setting).stdout.splitlines()
+        kinds = [line.split()[1] for line in said if line.startswith("submit")]
+        return {kind: kinds.count(kind) for kind in set(kinds)}
+
+    assert submitted("grade.output_limit_kib=99") == {"grade": 10}
+    assert submitted("data.evaluation_problems=9") == {"prepare": 2, "generate": 10, "grade": 10}
+
+
+def test_who_only_looks_leaves_a_damaged_result_where_it_is(copy):
+    grid, root = copy
+    victim = next(root.glob("store/grade/*/*n8-easy*-direct*/result.json"))
+    victim.write_text("{")
+    looked = command("sweeps/status.py", root=root)
+    assert "damaged" in looked.stderr and "not counted" in looked.stderr
+    dry = launch(grid, root, "--dry-run")
+    assert "damaged" in dry.stderr and "1 jobs to run" in dry.stdout
+    assert victim.read_text() == "{" and len(list(victim.parent.glob("result*"))) == 1
+
+
+def test_a_root_that_is_a_file_is_refused(spaced):
+    (spaced / "grid.yaml").write_text(MINI)
+    (spaced / "file").write_text("")
+    done = launch(spaced / "grid.yaml", spaced / "file" / "runs")
+    assert done.returncode == 2 and "is a file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_damaged_results_are_reported_and_computed_again(copy):
@@ -278,7 +342,21 @@ BAD = {
     ),
     "unknown key": (MINI + "\nfoo: 1\n", [], "foo: unknown key"),
     "too many CPUs": (MINI, ["--set", "resources.train.cpus_per_task=999"], "asks for 999 CPUs"),
-    "several nodes here": (MINI, ["--set", "resources.train.nodes=2"], "this is one machine"),
+    "several nodes here": (
+        MINI,
+        ["--set", "resources.train={nodes: 2}"],
+        "this is one machine",
+    ),
+    "more memory than there is": (
+        MINI,
+        ["--set", "resources.prepare.memory_gib=100000"],
+        "memory",
+    ),
+    "more CPUs than there are, seen by a dry run": (
+        MINI,
+        ["--dry-run", "--set", "resources.grade.cpus_per_task=5000"],
+        "resources.grade",
+    ),
 }
 
 

@@ -4,9 +4,10 @@ import json
 import os
 
 import pytest
+import yaml
 
 from valley.errors import UserError
-from valley.ledger import Ledger, all_submissions, newest_sweep, root_lock
+from valley.ledger import Ledger, all_submissions, find_sweep, root_lock
 from valley.processes import this_process
 
 
@@ -76,12 +77,39 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_another_hosts_is_not(space
     assert lock.exists()
 
 
-def test_the_newest_sweep(spaced):
-    with pytest.raises(UserError, match="no sweep here yet"):
-        newest_sweep(spaced)
-    for at, name in enumerate(("old", "new")):
-        folder = spaced / "sweeps" / name
-        folder.mkdir(parents=True)
-        (folder / "manifest.jsonl").write_text("")
-        os.utime(folder / "manifest.jsonl", (at, at))
-    assert newest_sweep(spaced).folder.name == "new"
+def test_the_sweep_that_was_launched_last(spaced):
+    with pytest.raises(
+        UserError, match=r"no sweep here yet; run `python sweeps/launch.py grid.yaml`"
+    ):
+        find_sweep(spaced, None)
+    for name, at in (("one", 3.0), ("two", 1.0), ("never", None)):
+        ledger = Ledger(spaced / "sweeps" / name)
+        ledger.folder.mkdir(parents=True)
+        ledger.manifest.write_text("")
+        if at is not None:
+            ledger.append({"event": "launch", "at": at})
+    assert find_sweep(spaced, None).folder.name == "one"
+    Ledger(spaced / "sweeps" / "two").append({"event": "launch", "at": 4.0})
+    assert find_sweep(spaced, None).folder.name == "two"
+    assert find_sweep(spaced, "one").folder.name == "one"
+    with pytest.raises(UserError, match=r"no sweep 'three' in .* \(there: never, one, two\)"):
+        find_sweep(spaced, "three")
+
+
+def test_lines_of_the_journal_that_say_nothing_are_passed_over(spaced):
+    ledger = Ledger(spaced)
+    ledger.append(intent("one"))
+    with ledger.journal.open("a") as file:
+        file.write('{}\n[1]\n{"event": "submitted"}\n{"event": "intent"}\n')
+    assert [s.intent for s in ledger.submissions()] == ["one"]
+
+
+def test_the_sweep_is_written_once_and_loads_again(spaced):
+    ledger = Ledger(spaced)
+    ledger.write_sweep({"name": "x", "grid": [{"size": [0, 1]}]}, "grid.yaml --set seed=1")
+    path = spaced / "sweep.yaml"
+    before = path.stat().st_mtime_ns
+    assert path.read_text().startswith("# Written at the launch of grid.yaml --set seed=1\n")
+    assert yaml.safe_load(path.read_text()) == {"name": "x", "grid": [{"size": [0, 1]}]}
+    ledger.write_sweep({"name": "x", "grid": [{"size": [0, 1]}]}, "grid.yaml --set seed=1")
+    assert path.stat().st_mtime_ns == before

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from valley.errors import UserError
-from valley.plan import Known, check_pool, decide, trail
+from valley.plan import Known, decide
+from valley.records import digest
+from valley.store import JOB_SCHEMA, identity_of
 from valley.sweep import load_sweep
+from valley.trail import check_pool, trail
 
 GRID = """
 name: test
@@ -40,7 +43,8 @@ def identities(jobs, kind):
 
 
 def test_cells_that_share_a_prefix_share_jobs(make):
-    rows, jobs = make()
+    planned = make()
+    rows, jobs = planned.rows, planned.jobs
     # lessons, 8 and 64 at stage 1, 8 easy and 8 all at stage 2
     assert len(identities(jobs, "train")) == 5
     stage1 = {r.cell.axes["size"]: r for r in rows if r.cell.axes["stage"] == 1}
@@ -52,24 +56,24 @@ def test_cells_that_share_a_prefix_share_jobs(make):
 
 
 def test_parents_come_before_children(make):
-    _, jobs = make()
+    jobs = make().jobs
     place = {job.identity: i for i, job in enumerate(jobs)}
     for job in jobs:
-        assert all(place[parent.identity] < place[job.identity] for parent in job.inputs.values())
+        assert all(place[parent.identity] < place[job.identity] for parent in job.parents)
 
 
 def test_how_a_job_runs_is_no_part_of_what_it_is(make):
-    _, before = make()
-    _, after = make(
+    before = make().jobs
+    after = make(
         [
             "train.zero_stage=3",
             "train.micro_batch_size=2",
             "resources.train.nodes=2",
-            "resources.train.pack=7",
+            "resources.grade.memory_gib=7",
             "cluster.partition=gpu",
             "name=other",
         ]
-    )
+    ).jobs
     assert {job.identity for job in before} == {job.identity for job in after}
 
 
@@ -78,90 +82,125 @@ def test_how_a_job_runs_is_no_part_of_what_it_is(make):
     [
         ("train.learning_rate=1e-3", {"train": 4, "generate": 4, "grade": 4}),
         ("generate.profiles={greedy: {max_tokens: 7}}", {"generate": 5, "grade": 5}),
-        ("grade.wall_limit_factor=9", {"prepare": 2, "train": 5, "generate": 5, "grade": 5}),
-        ("data.data_seed=9", {"prepare": 2, "train": 5, "generate": 5, "grade": 5}),
+        ("grade.wall_limit_factor=9", {"grade": 5}),
+        ("grade.sandbox=rlimits", {"grade": 5}),
+        ("data.evaluation_problems=7", {"prepare": 2, "generate": 5, "grade": 5}),
+        ("data.pool_traces=2000", {"prepare": 3, "train": 5, "generate": 5, "grade": 5}),
+        ("data.data_seed=9", {"prepare": 4, "train": 5, "generate": 5, "grade": 5}),
         ("seed=1", {"train": 4, "generate": 4, "grade": 4}),
     ],
 )
 def test_a_changed_recipe_changes_what_it_touches_and_nothing_else(make, setting, touched):
-    _, before = make()
-    _, after = make([setting])
+    before = make().jobs
+    after = make([setting]).jobs
     known = {job.identity for job in before}
     changed = [job.kind for job in after if job.identity not in known]
     assert {kind: changed.count(kind) for kind in set(changed)} == touched
 
 
 def test_decisions(make):
-    rows, jobs = make()
-    plan = decide(rows, jobs, new)
-    assert len(plan.with_action("submit")) == len(jobs)
-    plan = decide(rows, jobs, lambda job: Known("done"))
-    assert len(plan.with_action("done")) == len(jobs)
+    planned = make()
+    plan = decide(planned, new)
+    assert len(plan.with_action("submit")) == len(planned.jobs)
+    plan = decide(planned, lambda job: Known("done"))
+    assert len(plan.with_action("done")) == len(planned.jobs)
 
 
 def test_a_parent_is_not_run_when_all_that_needs_it_is_done(make):
-    rows, jobs = make()
-    graded = {row.grade.identity for row in rows}
-    plan = decide(rows, jobs, lambda j: Known("done" if j.identity in graded else "new"))
+    planned = make()
+    graded = {row.grade.identity for row in planned.rows}
+    plan = decide(planned, lambda j: Known("done" if j.identity in graded else "new"))
     assert not plan.with_action("submit")
 
 
 def test_a_failure_blocks_its_children_alone_until_it_is_retried(make):
-    rows, jobs = make()
+    planned = make()
     failed = next(
-        job for job in jobs if job.kind == "train" and "n8-seed0" in job.label and "t1" in job.label
+        job
+        for job in planned.jobs
+        if job.kind == "train" and "n8-seed0" in job.label and "t1" in job.label
     )
 
     def known(job):
         return Known("failed", "ValueError: no", "a.log") if job == failed else Known("new")
 
-    plan = decide(rows, jobs, known)
+    plan = decide(planned, known)
     assert [d.job for d in plan.with_action("failed")] == [failed]
     assert plan.with_action("failed")[0].log == "a.log"
     assert {d.job.kind for d in plan.with_action("blocked")} == {"generate", "grade"}
     assert len(plan.with_action("blocked")) == 2
-    again = decide(rows, jobs, known, frozenset({"failed"}))
+    again = decide(planned, known, frozenset({"failed"}))
     assert not again.with_action("failed", "blocked")
     assert "ValueError" in next(d.reason for d in again.decisions if d.job == failed)
 
 
 def test_live_jobs_are_waited_for_and_lost_ones_are_named(make):
-    rows, jobs = make()
+    planned = make()
     states = {"prepare": Known("running", "job 7_0"), "train": Known("lost", "gone")}
-    plan = decide(rows, jobs, lambda job: states.get(job.kind, Known("new")))
+    plan = decide(planned, lambda job: states.get(job.kind, Known("new")))
     assert {d.job.kind for d in plan.with_action("wait")} == {"prepare"}
     # A training whose parent is lost is blocked rather than lost: the parent comes first.
     assert plan.with_action("lost") and plan.with_action("blocked")
-    again = decide(rows, jobs, lambda job: states.get(job.kind, Known("new")), frozenset({"lost"}))
+    again = decide(planned, lambda job: states.get(job.kind, Known("new")), frozenset({"lost"}))
     assert not again.with_action("lost", "blocked")
 
 
 def test_names_that_are_paths_become_folders_of_their_own(make):
     text = GRID.replace("tiny: {source", "'../Qwen/7B': {source")
-    _, jobs = make(["generate.profiles={'t=0.6/p95': {}}"], text)
+    jobs = make(["generate.profiles={'t=0.6/p95': {}}"], text).jobs
     assert all("/" not in job.label and len(job.label) <= 120 for job in jobs)
     assert any("_Qwen_7B" in job.label and "t=0.6_p95" in job.label for job in jobs)
 
 
 def test_a_size_beyond_the_pool_is_refused(make):
-    rows, _ = make(["grid=[{size: 1001}]"])
+    planned = make(["grid=[{size: 1001}]"])
     with pytest.raises(UserError, match=r"size 1001 is larger than the pool: at most 1000 traces"):
-        check_pool(rows, {})
-    rows, _ = make(["grid=[{size: 101, correctness: incorrect}]"])
+        check_pool(planned, {})
+    planned = make(["grid=[{size: 101, correctness: incorrect}]"])
     with pytest.raises(UserError, match=r"at most 100 traces are all/incorrect"):
-        check_pool(rows, {})
+        check_pool(planned, {})
 
 
 def test_a_prepared_pool_is_held_to_its_exact_counts(make):
-    rows, _ = make(["grid=[{size: 90, correctness: incorrect}]"])
-    data = rows[0].generate.inputs["data"].identity
-    check_pool(rows, {data: {"all/incorrect": 90}})
+    planned = make(["grid=[{size: 90, correctness: incorrect}]"])
+    data = planned.rows[0].train.inputs["pool"].identity
+    check_pool(planned, {data: {"all/incorrect": 90}})
     with pytest.raises(UserError, match=r"size 90 is larger than the pool: 89 traces are all/inc"):
-        check_pool(rows, {data: {"all/incorrect": 89}})
+        check_pool(planned, {data: {"all/incorrect": 89}})
 
 
 def test_the_default_grid_is_planned_in_a_moment():
     root = Path(__file__).parent.parent
-    rows, jobs = trail(*load_sweep(root / "sweeps" / "grid.yaml"))
-    assert len(rows) == 2 * len({row.cell.label for row in rows})
-    assert {job.kind for job in jobs} == {"prepare", "train", "generate", "grade"}
+    planned = trail(*load_sweep(root / "sweeps" / "grid.yaml"))
+    assert len(planned.rows) == 2 * len({row.cell.label for row in planned.rows})
+    assert {job.kind for job in planned.jobs} == {"prepare", "train", "generate", "grade"}
+
+
+def test_training_waits_for_the_check_of_its_data_and_does_not_rest_on_it(make):
+    planned = make()
+    other = make(["data.evaluation_problems=7"])
+    checks = [job for job in planned.jobs if job.slot == "disjoint"]
+    assert len(checks) == 1
+    trains = [job for job in planned.jobs if job.kind == "train"]
+    assert all(checks[0] in job.parents for job in trains)
+    assert {job.identity for job in trains} == identities(other.jobs, "train")
+    # Trained before, on another evaluation set: what is asked now is checked before it is asked.
+    trained = {job.identity for job in trains}
+    plan = decide(other, lambda job: Known("done" if job.identity in trained else "new"))
+    assert "disjoint" in {d.job.slot for d in plan.with_action("submit")}
+
+
+def test_the_parent_of_a_stage_is_held_against_the_pool_too(make):
+    planned = make(["stages={1: {}, 2: {from: {size: 1001}}}", "grid=[{stage: 2, size: [0, 8]}]"])
+    with pytest.raises(UserError, match=r"n1001-seed0: size 1001 is larger than the pool"):
+        check_pool(planned, {})
+
+
+def test_identities_are_exact(make):
+    """Those that are put together from parts are what the store computes of the whole."""
+    planned = make(["seed=[0, 12]", "generate.profiles={a: {}, 'b \\u00e4': {prefill: '\"'}}"])
+    for job in planned.jobs:
+        inputs = {role: parent.identity for role, parent in job.inputs.items()}
+        assert job.identity == identity_of(job.kind, job.config, inputs)
+        whole = {"schema": JOB_SCHEMA, "kind": job.kind, "config": job.config, "inputs": inputs}
+        assert job.identity == digest(whole)

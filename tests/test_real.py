@@ -67,11 +67,12 @@ def lines(path: Path) -> list[dict]:
 
 def test_smollm2_is_converted_trained_generated_and_graded(spaced):
     root = spaced / "runs"
-    assert "7 jobs done" in launch(root)
+    assert "9 jobs done" in launch(root)
 
-    data = outcome(folder(root, "prepare", "humaneval-leetui"))
-    assert (data["evaluation_problems"], data["pool_traces"]) == (3, 309)
-    assert data["strata"]["all/correct"] == 309
+    asked = outcome(folder(root, "prepare", "humaneval-leetui-evaluation"))
+    pool = outcome(folder(root, "prepare", "humaneval-leetui-pool"))
+    assert (asked["evaluation_problems"], pool["pool_traces"]) == (3, 309)
+    assert pool["strata"]["all/correct"] == 309
 
     trained = folder(root, "train", "smollm2-t1-n2-seed0")
     assert (outcome(trained)["examples"], outcome(trained)["steps"]) == (2, 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from valley.cluster import slurm
+from valley.job import Job
 from valley.ledger import Submission
 from valley.processes import this_process
 from valley.records import write_json
@@ -12,12 +13,16 @@ from valley.state import Ticket, knowledge
 from valley.store import Store, identity_of, read_job, write_failure, write_result
 
 
+def made(kind, name, inputs=None):
+    ids = {role: job.identity for role, job in (inputs or {}).items()}
+    return Job(kind, identity_of(kind, {"n": name}, ids), name, {"n": name}, inputs or {})
+
+
 @pytest.fixture
 def laid(spaced):
     store = Store(spaced)
-    identity = identity_of("train", {"n": 1}, {})
-    folder = store.lay("train", "a-label", identity, {"n": 1}, {}, {})
-    return store, identity, read_job(folder)
+    job = made("train", "a-label")
+    return store, job.identity, read_job(store.lay(job, {}))
 
 
 def submitted(identity, job_id="7", elements=None):
@@ -55,8 +60,10 @@ def test_results_come_before_whatever_slurm_says(laid, scheduler):
         (slurm.Task("OUT_OF_MEMORY", "None"), "failed", "out of memory"),
         (slurm.Task("TIMEOUT", "TimeLimit"), "failed", "past its time limit"),
         (slurm.Task("NODE_FAIL", "NodeDown"), "failed", "its node failed"),
-        (slurm.Task("CANCELLED", "DependencyNeverSatisfied"), "failed", "DependencyNeverSatisfied"),
-        (slurm.Task("COMPLETED", "None"), "failed", "ended without a result"),
+        (slurm.Task("PENDING", "DependencyNeverSatisfied"), "new", "waits for what failed"),
+        (slurm.Task("CANCELLED", "DependencyNeverSatisfied"), "new", "had not begun: job 7_1 canc"),
+        (slurm.Task("CANCELLED", "None"), "new", "had not begun: job 7_1 cancelled"),
+        (slurm.Task("COMPLETED", "None"), "new", "ended without a result"),
         (slurm.Task("FUTURE_WORD", "None"), "failed", "ended as FUTURE_WORD"),
     ],
 )
@@ -66,6 +73,142 @@ def test_what_slurm_says_is_told_and_not_guessed(laid, scheduler, task, state, r
     known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
     assert known.state == state and reason in known.reason
     assert known.log.endswith("/logs/7_1_0_log.err")
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "COMPLETED", "FAILED", "TIMEOUT"])
+def test_what_was_at_work_when_its_element_ended_has_failed(laid, scheduler, state):
+    store, identity, job = laid
+    scheduler({("7", 1): slurm.Task(state, "None")}, {})
+    write_json(job.folder / "running.json", {**this_process(), "host": "elsewhere"})
+    known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
+    assert known.state == "failed" and "job 7_1" in known.reason
+
+
+@pytest.fixture
+def pack(laid):
+    """An element of three jobs, and a function that tells what is known of each."""
+    store, *_ = laid
+    jobs = [read_job(store.lay(made("train", f"job{n}"), {})) for n in range(3)]
+
+    def states(*more):
+        whole = submitted(None, elements=[["x"], [job.identity for job in jobs]])
+        known = knowledge(store, [whole, *more])
+        return [known(Ticket("train", job.identity)).state for job in jobs]
+
+    return jobs, states
+
+
+@pytest.mark.parametrize("state", ["FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"])
+def test_of_a_killed_pack_only_what_was_at_work_has_failed(pack, scheduler, state):
+    jobs, states = pack
+    scheduler({("7", 1): slurm.Task(state, "None")}, {})
+    # Nothing had begun: the first one stands for what kept them from it.
+    assert states() == ["failed", "new", "new"]
+    write_result(jobs[0], {}, {}, {})
+    assert states() == ["done", "new", "new"]
+    write_json(jobs[1].folder / "running.json", this_process())
+    assert states() == ["done", "failed", "new"]
+    # The rest, submitted again, leaves traces of its own; what failed has still failed.
+    again = Submission("j", "slurm", Path("/logs"), [[jobs[2].identity]], "9")
+    scheduler({("7", 1): slurm.Task(state, ""), ("9", 0): slurm.Task("RUNNING", "")}, {})
+    assert states(again) == ["done", "failed", "running"]
+
+
+def test_the_first_of_a_pack_stays_failed_when_the_rest_runs_elsewhere(pack, scheduler):
+    jobs, states = pack
+    rest = [job.identity for job in jobs[1:]]
+    scheduler({("7", 1): slurm.Task("FAILED", ""), ("9", 0): slurm.Task("RUNNING", "")}, {})
+    write_json(jobs[1].folder / "running.json", this_process())
+    again = Submission("j", "slurm", Path("/logs"), [rest], "9")
+    assert states(again) == ["failed", "running", "running"]
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "FAILED", "COMPLETED"])
+def test_a_child_that_waited_in_vain_is_new_and_says_for_what(laid, scheduler, state):
+    store, *_ = laid
+    parent = made("train", "a-label")
+    child = made("generate", "child", {"model": parent})
+    store.lay(child, {})
+    scheduler({("7", 1): slurm.Task(state, "None")}, {})
+    known = knowledge(store, [submitted(child.identity)])(Ticket("generate", child.identity))
+    assert (known.state, known.place) == ("new", "")
+    assert known.reason == "was waiting for train a-label, which has no result"
+
+
+def test_what_waits_for_ever_is_new_and_tells_its_place(laid, scheduler):
+    store, identity, _ = laid
+    scheduler({("7", 1): slurm.Task("PENDING", "DependencyNeverSatisfied")}, {})
+    known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
+    assert (known.state, known.place) == ("new", "7_1")
+
+
+def test_what_waits_for_what_waits_for_ever_does_so_too(laid, scheduler):
+    """Slurm says DependencyNeverSatisfied of the direct child alone (seen on 22.05)."""
+    store, *_ = laid
+    jobs = [made("train", "a-label")]
+    for kind in ("generate", "grade"):
+        jobs.append(made(kind, kind, {"of": jobs[-1]}))
+        store.lay(jobs[-1], {})
+    elements = [
+        Submission(str(n), "slurm", Path("/logs"), [[j.identity]], str(n))
+        for n, j in enumerate(jobs)
+    ]
+
+    def states(train, generate):
+        scheduler(
+            {
+                ("0", 0): slurm.Task(train, ""),
+                ("1", 0): slurm.Task("PENDING", generate),
+                ("2", 0): slurm.Task("PENDING", "Dependency"),
+                ("9", 0): slurm.Task("PENDING", "DependencyNeverSatisfied"),
+            },
+            {},
+        )
+        known = knowledge(store, elements)
+        return [known(Ticket(job.kind, job.identity)) for job in reversed(jobs)]
+
+    grade, generate, train = states("FAILED", "DependencyNeverSatisfied")
+    assert (train.state, generate.state, grade.state) == ("failed", "new", "new")
+    assert (generate.place, grade.place) == ("1", "2")
+    grade, generate, train = states("RUNNING", "Dependency")
+    assert (train.state, generate.state, grade.state) == ("running", "pending", "pending")
+
+
+def test_a_relaunch_takes_up_what_failed_and_what_waited_for_it(laid, scheduler):
+    from valley.job import Row, Trail
+    from valley.plan import decide
+
+    store, *_ = laid
+    train = made("train", "a-label")
+    generate = made("generate", "child", {"model": train})
+    grade = made("grade", "grandchild", {"samples": generate})
+    jobs = [train, generate, grade]
+    for job in jobs:
+        store.lay(job, {})
+    write_failure(read_job(store.folder("train", "", train.identity)), "no", "")
+    queue = {(str(n), 0): slurm.Task("CANCELLED", "DependencyNeverSatisfied") for n in (8, 9)}
+    scheduler({("7", 0): slurm.Task("FAILED", "NonZeroExitCode"), **queue}, {})
+    elements = [
+        Submission(str(n), "slurm", Path("/logs"), [[j.identity]], str(n))
+        for n, j in zip((7, 8, 9), jobs, strict=True)
+    ]
+    row = Row(cell=None, profile="p", train=train, generate=generate, grade=grade)
+    planned = Trail([row], jobs, {})
+
+    def actions(*retry):
+        plan = decide(planned, knowledge(store, elements), frozenset(retry))
+        return [decision.action for decision in plan.decisions]
+
+    assert actions() == ["failed", "blocked", "blocked"]
+    assert actions("failed") == ["submit", "submit", "submit"]
+
+
+def test_a_later_launch_on_this_machine_counts_more_than_slurm(laid, scheduler):
+    store, identity, _ = laid
+    asked = scheduler({("7", 1): slurm.Task("CANCELLED", "None")}, {})
+    here = Submission("j", "local", Path("/logs"), [[identity]], "5", process=this_process())
+    known = knowledge(store, [submitted(identity), here])(Ticket("train", identity))
+    assert known.state == "running" and asked == []
 
 
 def test_accounting_is_asked_for_what_the_queue_forgot_and_each_once(laid, scheduler):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from valley.errors import UserError
 from valley.statistics import (
-    NORMAL,
     Cell,
     contrast_interval,
     difference,
@@ -16,10 +15,9 @@ from valley.statistics import (
     pass_at_k,
     score_interval,
     seed_noise,
-    t_cdf,
-    t_quantile,
     wilson,
 )
+from valley.t_distribution import NORMAL
 
 
 def answers(
@@ -47,27 +45,6 @@ def test_pass_at_k_is_the_share_of_draws_with_a_passing_sample(n, data):
 def test_pass_at_k_refuses_more_tries_than_samples(k):
     with pytest.raises(UserError, match="fewest samples are 2"):
         pass_at_k([4, 2], [1, 1], k)
-
-
-@pytest.mark.parametrize(
-    ("probability", "df", "expected"),  # from printed tables
-    [
-        (0.975, 1, 12.706),
-        (0.975, 2, 4.303),
-        (0.95, 5, 2.015),
-        (0.995, 30, 2.750),
-        (0.975, 1e9, 1.960),
-    ],
-)
-def test_t_quantiles_are_those_of_the_tables(probability, df, expected):
-    assert t_quantile(probability, df) == pytest.approx(expected, abs=6e-4)
-    assert t_quantile(1 - probability, df) == pytest.approx(-expected, abs=6e-4)
-
-
-@given(st.floats(0.02, 0.98), st.floats(0.5, 2000))
-@settings(deadline=None)
-def test_t_quantile_inverts_the_distribution(probability, df):
-    assert t_cdf(t_quantile(probability, df), df) == pytest.approx(probability, abs=1e-7)
 
 
 def test_wilson_of_yes_and_no_answers_is_the_textbook_interval():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from valley.errors import UserError
+from valley.job import Job
 from valley.store import Store, identity_of, read_job, write_failure, write_result
 
 CONFIG = {"learning_rate": 1e-4, "seed": 0}
@@ -13,9 +14,13 @@ IDENTITY = identity_of("train", CONFIG, {})
 
 def laid(root, config=CONFIG):
     store = Store(root)
-    identity = identity_of("train", config, {})
-    folder = store.lay("train", "a-label", identity, config, {"zero_stage": 0}, {})
-    return store, read_job(folder)
+    return store, read_job(store.lay(job_of("train", config), {"zero_stage": 0}))
+
+
+def job_of(kind, config, inputs=None):
+    inputs = inputs or {}
+    identity = identity_of(kind, config, {role: job.identity for role, job in inputs.items()})
+    return Job(kind, identity, "a-label", config, inputs)
 
 
 def test_identity_is_of_content_alone():
@@ -86,9 +91,36 @@ def test_a_job_is_found_whatever_label_it_was_made_with(spaced):
 
 def test_inputs_are_paths_below_the_store(spaced):
     store, job = laid(spaced)
-    child = identity_of("generate", {}, {"model": IDENTITY})
-    folder = store.lay("generate", "g", child, {}, {}, {"model": job.folder})
-    assert read_job(folder).inputs == {"model": job.folder}
+    child = job_of("generate", {}, {"model": job_of("train", CONFIG)})
+    assert read_job(store.lay(child, {})).inputs == {"model": job.folder}
+
+
+@pytest.mark.parametrize(
+    ("found", "written"),
+    [
+        ('"learning_rate": 0.0001', '"learning_rate": 0.1'),
+        ('"kind": "train"', '"kind": "grade"'),
+        ('"config": {', '"config": 3, "was": {'),
+        ('"inputs": {}', '"inputs": {"init": {"folder": "x"}}'),
+        ('"execution"', '"extecution"'),
+    ],
+)
+def test_a_job_file_that_was_edited_is_refused(spaced, found, written):
+    _, job = laid(spaced)
+    path = job.folder / "job.json"
+    assert found in path.read_text()
+    path.write_text(path.read_text().replace(found, written))
+    with pytest.raises(UserError, match="edited or damaged; launch the sweep again"):
+        read_job(path)
+
+
+def test_who_only_looks_names_what_is_damaged_and_leaves_it(spaced):
+    _, job = laid(spaced)
+    path = job.folder / "result.json"
+    path.write_text("{")
+    store = Store(spaced, read_only=True)
+    assert store.result("train", IDENTITY) is None
+    assert "not counted" in store.damaged[0] and path.read_text() == "{"
 
 
 def test_a_file_that_is_no_job_is_refused(spaced):

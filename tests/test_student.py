@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
+from pydantic import ValidationError
 
 from valley.errors import UserError
 from valley.student import (
@@ -10,10 +13,17 @@ from valley.student import (
     check_student,
     load_tokenizer,
     prepare_student,
-    word_tokenizer,
 )
+from valley.tiny_student import word_tokenizer
+from valley.train.config import TrainConfig
 
 TEXT = "Read an integer x, add 3.\n```python\nprint((7 * int(input()) + 1) % 10)\n```"
+TINY = TinyStudent(layers=1, hidden=16, intermediate=16, heads=2)
+
+
+def prepare(student, folder):
+    """As the prepare job does."""
+    prepare_student(student.semantic(), student.execution(), [TEXT], folder)
 
 
 def test_the_word_tokenizer_loses_nothing():
@@ -25,32 +35,106 @@ def test_the_word_tokenizer_loses_nothing():
 
 
 def test_a_tiny_student_is_the_same_from_the_same_seed(spaced):
-    student = TinyStudent(layers=1, hidden=16, intermediate=16, heads=2, seed=3)
+    student = TINY.model_copy(update={"seed": 3})
     for name in ("a", "b"):
-        prepare_student(student, [TEXT], spaced / name)
-    prepare_student(student.model_copy(update={"seed": 4}), [TEXT], spaced / "c")
+        prepare(student, spaced / name)
+    prepare(TINY.model_copy(update={"seed": 4}), spaced / "c")
     weights = [(spaced / name / "model.safetensors").read_bytes() for name in "abc"]
     assert weights[0] == weights[1] != weights[2]
 
 
+def test_what_a_student_learns_first_is_no_part_of_what_it_is_before():
+    taught = TINY.model_copy(update={"first_lessons": TrainConfig()})
+    assert taught.semantic() == TINY.semantic()
+    assert TINY.model_copy(update={"seed": 1}).semantic() != TINY.semantic()
+
+
 def test_a_folder_student_is_found_from_anywhere_and_prepared(spaced, monkeypatch):
     monkeypatch.chdir(spaced)
-    prepare_student(
-        TinyStudent(layers=1, hidden=16, intermediate=16, heads=2), [TEXT], spaced / "m"
-    )
+    prepare(TINY, spaced / "m")
     student = FolderStudent(source="folder", path="m")
     check_student("mine", student)
     assert student.path == str((spaced / "m").resolve())
-    prepare_student(student, [], spaced / "copy")
+    prepare(student, spaced / "copy")
     assert load_tokenizer(spaced / "copy").chat_template
+
+
+def test_a_folder_student_is_its_content_wherever_it_lies(spaced):
+    for name in ("here", "there"):
+        prepare(TINY, spaced / name)
+    prepare(TINY.model_copy(update={"seed": 1}), spaced / "other")
+    (spaced / "there" / "README.md").write_text("of no matter")
+    here, there, other = (
+        FolderStudent(source="folder", path=str(spaced / name), parameters_million=size)
+        for name, size in (("here", 1), ("there", 2), ("other", 1))
+    )
+    assert here.semantic() == there.semantic() != other.semantic()
+    assert here.execution() != there.execution()
+    assert str(spaced) not in str(here.semantic())
+
+
+def test_a_plan_looks_at_a_folder_once(spaced, monkeypatch):
+    prepare(TINY, spaced / "m")
+    planned = FolderStudent(source="folder", path=str(spaced / "m")).semantic()
+    (spaced / "m" / "config.json").unlink()
+    assert FolderStudent(source="folder", path=str(spaced / "m")).semantic() == planned
+
+
+def test_a_folder_that_changed_since_the_plan_is_refused_by_the_job(spaced):
+    prepare(TINY, spaced / "m")
+    student = FolderStudent(source="folder", path=str(spaced / "m"))
+    student.semantic()
+    prepare(TINY.model_copy(update={"seed": 1}), spaced / "m")
+    with pytest.raises(
+        UserError, match=r"student .*m: model\.safetensors changed since the job was"
+    ):
+        prepare(student, spaced / "copy")
+    assert not (spaced / "copy").exists()
+
+
+def test_a_hub_id_is_known_by_its_revision():
+    student = FolderStudent(source="folder", path="org/model", revision="abc")
+    check_student("s", student)
+    assert student.semantic() == {"source": "folder", "hub_id": "org/model", "revision": "abc"}
+    assert student.execution() == {}
+
+
+@pytest.fixture
+def package(spaced, monkeypatch):
+    """An installed package of release 1.0 that holds a file."""
+    (spaced / "some_model" / "data").mkdir(parents=True)
+    (spaced / "some_model" / "__init__.py").write_text("raise SystemExit('imported')")
+    (spaced / "some_model" / "data" / "m.gguf").write_bytes(b"GGUF")
+    described = spaced / "some_model-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
+    (described / "RECORD").write_text("some_model/__init__.py,,\nsome_model/data/m.gguf,,\n")
+    monkeypatch.syspath_prepend(spaced)
+    return spaced
+
+
+def test_a_package_student_is_its_release_and_file(package):
+    student = PackageStudent(source="package", package="some_model", file="data/m.gguf")
+    planned = student.semantic()
+    assert planned["release"] == "some-model 1.0" and planned["size_bytes"] == 4
+    assert str(package) not in str(planned) and "some_model" not in sys.modules
+    (package / "some_model" / "data" / "m.gguf").write_bytes(b"GGUF2")
+    with pytest.raises(UserError, match="student some_model: size_bytes changed since the job was"):
+        prepare_student(planned, student.execution(), [], package / "copy")
 
 
 @pytest.mark.parametrize(
     ("student", "message"),
     [
         (FolderStudent(source="folder", path="./nowhere"), r"students\.s\.path: no model at"),
+        (FolderStudent(source="folder", path="~no_such_user_here/m"), "no model at '~no_such"),
         (FolderStudent(source="folder", path="org/model"), "or a hub id with its `revision`"),
-        (PackageStudent(source="package", package="no_such_package_", file="x"), "not installed"),
+        (
+            PackageStudent(source="package", package="no_such_package_", file="x"),
+            r"students\.s\.package: 'no_such_package_' is not installed",
+        ),
+        (PackageStudent(source="package", package="sys", file="x"), "'sys' is not installed"),
+        (PackageStudent(source="package", package="__main__", file="x"), "is not installed"),
         (
             PackageStudent(source="package", package="pytest", file="x.gguf"),
             "holds no file 'x.gguf'",
@@ -62,8 +146,14 @@ def test_students_that_cannot_be_are_refused_before_anything_is_loaded(student, 
         check_student("s", student)
 
 
+@pytest.mark.parametrize("package", ["nope.sub", ".x", "", "os.path"])
+def test_a_package_inside_another_is_refused_since_looking_would_import(package):
+    with pytest.raises(ValidationError, match="import name of a whole package"):
+        PackageStudent(source="package", package=package, file="x")
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(spaced):
-    prepare_student(TinyStudent(layers=1, hidden=16, intermediate=16, heads=2), [TEXT], spaced)
+    prepare(TINY, spaced)
     (spaced / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match="has no chat template"):
         load_tokenizer(spaced)

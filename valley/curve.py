@@ -10,25 +10,16 @@ the largest standardised difference over draws of whole problems, the same draws
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 
-from valley.statistics import (
-    LEVEL,
-    NORMAL,
-    Cell,
-    Estimate,
-    Floats,
-    SeedNoise,
-    contrasts,
-    t_cdf,
-    t_quantile,
-)
+from valley.statistics import LEVEL, Cell, Estimate, Floats, SeedNoise, contrasts
+from valley.t_distribution import NORMAL, t_cdf, t_quantile
 
-VERDICTS = ("VALLEY", "NO VALLEY", "INCONCLUSIVE")
 ALPHA = 0.05
 """Level of each one-sided part of the valley test."""
 NEGLIGIBLE = 0.05
@@ -90,7 +81,7 @@ class ValleyTest:
     above the baseline that are larger than some size shown below it.
     """
 
-    verdict: str
+    verdict: Literal["VALLEY", "NO VALLEY", "INCONCLUSIVE"]
     seeds_measured: bool
     below: tuple[Comparison, ...]
     rises: tuple[Comparison, ...]
@@ -135,15 +126,13 @@ def valley_test(
         fall, rise = max(shown, key=lambda pair: min(pair[0].value, pair[1].value))
         lowest = min(pair[0].size for pair in shown)
         recovered = tuple(c.size for c in above if c.shown and c.size > lowest)
-        return ValleyTest("VALLEY", noise is not None, below, rises, above, fall, rise, recovered)
+        return replace(test, verdict="VALLEY", fall=fall, rise=rise, recovered=recovered)
 
     def excluded(fall: Comparison) -> bool:
         highest = max((r.upper for r in rises if r.other == fall.size), default=-math.inf)
         return min(fall.upper, highest) < negligible
 
-    if all(excluded(fall) for fall in below):
-        return ValleyTest("NO VALLEY", noise is not None, below, rises, above)
-    return test
+    return replace(test, verdict="NO VALLEY") if all(map(excluded, below)) else test
 
 
 def _deviations(curve: Curve, noise: SeedNoise | None, draws: int, seed: int) -> Floats:

@@ -1,6 +1,7 @@
 """The ledger: a sweep's own folder, with its manifest, its journal of submissions, and the root's lock.
 
-    <root>/sweeps/<name>/   manifest.jsonl, journal.jsonl, snapshot/, slurm/ or local/, figures/
+    <root>/sweeps/<name>/   sweep.yaml, manifest.jsonl, journal.jsonl, snapshot/,
+                            slurm/ or local/, results.csv, figures/
 
 The journal records the intent of a submission before it is made and its id after it, one line each,
 appended and synced, so that a launcher that is killed leaves word of what it was about to do.
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from valley.errors import UserError
-from valley.plan import Job, Row
+from valley.job import Job, Row
 from valley.processes import is_alive, this_process
 from valley.records import read_lines, write_text
 from valley.store import Store, set_aside
+from valley.yaml_faults import write_yaml
 
 CELL_SCHEMA = "valley.cell/1"
+EVENT_SCHEMA = "valley.event/1"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Submission:
     """The scheduler's id; None where the launcher died before it could be written down."""
     at: float = 0.0
     """When it was intended, in seconds since the epoch."""
+    process: dict[str, Any] | None = None
+    """The process that a local submission started, as `processes.this_process` names it."""
 
 
 @dataclass(frozen=True)
@@ -105,38 +110,63 @@ class Ledger:
                 )
             yield line
 
-    def append(self, event: dict[str, Any]) -> None:
-        """Add one line to the journal, and do not return before it is on the disk."""
-        with self.journal.open("ab+") as file:
-            # A launcher that died in the midst of a line left it open; close it before going on.
-            torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-            file.write((b"\n" if torn else b"") + json.dumps(event).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+    def write_sweep(self, document: dict[str, Any], origin: str) -> None:
+        """Write the sweep as it was launched, every default filled in: a grid file of its own.
 
-    def submissions(self) -> list[Submission]:
-        """All submissions, oldest first. A line that a dying launcher left half-written is passed over."""
+        Args:
+            origin: the grid file and what the command line set, for the comment on top.
+        """
+        text = f"# Written at the launch of {origin}\n{write_yaml(document)}"
+        path = self.folder / "sweep.yaml"
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_text(path, text)
+
+    def launched_at(self) -> float:
+        """When the sweep was launched last, in seconds since the epoch; 0 where that is not known."""
+        launches = [event["at"] for event in self.events() if event.get("event") == "launch"]
+        return max(launches, default=0.0)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The journal's lines. One that a dying launcher left half-written is passed over."""
         if not self.journal.is_file():
-            return []
-        intents: dict[str, dict[str, Any]] = {}
-        ids: dict[str, str] = {}
+            return
         for line in self.journal.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 event = json.loads(line)
             except ValueError:
                 continue
-            if event["event"] == "intent":
-                intents[event["intent"]] = event
-            elif event["event"] == "submitted":
-                ids[event["intent"]] = event["job_id"]
+            if isinstance(event, dict):
+                yield event
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Add one line to the journal, and do not return before it is on the disk."""
+        with self.journal.open("ab+") as file:
+            # A launcher that died in the midst of a line left it open; close it before going on.
+            torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+            line = json.dumps({"schema": EVENT_SCHEMA, **event})
+            file.write((b"\n" if torn else b"") + line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def submissions(self) -> list[Submission]:
+        """All submissions, oldest first."""
+        intents: dict[str, dict[str, Any]] = {}
+        made: dict[str, dict[str, Any]] = {}
+        for event in self.events():
+            match event:
+                case {"event": "intent", "intent": str(name), "cluster": str(), "folder": str()}:
+                    intents[name] = event
+                case {"event": "submitted", "intent": str(name), "job_id": str()}:
+                    made[name] = event
         return [
             Submission(
                 intent=name,
                 cluster=event["cluster"],
                 folder=self.folder / event["folder"],
-                elements=event["elements"],
-                job_id=ids.get(name),
+                elements=event.get("elements", []),
+                job_id=made.get(name, {}).get("job_id"),
                 at=event.get("at", 0.0),
+                process=made.get(name, {}).get("process"),
             )
             for name, event in intents.items()
         ]
@@ -147,7 +177,7 @@ def _before(row: Row) -> list[Job]:
     found: dict[Job, None] = {}
 
     def visit(job: Job) -> None:
-        for parent in job.inputs.values():
+        for parent in job.parents:
             visit(parent)
         found.setdefault(job)
 
@@ -162,16 +192,30 @@ def all_submissions(root: Path) -> list[Submission]:
     return sorted(found, key=lambda submission: submission.at)
 
 
-def newest_sweep(root: Path) -> Ledger:
-    """The sweep that was launched last.
+def find_sweep(root: Path, name: str | None) -> Ledger:
+    """The ledger of a sweep by its name or its grid file; the one launched last where none is named.
 
     Raises:
-        UserError: there is none below this root.
+        UserError: there is none; the message lists those there are.
     """
-    found = {path: path.stat().st_mtime for path in root.glob("sweeps/*/manifest.jsonl")}
-    if not found:
-        raise UserError(f"{root}: no sweep here yet; run `python sweeps/launch.py grid.yaml` first")
-    return Ledger(max(found, key=lambda path: found[path]).parent)
+    ledgers = {
+        path.parent.name: Ledger(path.parent) for path in root.glob("sweeps/*/manifest.jsonl")
+    }
+    if name is None:
+        if not ledgers:
+            raise UserError(
+                f"{root}: no sweep here yet; run `python sweeps/launch.py grid.yaml` first"
+            )
+        return max(ledgers.values(), key=lambda ledger: ledger.launched_at())
+    if name.endswith((".yaml", ".yml")):
+        from valley.sweep import find_grid, load_sweep
+
+        name = load_sweep(find_grid(name))[0].name
+    if name not in ledgers:
+        raise UserError(
+            f"no sweep {name!r} in {root} (there: {', '.join(sorted(ledgers)) or 'none'})"
+        )
+    return ledgers[name]
 
 
 @contextmanager

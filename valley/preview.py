@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from valley.plan import Job, Plan
+from valley.job import Job
+from valley.plan import Plan
 from valley.statistics import minimum_detectable_difference
 from valley.sweep import Sweep
 from valley.train.throughput import training_flops

@@ -71,17 +71,21 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         UserError: the file is missing, or a line is not a JSON object.
     """
     try:
-        file = path.open(encoding="utf-8")
+        file = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     with file:
         for number, line in enumerate(file, start=1):
             try:
                 value = json.loads(line)
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason})") from error
             except json.JSONDecodeError as error:
                 raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from error
             if not isinstance(value, dict):
-                raise UserError(f"{path}, line {number}: found {line[:40]!r}, expected an object")
+                raise UserError(
+                    f"{path}, line {number}: found {line[:40].decode()!r}, expected an object"
+                )
             yield number, value
 
 

@@ -1,22 +1,29 @@
 """State: what is known of each job, from results first, then from what runs it; never a guess.
 
-Order of trust: a valid result file is done; a failure that the job wrote down is failed; then Slurm's
-queue, then its accounting, or on one machine the process that said it runs the job; what was submitted
-and is nowhere to be found is lost; and what was never submitted is new.
+Order of trust: a valid result file is done; a failure that the job wrote down is failed; then whatever
+it was submitted to last: Slurm's queue, then its accounting, or on one machine the process that was
+started. What was submitted and is nowhere to be found is lost; what was never submitted is new.
+
+An element that was killed has failed for the one job that was at work. Jobs that shared it and had not
+begun, and jobs that waited for another in vain, are new again: nothing was ever tried of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from valley.cluster import slurm
+from valley.cluster.element import has_live_task
+from valley.errors import UserError
 from valley.ledger import Submission
 from valley.plan import Known
 from valley.processes import is_alive
-from valley.store import Store
+from valley.store import Store, read_job
 
+NEVER_SATISFIED = "DependencyNeverSatisfied"
 LIVE_RUNNING = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "SUSPENDED"}
 LIVE_PENDING = {
     "PENDING",
@@ -28,6 +35,9 @@ LIVE_PENDING = {
     "SPECIAL_EXIT",
     "RESIZING",
 }
+
+
+NEW = Known("new")
 
 
 class Named(Protocol):
@@ -45,71 +55,188 @@ class Ticket:
 
     kind: str
     identity: str
+    label: str = ""
 
     @classmethod
     def of(cls, place: str) -> Ticket:
         """From a folder relative to the store, such as `train/ab/label-<hash16>`."""
-        return cls(place.split("/")[0], place.rpartition("-")[2])
+        label, _, identity = place.rpartition("/")[2].rpartition("-")
+        return cls(place.split("/")[0], identity, label)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a job was submitted last."""
+
+    submission: Submission
+    index: int
+    array: str = ""
+    """Slurm's id of the array."""
+
+    @property
+    def element(self) -> list[str]:
+        """The identities of the jobs that share the element."""
+        return self.submission.elements[self.index]
+
+    @property
+    def name(self) -> str:
+        """Slurm's name of the element."""
+        return f"{self.array}_{self.index}" if len(self.submission.elements) > 1 else self.array
 
 
 def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Named], Known]:
-    """A function that says what is known of a job. Slurm is asked at most twice, and only if needed."""
-    answers: dict[str, dict[tuple[str, int], slurm.Task]] = {}
-    on_slurm = [submission for submission in submissions if submission.cluster == "slurm"]
-    ids = {s.intent: s.job_id for s in on_slurm if s.job_id is not None}
-    if len(ids) < len(on_slurm):
-        # The launcher died after sbatch and before it wrote the id; the working folder tells.
-        answers["queue"] = slurm.queue()
-        folders = {task.folder: array for (array, _), task in answers["queue"].items()}
-        ids |= {s.intent: folders[str(s.folder)] for s in on_slurm if str(s.folder) in folders}
-    slurm_places: dict[str, tuple[str, int, Submission]] = {}
-    for submission in on_slurm:  # later ones win
-        if submission.intent in ids:
-            for index, identities in enumerate(submission.elements):
-                for identity in identities:
-                    slurm_places[identity[:16]] = (ids[submission.intent], index, submission)
+    """A function that says what is known of a job. Slurm is asked at most twice, and only if needed.
 
-    def ask_slurm(array: str, index: int) -> slurm.Task | None:
-        if "queue" not in answers:
-            answers["queue"] = slurm.queue()
-        if (task := answers["queue"].get((array, index))) is not None:
-            return task
-        if "accounting" not in answers:
-            answers["accounting"] = slurm.accounting(place[0] for place in slurm_places.values())
-        return answers["accounting"].get((array, index))
+    Args:
+        submissions: oldest first.
+    """
+    return _Knowledge(store, submissions).known
 
-    def known(job: Named) -> Known:
-        if store.result(job.kind, job.identity) is not None:
+
+class _Knowledge:
+    """Where each job was submitted last, and what was answered so far."""
+
+    def __init__(self, store: Store, submissions: list[Submission]) -> None:
+        self.store = store
+        self.alive: dict[str, bool | None] = {}
+        self.told: dict[str, Known] = {}
+        self.places: dict[str, _Place] = {}
+        on_slurm = [s for s in submissions if s.cluster == "slurm"]
+        ids = {s.intent: s.job_id for s in on_slurm if s.job_id is not None}
+        if len(ids) < len(on_slurm):
+            # The launcher died after sbatch and before it wrote the id; the working folder tells.
+            folders = {task.folder: array for (array, _), task in self.queue.items()}
+            ids |= {s.intent: folders[str(s.folder)] for s in on_slurm if str(s.folder) in folders}
+        for submission in submissions:  # later ones win
+            if submission.cluster != "slurm" or submission.intent in ids:
+                for index, identities in enumerate(submission.elements):
+                    place = _Place(submission, index, ids.get(submission.intent, ""))
+                    self.places.update({identity[:16]: place for identity in identities})
+
+    @cached_property
+    def queue(self) -> dict[tuple[str, int], slurm.Task]:
+        return slurm.queue()
+
+    @cached_property
+    def accounting(self) -> dict[tuple[str, int], slurm.Task]:
+        return slurm.accounting({place.array for place in self.places.values() if place.array})
+
+    @cached_property
+    def keeps_invalid(self) -> bool:
+        """Whether Slurm keeps tasks that will never start."""
+        return any(task.reason == NEVER_SATISFIED for task in self.queue.values())
+
+    def known(self, job: Named) -> Known:
+        if job.identity[:16] not in self.told:
+            self.told[job.identity[:16]] = self._known(job)
+        return self.told[job.identity[:16]]
+
+    def _known(self, job: Named) -> Known:
+        place = self.places.get(job.identity[:16])
+        if place is None and not self.store.has(job.kind, job.identity):
+            return NEW
+        if self.store.result(job.kind, job.identity) is not None:
             return Known("done")
-        failure = store.failure(job.kind, job.identity)
+        failure = self.store.failure(job.kind, job.identity)
         if failure is not None:
             return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))
-        if job.identity[:16] in slurm_places:
-            array, index, submission = slurm_places[job.identity[:16]]
-            name = f"{array}_{index}" if len(submission.elements) > 1 else array
-            log = str(submission.folder / f"{name}_0_log.err")
-            return _from_slurm(ask_slurm(array, index), name, log)
-        return _from_process(store, job)
+        if place is None:
+            return _from_note(self.store, job) or NEW
+        if place.array:
+            return self._from_slurm(job, place)
+        return self._from_machine(job, place)
 
-    return known
+    def _from_slurm(self, job: Named, place: _Place) -> Known:
+        name = place.name
+        log = str(place.submission.folder / f"{name}_0_log.err")
+        key = (place.array, place.index)
+        task = self.queue.get(key) or self.accounting.get(key)
+        if task is None:
+            return Known("lost", f"Slurm no longer knows job {name}, and it left no result", log)
+        if task.state in LIVE_RUNNING:
+            return Known("running", f"job {name}", log, name)
+        if task.state in LIVE_PENDING and self._waits_in_vain(job, task):
+            # Its place is told, so that it can be cancelled before a new one is sent.
+            return Known("new", f"job {name} waits for what failed", log, name)
+        if task.state in LIVE_PENDING:
+            return Known("pending", f"job {name}: {task.reason}", log, name)
+        said = slurm.ENDED.get(task.state, f"ended as {task.state}")
+        reason = f" ({task.reason})" if task.reason and task.reason != "None" else ""
+        said = f"job {name} {said}{reason}"
+        if self.store.running(job.kind, job.identity) is not None:
+            return Known("failed", said, log)
+        missing = [i for i in _inputs(self.store, job) if self.known(i).state != "done"]
+        if missing:
+            waited = f"{missing[0].kind} {missing[0].label}"
+            return Known("new", f"was waiting for {waited}, which has no result", log)
+        # Completed: it was passed over for an input that is there by now. Otherwise the first job of
+        # an element stands for what kept the element itself from beginning.
+        blamed = task.state not in ("CANCELLED", "COMPLETED") and self._is_blamed(job, place)
+        return Known("failed", said, log) if blamed else Known("new", f"had not begun: {said}", log)
+
+    def _waits_in_vain(self, job: Named, task: slurm.Task) -> bool:
+        """Whether a queued task will never start.
+
+        Slurm says so of those that wait for what failed, and not of those that wait for these.
+        """
+        if task.reason == NEVER_SATISFIED:
+            return True
+        stuck = ("failed", "lost", "new")
+        return (
+            task.reason == "Dependency"
+            and self.keeps_invalid
+            and any(self.known(parent).state in stuck for parent in _inputs(self.store, job))
+        )
+
+    def _is_blamed(self, job: Named, place: _Place) -> bool:
+        """Whether this is the first of an element's jobs, of which none left a trace."""
+        store, kind = self.store, job.kind
+        here = [name for name in place.element if self.places[name[:16]] is place]
+        begun = any(
+            store.result(kind, name) or store.failure(kind, name) or store.running(kind, name)
+            for name in here
+        )
+        return place.element[0][:16] == job.identity[:16] and not begun
+
+    def _from_machine(self, job: Named, place: _Place) -> Known:
+        submission = place.submission
+        noted = _from_note(self.store, job)
+        if noted is not None and noted.state != "new":
+            return noted
+        if submission.intent not in self.alive:
+            self.alive[submission.intent] = _is_alive(submission)
+        match self.alive[submission.intent]:
+            case True:
+                return Known("running", "in a process that an earlier launch started")
+            case False:
+                return noted or Known("new", "its process ended before it began")
+            case _:
+                host = (submission.process or {}).get("host")
+                return Known("lost", f"started on {host}, which cannot be asked here")
 
 
-def _from_slurm(task: slurm.Task | None, name: str, log: str) -> Known:
-    if task is None:
-        return Known("lost", f"Slurm no longer knows job {name}, and it left no result", log)
-    if task.state in LIVE_RUNNING:
-        return Known("running", f"job {name}", log, name)
-    if task.state in LIVE_PENDING:
-        return Known("pending", f"job {name}: {task.reason}", log, name)
-    said = slurm.ENDED.get(task.state, f"ended as {task.state}")
-    reason = f" ({task.reason})" if task.reason and task.reason != "None" else ""
-    return Known("failed", f"job {name} {said}{reason}", log)
+def _inputs(store: Store, job: Named) -> list[Ticket]:
+    """A job's inputs, as its folder names them."""
+    try:
+        folders = read_job(store.folder(job.kind, "", job.identity)).inputs.values()
+    except UserError:  # of a job whose folder is gone or damaged nothing more can be said
+        return []
+    return [Ticket.of("/".join(folder.parts[-3:])) for folder in folders]
 
 
-def _from_process(store: Store, job: Named) -> Known:
+def _is_alive(submission: Submission) -> bool | None:
+    """Whether a local submission's processes live; None if they are another host's."""
+    if has_live_task(submission.folder):
+        return True
+    # Without a process in the journal it has done nothing: an element waits for that.
+    return is_alive(submission.process) if submission.process else False
+
+
+def _from_note(store: Store, job: Named) -> Known | None:
+    """What the job's own note of the process that runs it tells; None where it left none."""
     note = store.running(job.kind, job.identity)
     if note is None:
-        return Known("new")
+        return None
     log = str(note.get("log", ""))
     match is_alive(note):
         case True:

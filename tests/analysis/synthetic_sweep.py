@@ -14,8 +14,8 @@ import numpy as np
 
 PROFILES = ("greedy", "direct")
 NORMAL = NormalDist()
-SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
-DEEP = dict(zip(SIZES, (0.58, 0.42, 0.06, 0.14, 0.22, 0.30, 0.55, 0.93), strict=True))
+SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+DEEP = dict(zip(SIZES, (0.60, 0.58, 0.42, 0.06, 0.14, 0.22, 0.30, 0.55, 0.93), strict=True))
 
 
 @dataclass
@@ -64,6 +64,8 @@ class World:
         }
         label = "-".join(str(value) for value in axes.values())
         steps = axes.get("train.steps") or math.ceil(5 * size / 16)
+        pool = self.job("prepare", "pool")
+        self.result(pool, {})
         train = self.job("train", label) if size else None
         shift = self.rng.normal() * self.seed_sd if size else 0.0
         own = self.rng.normal(size=self.problems)
@@ -80,6 +82,7 @@ class World:
                     "profile": profile,
                     "axes": axes,
                     "steps": steps if size else 0,
+                    "before": [pool],
                     "jobs": jobs,
                 }
             )

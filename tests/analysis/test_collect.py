@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from collect import NAMED_AXES, collect
+from collect import collect
 from synthetic_sweep import World
 
 from valley.errors import UserError
+from valley.ledger import Ledger
+from valley.sweep import NAMED_AXES
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "collect.py"
 
@@ -82,6 +84,28 @@ def test_missing_cells_stay_in_the_table_with_the_reason(root):
     )
     rows = found.table[found.table["state"] == "missing"]
     assert len(rows) == 5 and rows["pass@1"].isna().all()
+    result_path(made, 0, "generate").unlink()  # a score is a score, whatever it was made from
+    assert collect(root).missing == found.missing
+
+
+def test_a_cell_that_waits_for_a_failed_preparation_says_so(root):
+    made = world(root)
+    made.cell(0.3, size=64, missing=True)
+    pool = made.root / "store" / made.lines[-1]["before"][0]
+    (pool / "result.json").unlink()
+    (pool / "failed.json").write_text('{"error": "no disk", "log": "/a.log"}', encoding="utf-8")
+    found = collect(root)
+    assert {reason for *_, reason in found.missing} == {"prepare failed: no disk (log: /a.log)"}
+
+
+def test_a_job_that_has_started_is_not_said_to_be_running(root):
+    made = world(root)
+    made.cell(0.3, size=64, missing=True)
+    train = made.root / "store" / made.lines[-1]["jobs"]["train"]
+    train.mkdir(parents=True)
+    (train / "running.json").write_text('{"host": "node1", "pid": 1}', encoding="utf-8")
+    reasons = {reason for *_, reason in collect(root).missing}
+    assert reasons == {"train started, no result yet"}
 
 
 def damage_text(text):
@@ -130,41 +154,30 @@ def test_a_damaged_result_is_named_and_left_out_and_not_touched(root, damage, sa
     (sentence,) = found.damaged
     assert str(path) in sentence and said in sentence
     assert found.table["state"].tolist() == ["done", "done", "damaged", "done", "done", "done"]
+    cell = made.lines[2]["cell"]
+    assert found.missing == [(cell, "greedy", "grade: its result is damaged")]
     assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["result.json"]
 
 
-def test_a_damaged_line_of_the_manifest_is_named_and_left_out(root):
+@pytest.mark.parametrize("text", ["", "{}\n"])
+def test_a_manifest_that_names_no_cell_or_is_damaged_is_an_error(root, text):
     made = world(root)
     manifest = made.folder / "manifest.jsonl"
-    lines = manifest.read_text(encoding="utf-8").splitlines()
-    lines[1] = lines[1][:50]
-    lines[3] = lines[3].replace("valley.cell/1", "other.cell/9")
-    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    found = collect(root)
-    assert len(found.table) == 4
-    assert [f"line {number}" in text for number, text in zip((2, 4), found.damaged, strict=True)]
-    assert "other.cell/9" in found.damaged[1]
-
-
-def test_a_manifest_without_a_good_line_is_an_error(root):
-    made = world(root)
-    (made.folder / "manifest.jsonl").write_text("{}\n", encoding="utf-8")
+    manifest.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="launch the sweep again"):
         collect(root)
+    assert manifest.read_text(encoding="utf-8") == text
 
 
 def test_the_sweep_launched_last_is_taken_unless_another_is_named(root):
     world(root, name="old")
     new = world(root, name="new")
-    for name, age_s in (("old", 100), ("new", 50)):
-        manifest = root / "sweeps" / name / "manifest.jsonl"
-        os.utime(manifest, (10_000 - age_s, 10_000 - age_s))
-    assert collect(root).sweep == "new"
-    journal = root / "sweeps" / "old" / "journal.jsonl"
-    journal.write_text("", encoding="utf-8")  # launched again, with the same manifest
+    for at, name in enumerate(("old", "new", "old"), start=1):
+        Ledger(root / "sweeps" / name).append({"event": "launch", "at": at})
     assert collect(root).sweep == "old"
     assert collect(root, "new").folder == new.folder
-    with pytest.raises(UserError, match="found: new, old"):
+    with pytest.raises(UserError, match="there: new, old"):
         collect(root, "none")
 
 
@@ -186,7 +199,9 @@ def test_the_command_writes_the_table_beside_the_sweep(root):
     done = run("--root", root)
     assert done.returncode == 0, done.stderr
     path = made.folder / "results.csv"
-    assert done.stdout.splitlines()[-1] == f"{path}: 6 of 8 rows measured"
+    *_, last, following = done.stdout.splitlines()
+    assert last == f"{path}: 6 of 8 rows measured"
+    assert following == f"next: python sweeps/status.py --root '{root}'"
     assert "missing: 2 x train not done" in done.stdout
     table = pd.read_csv(path)
     assert len(table) == 8
@@ -194,12 +209,12 @@ def test_the_command_writes_the_table_beside_the_sweep(root):
     assert [p.name for p in made.folder.iterdir() if p.name.endswith(".tmp")] == []
 
 
-def test_the_command_takes_its_root_from_the_environment_and_its_output_from_an_option(root):
-    world(root)
-    out = root / "elsewhere" / "table.csv"
-    done = run("--out", out, "--where", "size=32", env=os.environ | {"VALLEY_ROOT": str(root)})
+def test_the_command_takes_its_root_from_the_environment(root):
+    made = world(root)
+    done = run("--sweep", "demo", env=os.environ | {"VALLEY_ROOT": str(root)})
     assert done.returncode == 0, done.stderr
-    assert pd.read_csv(out)["size"].eq(32).all()
+    assert len(pd.read_csv(made.folder / "results.csv")) == 6
+    assert done.stdout.splitlines()[-1] == "next: python analysis/plot_valley.py --sweep demo"
 
 
 def test_without_a_sweep_the_command_says_what_to_run(root):

@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 import matplotlib.image
+import pandas as pd
 import pytest
 from collect import collect
 from drawing import style
@@ -78,7 +79,26 @@ def nothing(root):
     made.cell(0.6, size=0, missing=True)
 
 
-SITUATIONS = (default_sweep, partial, only_baseline, no_baseline, flat, paper, one_size, nothing)
+def many_twins(root):
+    """Scores of zero in the trough, and twins with two numbers of steps."""
+    curve = dict(zip(SIZES, (0.25, 0.08, 0.01, 0.0, 0.1, 0.14, 0.25, 0.56, 1.0), strict=True))
+    answered = dict(zip(SIZES, (0.3, 0.3, 0.2, 0.17, 0.14, 0.11, 0.09, 0.01, 0.0), strict=True))
+    made = default_sweep(root, curve=curve, baseline=0.32, direct=answered, name="many-twins")
+    for size in (32, 64, 128, 256, 512):
+        made.cell(0.4, size=size, train__steps=2560)
+
+
+SITUATIONS = (
+    default_sweep,
+    partial,
+    only_baseline,
+    no_baseline,
+    flat,
+    paper,
+    one_size,
+    nothing,
+    many_twins,
+)
 
 
 def test_the_command_writes_figures_numbers_and_table_and_ends_with_the_verdict(full, tmp_path):
@@ -88,7 +108,8 @@ def test_the_command_writes_figures_numbers_and_table_and_ends_with_the_verdict(
     lines = done.stdout.splitlines()
     written = sorted(path.name for path in out.iterdir())
     figures = [f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")]
-    assert written == sorted([*figures, "valley.json", "results.csv"])
+    assert written == sorted([*figures, "valley.json"])
+    assert not (full / "sweeps" / "demo" / "results.csv").exists()
     assert [Path(line).name for line in lines[:7]] == [*figures, "valley.json"]
     document = json.loads((out / "valley.json").read_text(encoding="utf-8"))
     assert document["schema"] == "valley.verdict_on_sweep/1"
@@ -97,6 +118,21 @@ def test_the_command_writes_figures_numbers_and_table_and_ends_with_the_verdict(
     pdf = (out / "valley.pdf").read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf
     assert matplotlib.image.imread(out / "valley.png").shape[1] > 1000
+
+
+def test_the_table_is_written_whole_beside_the_figures_of_a_part(tmp_path):
+    root = tmp_path / "my runs"
+    made = World(root, problems=20)
+    made.cell(0.5, size=0)
+    made.cell(0.2, size=32)
+    made.cell(0.2, size=64, missing=True)
+    done = run("--root", root, "--sweep", "demo", "--where", "size=64")
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(made.folder / "results.csv")) == len(made.lines) == 6
+    figures = made.folder / "figures"
+    assert "results.csv" not in {path.name for path in figures.iterdir()}
+    assert json.loads((figures / "valley.json").read_text(encoding="utf-8"))["planned"] == 2
+    assert f"next: python sweeps/status.py demo --root '{root}'" in done.stdout.splitlines()
 
 
 def test_the_document_holds_the_truth_of_the_sweep(document):
@@ -115,13 +151,13 @@ def test_the_document_holds_the_truth_of_the_sweep(document):
     recovery = document["recovery_size"]
     assert 2048 < recovery["interval"][0] < recovery["value"] < recovery["interval"][1] < 4096
     assert [point["size"] for point in document["curve"]] == list(SIZES)
-    assert [len(point["seeds"]) for point in document["curve"]] == [3] * 5 + [1] * 3
-    assert document["missing"] == [] and document["planned"] == 68
+    assert [len(point["seeds"]) for point in document["curve"]] == [3] * 6 + [1] * 3
+    assert document["missing"] == [] and document["planned"] == 74
 
 
 def test_each_seed_has_its_own_verdict_on_the_sizes_it_has(document):
     assert [entry["seed"] for entry in document["seeds"]] == [0, 1, 2]
-    assert [len(entry["sizes"]) for entry in document["seeds"]] == [8, 5, 5]
+    assert [len(entry["sizes"]) for entry in document["seeds"]] == [9, 6, 6]
     assert all(entry["valley"]["verdict"] == "VALLEY" for entry in document["seeds"])
     assert document["seeds"][0]["valley"]["recovered_above_baseline"]
     assert not document["seeds"][1]["valley"]["recovered_above_baseline"]
@@ -142,6 +178,30 @@ def test_twins_say_how_much_of_the_fall_is_too_few_steps(document):
     assert "below the baseline remain" in first["sentence"]
     assert "1,280 steps instead of 40" in first["sentence"]
     assert all(point["size"] in SIZES for point in document["curve"])  # and no twin among them
+
+
+def test_each_number_of_steps_of_the_twins_is_a_series_of_its_own(tmp_path):
+    many_twins(tmp_path)
+    document = summarise(collect(tmp_path))
+    with style():
+        axes = FIGURES["valley"](document).axes[0]
+    twins = {
+        bars.get_label(): list(bars.lines[0].get_xdata())
+        for bars in axes.containers
+        if "twins" in str(bars.get_label())
+    }
+    few, many = (twins[f"greedy, same traces, {n} steps (twins)"] for n in ("1,280", "2,560"))
+    assert (len(few), len(many)) == (2, 5)
+    assert not set(few) & set(many)  # at one size they stand beside each other
+
+
+def test_a_curve_that_only_falls_names_no_rise(tmp_path):
+    made = World(tmp_path, problems=40)
+    for size, score in ((0, 0.9), (32, 0.5), (64, 0.4)):
+        made.cell(score, size=size)
+    sentence = summarise(collect(tmp_path))["sentences"][-1]
+    assert sentence.startswith("INCONCLUSIVE")
+    assert sentence.endswith("but no larger size is shown above a size that fell.")
 
 
 def test_the_other_profile_says_how_much_of_the_fall_is_a_changed_format(document):

@@ -52,7 +52,11 @@ def test_the_command_writes_the_report_beside_figures_that_exist(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     path = made.folder / "figures" / "report.md"
-    assert done.stdout.strip() == str(path)
+    assert done.stdout.splitlines() == [
+        str(path),
+        f"next: python sweeps/status.py --root '{root}'",
+    ]
+    assert (made.folder / "results.csv").is_file()
     for name in ("valley", "contrasts", "behaviour"):
         assert f"({name}.png)" in path.read_text(encoding="utf-8")
         assert (path.parent / f"{name}.png").is_file()

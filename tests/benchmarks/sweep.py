@@ -24,9 +24,10 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from valley.cluster.element import load_kind
-from valley.plan import Job, trail
+from valley.job import Job
 from valley.store import Store, read_job, write_result
 from valley.sweep import find_grid, load_sweep
+from valley.trail import trail
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -45,14 +46,7 @@ def compute(jobs: list[Job], root: Path) -> dict[str, float]:
     store = Store(root)
     seconds: dict[str, float] = {}
     for job in jobs:
-        folder = store.lay(
-            job.kind,
-            job.label,
-            job.identity,
-            job.config,
-            {**job.execution, "workers": 1},
-            {role: store.folder(j.kind, j.label, j.identity) for role, j in job.inputs.items()},
-        )
+        folder = store.lay(job, {**job.execution, "workers": 1})
         run, laid = load_kind(job.kind), read_job(folder)
         started = time.perf_counter()
         outcome = run(laid)
@@ -67,9 +61,15 @@ def critical_path_s(jobs: list[Job], root: Path) -> float:
     for job in jobs:
         result = store.result(job.kind, job.identity)
         assert result is not None, job
-        before = max((ends[parent.identity] for parent in job.inputs.values()), default=0.0)
+        before = max((ends[parent.identity] for parent in job.parents), default=0.0)
         ends[job.identity] = before + result["cost"]["wall_s"]
     return max(ends.values())
+
+
+def with_parents(job: Job) -> list[Job]:
+    """A job after all that it needs."""
+    found = {j: None for parent in job.parents for j in with_parents(parent)}
+    return [*found, job]
 
 
 def main() -> None:
@@ -80,16 +80,15 @@ def main() -> None:
     options = parser.parse_args()
     os.chdir(REPOSITORY)
     sweep, cells = load_sweep(find_grid(options.grid), options.settings)
-    _, jobs = trail(sweep, cells)
+    jobs = trail(sweep, cells).jobs
     workers = sweep.cluster.local_cpus or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as temporary:
         roots = {name: Path(temporary) / name for name in ("warm", "sweep", "again")}
         # Imports and the first calls are the launcher's to bear and not the computation's.
-        first = [job for job in jobs if job.kind in ("prepare", "train")][:3]
         import torch
 
         torch.set_num_threads(1)
-        compute([*first, *[j for j in jobs if j.kind == "generate"][:1]][:4], roots["warm"])
+        compute(with_parents(next(job for job in jobs if job.kind == "grade")), roots["warm"])
         wall_s = timed_launch(options.grid, options.settings, roots["sweep"])
         again_s = timed_launch(options.grid, options.settings, roots["sweep"])
         dry_run_s = timed_launch(options.grid, options.settings, roots["warm"], "--dry-run")

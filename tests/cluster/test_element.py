@@ -7,20 +7,22 @@ import pytest
 
 from valley.cluster.element import ElementFailed, foreground, log_path, run_element, run_job
 from valley.errors import UserError
+from valley.job import Job
 from valley.store import Store, identity_of
 
-GOOD = {"source": "tiny", "evaluation_problems": 5, "pool_traces": 10, "direct_answers": 5}
-BAD = {"source": "jsonl", "data_seed": 0, "files": {}}
+GOOD = {"evaluation": {"source": "tiny", "evaluation_problems": 5}}
+BAD = {"evaluation": {"source": "jsonl", "evaluation": "0" * 64}}
 
 
-def lay(root, data, inputs=None):
+def prepare(config, inputs):
+    ids = {role: job.identity for role, job in inputs.items()}
+    return Job("prepare", identity_of("prepare", config, ids), "data", config, inputs)
+
+
+def lay(root, config, inputs=None):
     """A prepare job, laid in the store, ready to run."""
-    store = Store(root)
-    config = {"data": data, "grade": {"sandbox": "rlimits"}}
-    ids = {role: folder.name.rpartition("-")[2] for role, folder in (inputs or {}).items()}
-    identity = identity_of("prepare", config, ids)
-    execution = {name: str(root / "nowhere") for name in ("evaluation", "problems", "traces")}
-    return store.lay("prepare", "data", identity, config, execution, inputs or {})
+    job = prepare(config, inputs or {})
+    return Store(root).lay(job, {"evaluation": str(root / "nowhere")})
 
 
 def test_a_packed_element_goes_on_after_a_failure(spaced):
@@ -30,7 +32,7 @@ def test_a_packed_element_goes_on_after_a_failure(spaced):
     assert "cannot be read" in failure["error"]
     assert not (bad / "result.json").exists() and not (bad / "running.json").exists()
     result = json.loads((good / "result.json").read_text())
-    assert result["outcome"]["pool_traces"] == 10
+    assert result["outcome"]["evaluation_problems"] == 5
     assert result["cost"]["wall_s"] > 0 and result["provenance"]["versions"]["valley"]
     assert not (good / "progress.json").exists()
 
@@ -41,8 +43,7 @@ def test_an_element_fails_if_none_of_its_jobs_succeeded(spaced):
 
 
 def test_a_job_whose_input_has_no_result_is_passed_over_and_not_failed(spaced):
-    parent = lay(spaced, BAD)
-    child = lay(spaced, GOOD, {"data": parent})
+    child = lay(spaced, GOOD, {"data": prepare(BAD, {})})
     assert not run_job(child)
     assert not (child / "failed.json").exists() and not (child / "result.json").exists()
 
@@ -51,10 +52,10 @@ def test_a_job_whose_result_is_there_is_not_run_again(spaced):
     good = lay(spaced, GOOD)
     assert run_job(good)
     before = (good / "result.json").read_bytes()
-    (good / "traces.jsonl").unlink()
+    (good / "evaluation.jsonl").unlink()
     assert run_job(good)
     assert (good / "result.json").read_bytes() == before
-    assert not (good / "traces.jsonl").exists()
+    assert not (good / "evaluation.jsonl").exists()
 
 
 def test_a_success_clears_the_failure_before_it(spaced):

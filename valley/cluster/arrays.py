@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from valley.cluster.config import Resources, ResourcesByKind
-from valley.plan import Job
+from valley.job import Job
 from valley.records import digest
 
 LEADER_ROLE = {"generate": "model", "grade": "samples"}
@@ -124,9 +124,7 @@ class _Chaining:
 
     def parents(self, job: Job) -> list[Job]:
         """What a job must wait for, without what its other parents wait for anyway."""
-        direct = [
-            j for j in job.inputs.values() if j.identity in self.waiting or j.identity in self.live
-        ]
+        direct = [j for j in job.parents if j.identity in self.waiting or j.identity in self.live]
         return [
             j for j in direct if not any(_waits_for(other, j) for other in direct if other != j)
         ]
@@ -158,7 +156,7 @@ def _leader(job: Job) -> Job | None:
 
 
 def _waits_for(job: Job, ancestor: Job) -> bool:
-    return any(parent == ancestor or _waits_for(parent, ancestor) for parent in job.inputs.values())
+    return any(parent == ancestor or _waits_for(parent, ancestor) for parent in job.parents)
 
 
 def _pack(

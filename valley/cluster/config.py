@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+FOLLOWED = {"generate": ("prepare", "train"), "grade": ("generate",)}
+"""The kinds whose jobs each kind's may follow one to one."""
+
 
 class Resources(BaseModel):
     """What one array element of a kind asks for."""
@@ -18,10 +21,15 @@ class Resources(BaseModel):
     cpus_per_task: int = Field(1, ge=1)
     gpus_per_node: int = Field(0, ge=0)
     memory_gib: float | None = Field(None, gt=0)
-    """Memory per node; null leaves it to the site's default."""
+    """Memory per node. Null leaves it to the site's default; on one machine it then counts as none."""
     time_limit_min: int = Field(60, ge=1)
     pack: int = Field(1, ge=1)
-    """Most jobs that share one array element, so that small ones do not pay a start-up each."""
+    """Most jobs that share one array element, so that small ones do not pay a start-up each.
+
+    A generation shares as its training (or preparation) does and a grading as its generation, all
+    decoding profiles together, since each element waits for the one it follows: so `pack` may not
+    be smaller than theirs. Where nothing is left to follow, it counts as it stands.
+    """
     python: str | None = None
     """Interpreter of this kind, where it needs an environment of its own; null is the launcher's."""
 
@@ -53,6 +61,26 @@ class ResourcesByKind(BaseModel):
     """Resources of each kind of job. Grading never needs a GPU node."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _packs(self) -> ResourcesByKind:
+        for kind, leaders in FOLLOWED.items():
+            pack: int = getattr(self, kind).pack
+            for leader in leaders:
+                least: int = getattr(self, leader).pack
+                if pack < least:
+                    raise ValueError(
+                        f"{kind}.pack is {pack} and {leader}.pack {least}: a {kind} job shares an "
+                        f"element as the {leader} job before it does; set {kind}.pack to {least} "
+                        f"or more, or {leader}.pack to {pack}"
+                    )
+        if self.train.pack > 1 and self.train.nodes * self.train.tasks_per_node > 1:
+            raise ValueError(
+                f"train.pack is {self.train.pack}, and nodes x tasks_per_node "
+                f"{self.train.nodes * self.train.tasks_per_node}: where one rank fails, the others "
+                "would go on to the next job without it; set train.pack to 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ranks(self) -> ResourcesByKind:

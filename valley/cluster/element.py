@@ -3,26 +3,31 @@
 Each job's `job.json` says what to do, and `jobs/<kind>.py` beside this package does it, loaded by its
 path: inside a snapshot that is the snapshot's. A packed element runs all its jobs, records each failure
 and goes on; it fails only if none succeeded. A job whose result is there already is passed over.
+
+Several ranks share one job alone. Where it fails in one of them, the others may wait for that one in a
+collective operation for ever, so the one that failed ends them all.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import valley
 from valley.cluster.rendezvous import leave_process_group, place
 from valley.errors import UserError
-from valley.processes import this_process
+from valley.processes import is_alive, this_process
 from valley.records import write_json
 from valley.store import JobFile, Store, read_job, write_failure, write_result
 
@@ -31,38 +36,109 @@ logger = logging.getLogger(__name__)
 Run = Callable[[JobFile], dict[str, Any]]
 
 
+STARTED = "started.json"
+"""In a local submission's folder: the process of its first rank."""
+JOURNALED = "journaled"
+"""In a local submission's folder: there once the journal names the process that was started."""
+WAIT_S = 0.05
+
+
 class ElementFailed(RuntimeError):
     """None of an element's jobs succeeded. Their tracebacks stand above it in the log."""
 
 
-def run_element(folders: list[str], snapshot: str | None = None) -> None:
+class OutOfTime(RuntimeError):
+    """The time limit is near, and the job that was at work has failed by it."""
+
+
+def run_element(
+    folders: list[str],
+    snapshot: str | None = None,
+    launcher: dict[str, Any] | None = None,
+    gpus: list[str] | None = None,
+) -> None:
     """Run the jobs in these folders, one after another, in this process.
 
     Args:
         snapshot: the folder that the code must come from; another's is refused, since it may have been
             edited after the launch.
+        launcher: the process that started this one on the same machine. Nothing is run before it has
+            written the submission down: a later launch would know nothing of this process, and would
+            start the same jobs.
+        gpus: the only GPUs that the jobs may use, as CUDA_VISIBLE_DEVICES names them; None leaves
+            that to the scheduler.
 
     Raises:
-        ElementFailed: no job succeeded.
+        ElementFailed: no job succeeded. Of several ranks none returns then: all are ended.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     code = Path(valley.__file__).resolve().parent.parent
     if snapshot is not None and code != Path(snapshot).resolve():
         raise ElementFailed(f"the code comes from {code}, and not from the snapshot {snapshot}")
+    if gpus is not None:
+        # Before torch is imported, which reads it once.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    if launcher is not None:
+        # submitit has it passed over, for Slurm's sake; here it is how ranks are ended.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _await_journal(launcher)
     succeeded = 0
     for folder in folders:
-        succeeded += run_job(Path(folder))
+        try:
+            succeeded += run_job(Path(folder))
+        except OutOfTime:
+            break
     if succeeded:
         # Only now: a rank whose job failed may not come here, and would be waited for.
         leave_process_group()
-    else:
-        raise ElementFailed(f"none of {len(folders)} jobs succeeded; their errors stand above")
+        return
+    message = f"none of {len(folders)} jobs succeeded; their errors stand above"
+    if place().world_size > 1:
+        _end_all_ranks(message)
+    raise ElementFailed(message)
+
+
+def has_live_task(folder: Path) -> bool:
+    """Whether the first rank of a local submission is alive on this machine."""
+    try:
+        who = json.loads((folder / STARTED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(is_alive(who))
+
+
+def _await_journal(launcher: dict[str, Any]) -> None:
+    folder = Path(os.environ["SUBMITIT_FOLDER"])
+    if place().rank == 0:
+        write_json(folder / STARTED, this_process())
+    while not (folder / JOURNALED).exists():
+        if not is_alive(launcher) and not (folder / JOURNALED).exists():
+            raise ElementFailed("its launcher ended before it had written this submission down")
+        time.sleep(WAIT_S)
+
+
+def _end_all_ranks(message: str) -> NoReturn:
+    """End this rank at once, and the others with it.
+
+    An orderly end would wait in the process group for ranks that wait for this one. On Slurm srun
+    ends the others (`--kill-on-bad-exit`). submitit's controller of local ranks would wait for them,
+    but forwards this signal to all of them.
+    """
+    logger.error("%s; ending all ranks", message)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.environ.get("SUBMITIT_LOCAL_JOB_ID") == str(os.getppid()):
+        os.kill(os.getppid(), signal.SIGTERM)
+    os._exit(1)
 
 
 def run_job(path: Path) -> bool:
     """Run one job unless its result is there; whether it has a result at the end.
 
-    A failure is recorded in the job's folder, and its traceback goes to the log; nothing is raised.
+    A failure is recorded in the job's folder, and its traceback goes to the log.
+
+    Raises:
+        OutOfTime: the job was stopped since its element's time limit is near.
     """
     job = read_job(path)
     leads = place().rank == 0
@@ -75,9 +151,7 @@ def run_job(path: Path) -> bool:
         logger.error("%s %s: no result of its %s; passed over", job.kind, job.label, missing[0])
         return False
     if leads:
-        (job.folder / "failed.json").unlink(
-            missing_ok=True
-        )  # an earlier attempt's, after a requeue
+        _clear_earlier_failure(job)
         who = {"schema": "valley.running/1", **this_process(), "log": log_path()}
         write_json(job.folder / "running.json", who)
     logger.info("%s %s: starts in %s", job.kind, job.label, job.folder)
@@ -93,14 +167,42 @@ def run_job(path: Path) -> bool:
             write_result(job, outcome, cost, provenance())
     except Exception as error:
         traceback.print_exc()
-        if leads:
+        out_of_time = _says_time_limit(error)
+        if out_of_time:
             said = (
-                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                "stopped at its time limit; "
+                f"raise resources.{job.kind}.time_limit_min, or lower its pack"
             )
+        elif isinstance(error, UserError):
+            said = str(error)
+        else:
+            said = f"{type(error).__name__}: {error}"
+        # Any rank may be the one that fails, and the first tells the reason: what the others then
+        # say is that they have lost it.
+        if not (job.folder / "failed.json").exists():
             write_failure(job, said.splitlines()[0] if said else type(error).__name__, log_path())
+        if out_of_time:
+            raise OutOfTime(said) from error
         return False
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
     return True
+
+
+def _clear_earlier_failure(job: JobFile) -> None:
+    """Remove what an attempt before a requeue, or before one by hand, left.
+
+    A launch has removed it already, so of several ranks the first must leave what another may have
+    written a moment ago.
+    """
+    if place().world_size == 1 or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        (job.folder / "failed.json").unlink(missing_ok=True)
+
+
+def _says_time_limit(error: Exception) -> bool:
+    """Whether submitit's handler of the signal before the time limit raised it, amid the job."""
+    from submitit.core.utils import UncompletedJobError
+
+    return isinstance(error, UncompletedJobError)
 
 
 def load_kind(kind: str) -> Run:

@@ -1,25 +1,28 @@
 """One machine: submitit's local executor behind a gate.
 
 submitit starts whatever it is given at once and knows no dependencies. The gate keeps them, and starts
-at most as many elements as the machine has CPUs for, those first on whose end the longest chain waits.
+at most as many elements as the machine has CPUs, GPUs and memory for, each with GPUs of its own; first
+come those on whose end the longest chain waits. When a packed element is killed, only the job that was
+at work has failed; what it had not begun runs again in another element.
 """
 
 from __future__ import annotations
 
-import os
+import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from valley.cluster import machine
 from valley.cluster.arrays import Array, Element
-from valley.cluster.config import ClusterConfig
-from valley.cluster.element import run_element
+from valley.cluster.config import ClusterConfig, Resources
+from valley.cluster.element import JOURNALED, has_live_task, run_element
 from valley.cluster.submit import changed_environment, environment_of, journal_intent, lay_jobs
-from valley.errors import UserError
+from valley.job import Job
 from valley.ledger import Ledger
-from valley.plan import Job
+from valley.processes import process_start, this_process
 from valley.store import Store, read_job, write_failure
 
 POLL_S = 0.1
@@ -40,8 +43,12 @@ class Progress:
 class _Running:
     element: Element
     handle: Any
-    cpus: int
+    gpus: list[str]
     started: float
+
+    @property
+    def asked(self) -> Resources:
+        return self.element.array.resources
 
 
 def run_locally(
@@ -59,34 +66,39 @@ def run_locally(
     is running and raises KeyboardInterrupt; finished jobs stay finished.
 
     Raises:
-        UserError: an element asks for more CPUs or nodes than the machine has.
+        UserError: an element asks for more than the machine has.
     """
-    cpus = config.local_cpus or len(os.sched_getaffinity(0))
+    room = machine.room(config, gpus=any(array.resources.gpus_per_node for array in arrays))
+    for array in arrays:
+        machine.check_asked(array.kind, array.resources, room)
+    whole = replace(room)
     elements = [element for array in arrays for element in array.elements]
-    for element in elements:
-        _check_room(element, cpus)
     by_job = {job.identity: element for element in elements for job in element.jobs}
     chain_s = _chains(elements, by_job, cost_s)
-    waiting = sorted(elements, key=lambda element: -chain_s[id(element)])
+    waiting = sorted(elements, key=lambda element: -chain_s[element])
     progress = Progress()
     running: list[_Running] = []
     try:
         while waiting or running:
-            free = cpus - sum(item.cpus for item in running)
             for element in list(waiting):
                 if _blocked(element, by_job, progress):
                     waiting.remove(element)
-                elif _ready(element, by_job, progress) and _cpus(element) <= free:
+                elif _ready(element, by_job, progress) and room.fits(element.array.resources):
                     waiting.remove(element)
-                    running.append(_start(element, ledger, store, snapshot))
-                    free -= _cpus(element)
+                    gpus = room.take(element.array.resources)
+                    running.append(_start(element, gpus, ledger, store, snapshot))
             progress.running = [job for item in running for job in item.element.jobs]
-            progress.left_s = _left(waiting, running, cpus, chain_s, cost_s, progress)
+            progress.left_s = _left(waiting, running, whole, chain_s, cost_s, progress)
             _note_finished(running, store, progress)
             show(progress)
-            for item in [item for item in running if item.handle.done()]:
+            for item in [item for item in running if _has_ended(item)]:
                 running.remove(item)
-                _settle(item, store, progress)
+                room.give_back(item.asked, item.gpus)
+                if unbegun := _settle(item, store, progress):
+                    again = Element(unbegun, item.element.array, item.element.index)
+                    by_job.update({job.identity: again for job in unbegun})
+                    chain_s[again] = chain_s[item.element]
+                    waiting.insert(0, again)
             time.sleep(POLL_S)
     except BaseException:
         _stop(running)
@@ -96,45 +108,26 @@ def run_locally(
     return progress
 
 
-def _check_room(element: Element, cpus: int) -> None:
-    resources = element.array.resources
-    if resources.nodes > 1:
-        raise UserError(
-            f"resources.{element.array.kind}.nodes is {resources.nodes}, and this is one machine; "
-            "set it to 1, or launch on a cluster"
-        )
-    if _cpus(element) > cpus:
-        raise UserError(
-            f"resources.{element.array.kind} asks for {_cpus(element)} CPUs (tasks_per_node x "
-            f"cpus_per_task), and jobs may use {cpus} here; ask for fewer"
-        )
-
-
-def _cpus(element: Element) -> int:
-    resources = element.array.resources
-    return resources.tasks_per_node * resources.cpus_per_task
-
-
 def _parents(element: Element, by_job: dict[str, Element]) -> list[tuple[Job, Element]]:
     return [
         (parent, by_job[parent.identity])
         for job in element.jobs
-        for parent in job.inputs.values()
+        for parent in job.parents
         if parent.identity in by_job and by_job[parent.identity] is not element
     ]
 
 
 def _chains(
     elements: list[Element], by_job: dict[str, Element], cost_s: Callable[[Job], float]
-) -> dict[int, float]:
+) -> dict[Element, float]:
     """For each element, the seconds of the longest chain of work that starts with it."""
-    chain: dict[int, float] = {}
-    longest_after: dict[int, float] = {}
+    chain: dict[Element, float] = {}
+    longest_after: dict[Element, float] = {}
     for element in reversed(elements):  # children before parents
         own = sum(cost_s(job) for job in element.jobs)
-        chain[id(element)] = own + longest_after.get(id(element), 0.0)
+        chain[element] = own + longest_after.get(element, 0.0)
         for _, parent in _parents(element, by_job):
-            longest_after[id(parent)] = max(longest_after.get(id(parent), 0.0), chain[id(element)])
+            longest_after[parent] = max(longest_after.get(parent, 0.0), chain[element])
     return chain
 
 
@@ -146,7 +139,7 @@ def _ready(element: Element, by_job: dict[str, Element], progress: Progress) -> 
 def _blocked(element: Element, by_job: dict[str, Element], progress: Progress) -> bool:
     """Whether no job of the element can run, since each has a parent that failed."""
     for job in element.jobs:
-        failed = [j for j in job.inputs.values() if j.identity in progress.failed]
+        failed = [j for j in job.parents if j.identity in progress.failed]
         if not failed:
             return False
     for job in element.jobs:
@@ -154,13 +147,16 @@ def _blocked(element: Element, by_job: dict[str, Element], progress: Progress) -
     return True
 
 
-def _start(element: Element, ledger: Ledger, store: Store, snapshot: Path) -> _Running:
+def _start(
+    element: Element, gpus: list[str], ledger: Ledger, store: Store, snapshot: Path
+) -> _Running:
     import submitit
 
     resources = element.array.resources
     intent, folder = journal_intent(ledger, element.array, [element], "local")
     work = lay_jobs(store, element)
-    python = {"local_python": resources.python} if resources.python else {}
+    me = this_process()
+    python = {"local_python": shlex.quote(resources.python)} if resources.python else {}
     executor = submitit.AutoExecutor(folder=folder, cluster="local", **python)
     executor.update_parameters(
         tasks_per_node=resources.tasks_per_node,
@@ -169,9 +165,23 @@ def _start(element: Element, ledger: Ledger, store: Store, snapshot: Path) -> _R
         stderr_to_stdout=True,
     )
     with changed_environment(environment_of(resources, snapshot)):
-        handle = executor.submit(run_element, work, str(snapshot))
-    ledger.append({"event": "submitted", "intent": intent, "job_id": str(handle.job_id)})
-    return _Running(element, handle, _cpus(element), time.monotonic())
+        handle = executor.submit(run_element, work, str(snapshot), launcher=me, gpus=gpus)
+    controller = int(handle.job_id)
+    ledger.append(
+        {
+            "event": "submitted",
+            "intent": intent,
+            "job_id": str(controller),
+            "process": {**me, "pid": controller, "start": process_start(controller)},
+        }
+    )
+    (folder / JOURNALED).touch()
+    return _Running(element, handle, gpus, time.monotonic())
+
+
+def _has_ended(item: _Running) -> bool:
+    # submitit asks for its controller alone, which may have been killed without its task.
+    return item.handle.done() and not has_live_task(Path(item.handle.paths.folder))
 
 
 def _note_finished(running: list[_Running], store: Store, progress: Progress) -> None:
@@ -184,20 +194,29 @@ def _note_finished(running: list[_Running], store: Store, progress: Progress) ->
                     progress.finished.add(job.identity)
 
 
-def _settle(item: _Running, store: Store, progress: Progress) -> None:
-    """After an element's end: what has no valid result has failed."""
+def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
+    """After an element's end: what became of its jobs.
+
+    Returns:
+        Jobs that it had not begun and that are to run in another element. There are none where the
+        element ended without getting anywhere, since another would hardly fare better.
+    """
     log = str(item.handle.paths.stdout)
+    unbegun: list[Job] = []
     for job in item.element.jobs:
         if store.result(job.kind, job.identity) is not None:
             progress.finished.add(job.identity)
             continue
         progress.finished.discard(job.identity)
-        if any(parent.identity in progress.failed for parent in job.inputs.values()):
+        if any(parent.identity in progress.failed for parent in job.parents):
             progress.failed[job.identity] = "what it needs failed"
             continue
         failure = store.failure(job.kind, job.identity)
+        if failure is None and store.running(job.kind, job.identity) is None:
+            unbegun.append(job)
+            continue
         if failure is None:
-            # It could not say so itself: killed, out of memory, past its time limit.
+            # It was at work and could not say so itself: killed, or out of memory.
             said = (
                 f"its process ended without a result, after {time.monotonic() - item.started:.0f} s"
             )
@@ -205,25 +224,35 @@ def _settle(item: _Running, store: Store, progress: Progress) -> None:
             write_failure(read_job(folder), said, log)
             failure = {"error": said, "log": log}
         progress.failed[job.identity] = f"{failure['error']} (log: {failure['log'] or log})"
+    if len(unbegun) < len(item.element.jobs):
+        return unbegun
+    for job in unbegun:
+        # Not written down as a failure: the next launch begins with it.
+        progress.failed[job.identity] = f"its process ended before it began (log: {log})"
+    return []
 
 
 def _left(
     waiting: list[Element],
     running: list[_Running],
-    cpus: int,
-    chain_s: dict[int, float],
+    whole: machine.Room,
+    chain_s: dict[Element, float],
     cost_s: Callable[[Job], float],
     progress: Progress,
 ) -> float:
-    """Estimated seconds to the end: the work left spread over the CPUs, or the longest chain."""
-    work = sum(cost_s(job) * _cpus(element) for element in waiting for job in element.jobs)
-    longest = max((chain_s[id(element)] for element in waiting), default=0.0)
+    """Estimated seconds to the end: the work left spread over the machine, or the longest chain."""
+    work = sum(
+        cost_s(job) * machine.share(element.array.resources, whole)
+        for element in waiting
+        for job in element.jobs
+    )
+    longest = max((chain_s[element] for element in waiting), default=0.0)
     for item in running:
         spent = time.monotonic() - item.started
         own = sum(cost_s(job) for job in item.element.jobs if job.identity not in progress.finished)
-        work += max(0.0, own - spent) * item.cpus
-        longest = max(longest, chain_s[id(item.element)] - spent)
-    return max(work / cpus, longest)
+        work += max(0.0, own - spent) * machine.share(item.asked, whole)
+        longest = max(longest, chain_s[item.element] - spent)
+    return max(work, longest)
 
 
 def _stop(running: list[_Running]) -> None:

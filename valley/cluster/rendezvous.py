@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import socket
-import subprocess
 import sys
 from dataclasses import dataclass
+
+from valley.cluster import slurm
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,14 @@ def place() -> Place:
     """This process's place, from the scheduler's environment; the only rank where there is none."""
     env = os.environ
     if "SLURM_PROCID" in env and "SLURM_JOB_ID" in env and env.get("SUBMITIT_EXECUTOR") == "slurm":
-        hosts = _hosts(env["SLURM_JOB_NODELIST"])
+        hosts = slurm.hostnames(env["SLURM_JOB_NODELIST"])
         tasks = int(env["SLURM_NTASKS"])
         return Place(
             rank=int(env["SLURM_PROCID"]),
             world_size=tasks,
             local_rank=int(env["SLURM_LOCALID"]),
             tasks_per_node=max(1, tasks // len(hosts)),
-            first_host=_address(hosts[0]),
+            first_host=slurm.address(hosts[0]),
             job_id=env["SLURM_JOB_ID"],
         )
     tasks = int(env.get("SUBMITIT_LOCAL_NTASKS", "1"))
@@ -100,23 +99,3 @@ def port(job_id: str) -> int:
     number = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big")
     # Below the range that Linux hands out to clients (from 32768).
     return 20000 + number % 12000
-
-
-def _hosts(nodelist: str) -> list[str]:
-    lines = subprocess.run(
-        ["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True
-    )
-    return lines.stdout.split()
-
-
-def _address(node: str) -> str:
-    """The address of a node. Its name need not resolve, so Slurm is asked."""
-    try:
-        socket.getaddrinfo(node, None)
-        return node
-    except socket.gaierror:
-        shown = subprocess.run(
-            ["scontrol", "show", "node", node], capture_output=True, text=True, check=True
-        ).stdout
-        found = re.search(r"NodeAddr=(\S+)", shown)
-        return found.group(1) if found else node

@@ -1,9 +1,13 @@
-"""Slurm's own programs, asked by a launcher: the only caller of squeue, sacct and scancel."""
+"""Slurm's own programs, asked by launchers and jobs: the only caller of squeue, sacct, scontrol and scancel.
+
+sbatch and srun are called by submitit.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -91,6 +95,21 @@ def max_array_size() -> int:
     """The most elements that one array may have here."""
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _call(["scontrol", "show", "config"]), re.M)
     return max(1, int(match.group(1)) - 1) if match else 1000
+
+
+def hostnames(nodelist: str) -> list[str]:
+    """The nodes that a list such as `n[1-3,7]` names, in its order."""
+    return _call(["scontrol", "show", "hostnames", nodelist]).split()
+
+
+def address(node: str) -> str:
+    """What a node can be reached by: its name, or where that does not resolve the address Slurm has."""
+    try:
+        socket.getaddrinfo(node, None)
+    except socket.gaierror:
+        found = re.search(r"NodeAddr=(\S+)", _call(["scontrol", "show", "node", node]))
+        return found.group(1) if found else node
+    return node
 
 
 def cancel(job_ids: list[str]) -> None:

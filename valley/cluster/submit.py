@@ -30,14 +30,7 @@ def lay_jobs(store: Store, element: Element) -> list[str]:
     folders = []
     for job in element.jobs:
         resources = element.array.resources
-        folder = store.lay(
-            job.kind,
-            job.label,
-            job.identity,
-            job.config,
-            {**job.execution, "workers": resources.cpus_per_task},
-            {role: store.folder(j.kind, j.label, j.identity) for role, j in job.inputs.items()},
-        )
+        folder = store.lay(job, {**job.execution, "workers": resources.cpus_per_task})
         folders.append(str(folder))
     return folders
 
@@ -73,14 +66,14 @@ def submit_to_slurm(
     store: Store,
     snapshot: Path,
     live: Mapping[str, str],
-) -> dict[str, str]:
+) -> list[tuple[Array, str]]:
     """Submit arrays, parents before children.
 
     Args:
         live: of jobs that are queued or running from an earlier launch, identity -> `array_index`.
 
     Returns:
-        Array name -> Slurm's id, in the order of submission.
+        Each array with Slurm's id of it, in the order of submission. Names may be alike.
 
     Raises:
         UserError: sbatch refused; what was submitted before stays, and a new launch goes on from it.
@@ -97,7 +90,7 @@ def submit_to_slurm(
         for element in array.elements:
             for job in element.jobs:
                 places[job.identity] = task_name(job_id, element.index, len(array.elements))
-    return {f"{array.name} ({len(array.elements)})": ids[id(array)] for array in arrays}
+    return [(array, ids[id(array)]) for array in arrays]
 
 
 def task_name(job_id: str, index: int, elements: int) -> str:
@@ -135,12 +128,12 @@ def _sbatch(
     try:
         jobs = executor.map_array(run_element, work, [str(snapshot)] * len(work))
     except Exception as error:  # submitit raises several kinds, each with sbatch's message in it
-        lines = [line for line in str(error).splitlines() if "error" in line.lower()] or [
-            str(error)
-        ]
+        # All of it: what to do stands in a line before the last, or in a site's own words.
+        said = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
         raise UserError(
-            f"sbatch refused {array.name} ({len(work)} elements): {lines[-1].strip()}; what was "
-            "submitted before it stays; correct the settings and launch again"
+            f"sbatch refused {array.name} ({len(work)} elements): "
+            f"{said or type(error).__name__}; what was submitted before it stays; correct the "
+            "settings and launch again"
         ) from error
     return str(jobs[0].job_id.split("_")[0])
 
@@ -168,6 +161,9 @@ def sbatch_parameters(
         "cpus_per_task": resources.cpus_per_task,
         "timeout_min": resources.time_limit_min,
         "slurm_array_parallelism": config.array_throttle or len(array.elements),
+        # Or ranks that wait for one that failed would wait till the time limit.
+        "slurm_srun_args": ["--kill-on-bad-exit=1"],
+        # Sent as `submitit` otherwise, which sites without such a key refuse.
         # Sent as `submitit` otherwise, which sites without such a key refuse.
         "slurm_wckey": "",
         "slurm_additional_parameters": extra,

@@ -1,20 +1,49 @@
-"""Settings of problem and trace sources."""
+"""Settings of problem and trace sources.
+
+A source has two sides. The evaluation side is the problems that students are asked; the pool is the
+problems, traces and first lessons that they learn from. Each side says for itself what decides its
+content (`evaluation_semantic`, `pool_semantic`), so that another evaluation set retrains nothing.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from valley.errors import UserError
-from valley.records import digest
+# A tiny student reads 512 tokens, and a step costs about 11 of them, stated and thought.
+Length = Annotated[int, Field(ge=1, le=32)]
 
 
-class TinyConfig(BaseModel):
-    """A world of pipelines on an integer, small enough to train on a laptop; see `sources/tiny.py`."""
+# What both sides of a tiny world rest on: a problem's difficulty is part of the problem.
+_WORLD = {"source", "data_seed", "modulus", "held_out_fraction", "easy_lengths", "hard_lengths"}
+# What only its evaluation problems rest on.
+_ASKED = {"evaluation_problems", "evaluation_lengths"}
 
+
+class _Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_seed: int = 0
+    """Decides which traces a subset holds."""
+
+    @property
+    def lessons(self) -> int:
+        """Number of direct answers for a student's first lessons; a pretrained student needs none."""
+        return 0
+
+    def execution(self) -> dict[str, Any]:
+        """What the prepare jobs need beside their identity."""
+        return {}
+
+    def check(self) -> None:
+        """Refuse settings that cannot be met, without reading or making any data."""
+
+
+class TinyConfig(_Source):
+    """A world of pipelines on an integer, small enough to train on a laptop; see `sources/tiny.py`."""
 
     source: Literal["tiny"] = "tiny"
     data_seed: int = 0
@@ -22,20 +51,27 @@ class TinyConfig(BaseModel):
     modulus: int = Field(10, ge=2, le=10)
     """Results are taken modulo this number. At most 10, so that a coefficient is one digit."""
     evaluation_problems: int = Field(300, ge=1)
-    evaluation_lengths: list[int] = [2, 3, 4, 5, 6]
+    evaluation_lengths: list[Length] = Field([2, 3, 4, 5, 6], min_length=1)
     """Evaluation problems are spread evenly over these pipeline lengths."""
     held_out_fraction: float = Field(0.2, gt=0, lt=1)
     """The fraction of all problems, by a hash of the statement, that no training set may use."""
     pool_traces: int = Field(8000, ge=1)
     """Teacher traces that subsets are drawn from; each for a problem drawn anew."""
-    trace_lengths: list[int] = [2, 3, 4, 5, 6]
+    trace_lengths: list[Length] = Field([2, 3, 4, 5, 6], min_length=1)
     slip_rate: float = Field(0.1, ge=0, le=1)
     """The chance that the teacher slips once in a trace, in one step, and goes on from there."""
-    easy_lengths: list[int] = [2, 3]
-    hard_lengths: list[int] = [5, 6]
+    easy_lengths: list[Length] = [2, 3]
+    hard_lengths: list[Length] = [5, 6]
+    """Lengths that are neither easy nor hard are medium."""
     direct_answers: int = Field(48000, ge=0)
     """Worked answers without a thought, which the untrained student first learns from."""
-    direct_lengths: list[int] = [1, 2, 3, 4]
+    direct_lengths: list[Length] = Field([1, 2, 3, 4], min_length=1)
+
+    @model_validator(mode="after")
+    def _easy_is_not_hard(self) -> TinyConfig:
+        if both := sorted(set(self.easy_lengths) & set(self.hard_lengths)):
+            raise ValueError(f"length {both[0]} is in both easy_lengths and hard_lengths")
+        return self
 
     @property
     def label(self) -> str:
@@ -52,9 +88,18 @@ class TinyConfig(BaseModel):
         """Number of direct answers for a student's first lessons."""
         return self.direct_answers
 
-    def semantic(self) -> dict[str, Any]:
-        """What a job's identity hashes."""
-        return self.model_dump(mode="json")
+    @property
+    def slips(self) -> int:
+        """How many traces of the pool slip."""
+        return round(self.slip_rate * self.pool_traces)
+
+    def evaluation_semantic(self) -> dict[str, Any]:
+        """What decides the evaluation problems; for `sources.read_evaluation`."""
+        return self.model_dump(mode="json", include=_WORLD | _ASKED)
+
+    def pool_semantic(self) -> dict[str, Any]:
+        """What decides problems, traces and first lessons; for `sources.read_pool`."""
+        return self.model_dump(mode="json", exclude=_ASKED)
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
         """Most traces that a stratum can hold, known before anything is graded."""
@@ -69,24 +114,21 @@ class TinyConfig(BaseModel):
             limit = min(limit, self.slips)
         return limit
 
-    def execution(self) -> dict[str, Any]:
-        """What the prepare job needs beside its identity."""
-        return {}
+    def check(self) -> None:
+        """Refuse lengths of which too few distinct problems can be drawn, without drawing any.
 
-    @property
-    def slips(self) -> int:
-        """How many traces of the pool slip."""
-        return round(self.slip_rate * self.pool_traces)
+        Raises:
+            UserError: names the length, what there is and what is wanted.
+        """
+        from valley.data.sources.tiny import check_room
+
+        check_room(self)
 
 
-class PackagesConfig(BaseModel):
+class PackagesConfig(_Source):
     """Real problems and worked answers that Python packages carry; no hub is needed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     source: Literal["packages"]
-    data_seed: int = 0
-    """Decides which traces a subset holds."""
     evaluation_limit: int | None = Field(None, ge=1)
     """The first so many HumanEval problems; null is all that can be graded by inputs and outputs."""
 
@@ -100,20 +142,21 @@ class PackagesConfig(BaseModel):
         """Number of evaluation problems: HumanEval's 164 but for one; see `sources/packages.py`."""
         return min(self.evaluation_limit or 163, 163)
 
-    @property
-    def lessons(self) -> int:
-        """There are none: the students are pretrained."""
-        return 0
+    def evaluation_semantic(self) -> dict[str, Any]:
+        """What decides the evaluation problems: the limit and the package's version."""
+        from valley.data.sources.packages import EVALUATION_PACKAGE, version
 
-    def semantic(self) -> dict[str, Any]:
-        """What a job's identity hashes: the settings and the packages' versions."""
-        from valley.data.sources.packages import versions
+        return {
+            "source": self.source,
+            "evaluation_limit": self.evaluation_limit,
+            "version": version(EVALUATION_PACKAGE),
+        }
 
-        return {**self.model_dump(mode="json"), "versions": versions()}
+    def pool_semantic(self) -> dict[str, Any]:
+        """What decides problems and traces: the package's version."""
+        from valley.data.sources.packages import POOL_PACKAGE, version
 
-    def execution(self) -> dict[str, Any]:
-        """What the prepare job needs beside its identity."""
-        return {}
+        return {"source": self.source, "version": version(POOL_PACKAGE)}
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
         """Most traces that a stratum can hold, known before anything is graded."""
@@ -122,20 +165,22 @@ class PackagesConfig(BaseModel):
         return pool_size(difficulty)
 
 
-class JsonlConfig(BaseModel):
+class JsonlConfig(_Source):
     """Problems and traces in files of this project's own formats."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     source: Literal["jsonl"]
-    data_seed: int = 0
-    """Decides which traces a subset holds."""
     evaluation: str
     """A file of `valley.problem/1` records that students are evaluated on."""
     problems: str
     """A file of `valley.problem/1` records that the traces answer."""
     traces: str
     """A file of `valley.trace/1` records. Where `correct` is null, the grader decides it."""
+
+    @field_validator("evaluation", "problems", "traces")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        # Jobs start in other folders than the launcher.
+        return str(Path(os.path.expanduser(path)).resolve())
 
     @property
     def label(self) -> str:
@@ -145,40 +190,37 @@ class JsonlConfig(BaseModel):
     @property
     def evaluation_size(self) -> int:
         """Number of evaluation problems: the file's lines."""
-        return self._lines("evaluation")
+        return self._file("evaluation").records
 
-    @property
-    def lessons(self) -> int:
-        """There are none: the students are pretrained."""
-        return 0
-
-    def semantic(self) -> dict[str, Any]:
-        """What a job's identity hashes: the contents of the files, not their paths.
+    def evaluation_semantic(self) -> dict[str, Any]:
+        """What decides the evaluation problems: the content of their file, not its path.
 
         Raises:
-            UserError: a file is missing.
+            UserError: the file is missing, empty, or none of problems.
         """
-        contents = {name: digest(self._text(name)) for name in ("evaluation", "problems", "traces")}
-        return {"source": self.source, "data_seed": self.data_seed, "files": contents}
+        return {"source": self.source, "evaluation": self._file("evaluation").sha256}
+
+    def pool_semantic(self) -> dict[str, Any]:
+        """What decides problems and traces: the content of their files, not their paths.
+
+        Raises:
+            UserError: a file is missing, empty, or of another kind.
+        """
+        names = ("problems", "traces")
+        return {"source": self.source, **{name: self._file(name).sha256 for name in names}}
 
     def execution(self) -> dict[str, Any]:
-        """What the prepare job needs beside its identity: where the files lie."""
-        names = ("evaluation", "problems", "traces")
-        return {name: str(Path(getattr(self, name)).expanduser().resolve()) for name in names}
+        """What the prepare jobs need beside their identity: where the files lie."""
+        return {name: getattr(self, name) for name in ("evaluation", "problems", "traces")}
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
         """The number of traces in the file."""
-        return self._lines("traces")
+        return self._file("traces").records
 
-    def _text(self, name: str) -> str:
-        path = Path(getattr(self, name)).expanduser()
-        try:
-            return path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"data.{name}: {path} cannot be read ({error.strerror})") from error
+    def _file(self, name: str) -> Any:
+        from valley.data.sources import jsonl
 
-    def _lines(self, name: str) -> int:
-        return sum(1 for line in self._text(name).splitlines() if line.strip())
+        return jsonl.look(name, Path(getattr(self, name)))
 
 
 DataConfig = Annotated[TinyConfig | PackagesConfig | JsonlConfig, Field(discriminator="source")]

@@ -1,19 +1,21 @@
-"""A prepared data set: the files that a `prepare` job leaves, and that every later job reads.
+"""Prepared data: the files that the `prepare` jobs leave, and that every later job reads.
 
-evaluation.jsonl   problems that students are evaluated on
-problems.jsonl     problems that the traces answer
-traces.jsonl       the teacher's pool, each trace with the grader's word on it
-lessons.jsonl      prompts and direct answers for a tiny student's first lessons (may be missing)
+    evaluation job   evaluation.jsonl   problems that students are evaluated on
+    pool job         problems.jsonl     problems that the traces answer
+                     traces.jsonl       the teacher's pool, each trace with the grader's word on it
+                     lessons.jsonl      prompts and direct answers for a tiny student's first lessons
+
+They are jobs apart, so that another evaluation set trains nothing anew; a third job holds one against
+the other.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from valley.data.problems import Problem
+from valley.data.problems import Problem, problem_set_digest
 from valley.data.render import THINK_CLOSE, THINK_OPEN, instruction, response
 from valley.data.select import select, strata
 from valley.data.traces import Trace
@@ -21,39 +23,58 @@ from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grade import grade
 from valley.evaluate.samples import Sample
-from valley.records import read_lines, read_records, write_records, write_text
-
-Lesson = tuple[str, str]
+from valley.records import read_records, write_records
 
 
-def write_prepared(
+@dataclass(frozen=True)
+class Lesson:
+    """A question with its answer and no thought, as `valley.lesson/1`."""
+
+    SCHEMA: ClassVar[str] = "valley.lesson/1"
+
+    prompt: str
+    answer: str
+
+
+def write_evaluation(folder: Path, problems: list[Problem]) -> dict[str, Any]:
+    """Write the evaluation problems; returns their number and the digest of the set.
+
+    Raises:
+        UserError: there is none, or one stands there twice.
+    """
+    if not problems:
+        raise UserError("the evaluation set holds no problem")
+    seen: set[str] = set()
+    for problem in problems:
+        text = instruction(problem)
+        if text in seen:
+            raise UserError(f"evaluation problem {problem.id} stands there twice; leave one out")
+        seen.add(text)
+    write_records(folder / "evaluation.jsonl", problems)
+    return {"evaluation_problems": len(problems), "problem_set": problem_set_digest(problems)}
+
+
+def write_pool(
     folder: Path,
-    evaluation: list[Problem],
     problems: list[Problem],
     traces: list[Trace],
-    lessons: list[Lesson],
+    lessons: list[tuple[str, str]],
     config: GradeConfig,
     workers: int,
 ) -> dict[str, Any]:
-    """Grade the pool where its correctness is unknown, check that no evaluation problem is in it, and
-    write everything.
+    """Grade the pool where its correctness is unknown, and write it.
 
     Returns:
-        Counts: problems, traces per arm, duplicates.
+        Counts: problems, traces, lessons, and traces per arm.
 
     Raises:
-        UserError: an evaluation problem is among the training ones, or a trace has no problem.
+        UserError: a trace has no problem, or the grader could not do its work.
     """
-    check_disjoint(evaluation, problems, lessons)
     traces = grade_traces(problems, traces, config, workers)
-    write_records(folder / "evaluation.jsonl", evaluation)
     write_records(folder / "problems.jsonl", problems)
     write_records(folder / "traces.jsonl", traces)
-    if lessons:
-        lines = (json.dumps({"prompt": p, "answer": a}) for p, a in lessons)
-        write_text(folder / "lessons.jsonl", "".join(line + "\n" for line in lines))
+    write_records(folder / "lessons.jsonl", (Lesson(*lesson) for lesson in lessons))
     return {
-        "evaluation_problems": len(evaluation),
         "pool_problems": len(problems),
         "pool_traces": len(traces),
         "lessons": len(lessons),
@@ -61,30 +82,24 @@ def write_prepared(
     }
 
 
-def check_disjoint(
-    evaluation: list[Problem], problems: list[Problem], lessons: list[Lesson]
-) -> None:
-    """Refuse an evaluation set that repeats a problem or shares one with any training set.
+def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
+    """Hold a prepared evaluation set against a prepared pool; returns how many texts were compared.
 
     Raises:
-        UserError: names the first statement found twice.
+        UserError: they share a question; names the first.
     """
-    seen: set[str] = set()
-    for problem in evaluation:
-        text = instruction(problem)
-        if text in seen:
-            raise UserError(f"evaluation problem {problem.id} stands there twice; leave one out")
-        seen.add(text)
-    for where, texts in (
-        ("a training problem", [instruction(p) for p in problems]),
-        ("one of the first lessons", [prompt for prompt, _ in lessons]),
-    ):
-        shared = seen.intersection(texts)
-        if shared:
+    asked = {instruction(problem) for problem in evaluation_problems(evaluation)}
+    taught = {
+        "a training problem": {instruction(problem) for problem in _pool_problems(pool)},
+        "one of the first lessons": {lesson.prompt for lesson in _lessons(pool)},
+    }
+    for where, texts in taught.items():
+        if shared := asked & texts:
             raise UserError(
                 f"{len(shared)} evaluation problems are among the training ones; {where} reads: "
                 f"{min(shared)[:80]!r}; leave them out of one side"
             )
+    return {"evaluation_problems": len(asked), "training_texts": sum(map(len, taught.values()))}
 
 
 def grade_traces(
@@ -127,20 +142,23 @@ def evaluation_problems(folder: Path) -> list[Problem]:
     return read_records(folder / "evaluation.jsonl", Problem)
 
 
-def training_texts(folder: Path, chosen: dict[str, Any] | str, data_seed: int) -> list[Lesson]:
+def training_texts(
+    folder: Path, chosen: dict[str, Any] | str, data_seed: int
+) -> list[tuple[str, str]]:
     """The (prompt, response) pairs of a training set.
 
     Args:
+        folder: a prepared pool.
         chosen: `lessons`, or the size, difficulty and correctness of a subset.
     """
     if chosen == "lessons":
-        return [(row["prompt"], row["answer"]) for _, row in read_lines(folder / "lessons.jsonl")]
+        return [(lesson.prompt, lesson.answer) for lesson in _lessons(folder)]
     if isinstance(chosen, str):
         raise UserError(
             f"training set {chosen!r}: expected `lessons`, or size, difficulty, correctness"
         )
-    problems = {problem.id: problem for problem in read_records(folder / "problems.jsonl", Problem)}
-    traces = select(read_records(folder / "traces.jsonl", Trace), **chosen, data_seed=data_seed)
+    problems = {problem.id: problem for problem in _pool_problems(folder)}
+    traces = select(_traces(folder), **chosen, data_seed=data_seed)
     return [
         (instruction(problems[trace.problem_id]), response(trace.thinking, trace.answer))
         for trace in traces
@@ -148,8 +166,20 @@ def training_texts(folder: Path, chosen: dict[str, Any] | str, data_seed: int) -
 
 
 def vocabulary_texts(folder: Path) -> list[str]:
-    """Texts that hold every word a student may meet, for a word-level tokenizer."""
-    problems = evaluation_problems(folder) + read_records(folder / "problems.jsonl", Problem)
-    traces = read_records(folder / "traces.jsonl", Trace)
-    answers = [response(trace.thinking, trace.answer) for trace in traces]
-    return [THINK_OPEN, THINK_CLOSE, *(instruction(problem) for problem in problems), *answers]
+    """Texts of a pool that hold every word a student may meet, for a word-level tokenizer."""
+    answers = [response(trace.thinking, trace.answer) for trace in _traces(folder)]
+    lessons = [text for lesson in _lessons(folder) for text in (lesson.prompt, lesson.answer)]
+    asked = [instruction(problem) for problem in _pool_problems(folder)]
+    return [THINK_OPEN, THINK_CLOSE, *asked, *answers, *lessons]
+
+
+def _pool_problems(folder: Path) -> list[Problem]:
+    return read_records(folder / "problems.jsonl", Problem)
+
+
+def _traces(folder: Path) -> list[Trace]:
+    return read_records(folder / "traces.jsonl", Trace)
+
+
+def _lessons(folder: Path) -> list[Lesson]:
+    return read_records(folder / "lessons.jsonl", Lesson)

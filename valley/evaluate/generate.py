@@ -3,6 +3,11 @@
 transformers' own decoding loop runs; sampling adds seeded Gumbel noise to the scaled logits and takes
 the largest, which draws from the softmax exactly and gives every sample a stream of its own: it does not
 depend on which other samples share its batch.
+
+Of a checkpoint's `generation_config.json` only the tokens that end an answer are used, beside its
+tokenizer's own: a template may end a turn with a token that the tokenizer does not name (Llama 3's
+`<|eot_id|>`). No other generation setting is inherited, such as a penalty, a forbidden token or a
+temperature: the profile says how every checkpoint is asked.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from valley.data.problems import Problem
 from valley.data.render import instruction, prompt_tokens
@@ -31,26 +36,31 @@ def generate(
     problems: list[Problem],
     profile: Profile,
     batch_size: int,
+    precision: Literal["fp32", "bf16"],
     report: Callable[..., None] = lambda **_: None,
 ) -> list[Sample]:
     """Answer every problem `profile.samples` times.
 
     Batches are planned from the prompts' lengths before decoding starts, so they are the same in every
-    run. On CPU the weights are float32, on GPU bfloat16.
+    run. Weights and computation are in `precision`, on a GPU where there is one.
 
     Returns:
         Samples by problem in the given order, then by index.
 
     Raises:
-        UserError: there are no problems, or a prompt leaves no room for an answer.
+        UserError: there are no problems, a prompt leaves no room for an answer, or no token ends one.
     """
     import torch
+    from transformers import GenerationConfig
 
     if not problems:
         raise UserError("no problems to answer: the evaluation set is empty")
-    gpu = torch.cuda.is_available()
     tokenizer = load_tokenizer(model_folder)
-    model = load_model(model_folder, "bf16" if gpu else "fp32").to("cuda" if gpu else "cpu").eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_model(model_folder, precision).to(device).eval()
+    ends = _end_tokens(model.generation_config.eos_token_id, tokenizer.eos_token_id)
+    # Decoding fills in whatever it is not told from the model's own settings.
+    model.generation_config = GenerationConfig()
     prefill = tokenizer(profile.prefill, add_special_tokens=False)["input_ids"]
     prompts = [[*prompt_tokens(tokenizer, instruction(p)), *prefill] for p in problems]
     _check_room(problems, prompts, model.config.max_position_embeddings)
@@ -60,9 +70,9 @@ def generate(
     for begin in range(0, len(order), batch_size):
         batch = order[begin : begin + batch_size]
         seeds = [sample_seed(profile.sampling_seed, problems[i].id, k) for i, k in batch]
-        answers = _decode(model, tokenizer, [prompts[i] for i, _ in batch], profile, seeds)
+        answers = _decode(model, ends, [prompts[i] for i, _ in batch], profile, seeds)
         for (i, k), seed, tokens in zip(batch, seeds, answers, strict=True):
-            stopped = tokenizer.eos_token_id in tokens
+            stopped = tokens[-1] in ends
             text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True)
             samples[i, k] = Sample(
                 problem_id=problems[i].id,
@@ -86,16 +96,27 @@ def _check_room(problems: list[Problem], prompts: list[list[int]], context: int)
         )
 
 
+def _end_tokens(of_checkpoint: int | list[int] | None, of_tokenizer: int | None) -> list[int]:
+    given = of_checkpoint if isinstance(of_checkpoint, list) else [of_checkpoint]
+    ends = {token for token in (of_tokenizer, *given) if token is not None}
+    if not ends:
+        raise UserError(
+            "neither the tokenizer nor generation_config.json names a token that ends an answer; "
+            "add `eos_token` to the checkpoint's tokenizer_config.json"
+        )
+    return sorted(ends)
+
+
 def _decode(
-    model: Any, tokenizer: Any, prompts: list[list[int]], profile: Profile, seeds: list[int]
+    model: Any, ends: list[int], prompts: list[list[int]], profile: Profile, seeds: list[int]
 ) -> list[list[int]]:
-    """The answers' tokens, each up to and with its end-of-turn token."""
+    """The answers' tokens, each up to and with the first token that ends it."""
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
 
     longest = max(map(len, prompts))
     room = model.config.max_position_embeddings - longest
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    pad = ends[0]  # any token: it is masked in a prompt, and stands after an answer's end
     tokens = torch.full((len(prompts), longest), pad)
     mask = torch.zeros_like(tokens)
     for row, prompt in enumerate(prompts):
@@ -108,20 +129,19 @@ def _decode(
         out = model.generate(
             input_ids=tokens.to(model.device),
             attention_mask=mask.to(model.device),
-            # Everything is said here, so that nothing of the checkpoint's own settings is inherited.
             generation_config=GenerationConfig(
                 max_new_tokens=min(profile.max_tokens, room),
                 do_sample=False,
                 num_beams=1,
                 repetition_penalty=1.0,
-                eos_token_id=tokenizer.eos_token_id,
+                eos_token_id=ends,
                 pad_token_id=pad,
             ),
             logits_processor=processors,
         )
     answers = []
     for row in out[:, longest:].tolist():
-        end = row.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in row else len(row)
+        end = next((i for i, token in enumerate(row, 1) if token in ends), len(row))
         answers.append(row[:end])
     return answers
 

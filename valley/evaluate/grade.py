@@ -1,6 +1,7 @@
 """Gives each sample a verdict: extract its program, run it on the tests, compare, stop at a failure.
 
-Programs run in sandboxes (`sandbox.py`), one per worker; what was expected of them stays here.
+Programs run in sandboxes (`sandbox.py`), one per worker; what was expected of them stays with the
+judge (`judge.py`), on this side.
 Works alone:
 
     python -m valley.evaluate.grade --problems problems.jsonl --samples samples.jsonl \\
@@ -10,7 +11,6 @@ Works alone:
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import queue
 import threading
@@ -18,17 +18,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from valley.data.problems import Problem
 from valley.errors import UserError, exit_on_user_error
-from valley.evaluate.compare import Comparison, comparison, same_text, same_value
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.extract import extract
+from valley.evaluate.isolation import Isolation
+from valley.evaluate.judge import Judge
 from valley.evaluate.samples import Sample, Verdict
-from valley.evaluate.sandbox import Isolation, Outcome, Run, Sandbox, SandboxError, find_isolation
+from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError, find_isolation
 from valley.records import read_records, write_records
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def check_programs(
     """
     if workers < 1:
         raise UserError(f"workers: {workers} found, at least 1 expected")
-    prepared = {id(problem): _Prepared.of(problem) for problem, _ in programs}
+    judges = {id(problem): Judge.of(problem) for problem, _ in programs}
     isolation = find_isolation(config.sandbox)
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for i in range(len(programs)):
@@ -103,7 +104,7 @@ def check_programs(
                 while not stop.is_set():
                     i = todo.get_nowait()
                     problem, code = programs[i]
-                    verdict = _check(prepared[id(problem)], code, config, runner)
+                    verdict = _check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
         except queue.Empty:
             return
@@ -128,35 +129,6 @@ def check_programs(
             if thread.ident is not None:
                 thread.join()
     return [verdicts[i] for i in range(len(programs))]
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A problem with its rule, and for a function its expected values."""
-
-    problem: Problem
-    compare: Comparison
-    values: list[Any]
-
-    @classmethod
-    def of(cls, problem: Problem) -> _Prepared:
-        compare = comparison(problem)
-        values = []
-        if problem.function is not None:
-            if not problem.function.isidentifier():
-                raise UserError(f"problem {problem.id!r}: {problem.function!r} names no function")
-            for number, test in enumerate(problem.tests):
-                try:
-                    for line in test["input"].split("\n"):
-                        if line.strip():
-                            json.loads(line)
-                    values.append(json.loads(test["output"]))
-                except ValueError as error:
-                    raise UserError(
-                        f"problem {problem.id!r}, test {number}: a function's arguments must be one "
-                        f"JSON value per line and its output one JSON value ({error})"
-                    ) from error
-        return cls(problem, compare, values)
 
 
 class _Runner:
@@ -196,9 +168,9 @@ class _Runner:
             self._sandbox = None
 
 
-def _check(prepared: _Prepared, code: str | None, config: GradeConfig, runner: _Runner) -> Verdict:
+def _check(judge: Judge, code: str | None, config: GradeConfig, runner: _Runner) -> Verdict:
     """Run one program on its tests up to the first that it fails. The verdict's index is 0."""
-    problem = prepared.problem
+    problem = judge.problem
     status, failing, passed, cpu_s, wall_s = "passed", None, 0, 0.0, 0.0
     if code is None:
         status = "no_code"
@@ -221,7 +193,7 @@ def _check(prepared: _Prepared, code: str | None, config: GradeConfig, runner: _
                 break
             cpu_s += outcome.cpu_s
             wall_s += outcome.wall_s
-            status = _judge(prepared, number, outcome)
+            status = judge.status(number, outcome)
             if status != "passed":
                 failing = number
                 break
@@ -235,34 +207,6 @@ def _check(prepared: _Prepared, code: str | None, config: GradeConfig, runner: _
         len(problem.tests),
         round(cpu_s, 6),
         round(wall_s, 6),
-    )
-
-
-def _judge(prepared: _Prepared, number: int, outcome: Outcome) -> str:
-    """The status of one test; a limit that was hit explains whatever else went wrong."""
-    problem = prepared.problem
-    if outcome.output_exceeded:
-        return "output_limit"
-    if outcome.timed_out or outcome.cpu_s > problem.time_limit_s:
-        return "time_limit"
-    if outcome.memory_exceeded:
-        return "memory_limit"
-    if outcome.syntax_error:
-        return "syntax_error"
-    if outcome.exit_code != 0:
-        return "runtime_error"
-    if problem.kind == "stdin":
-        stdout = outcome.stdout.decode(errors="replace")
-        right = same_text(prepared.compare, problem.tests[number]["output"], stdout)
-        return "passed" if right else "wrong_answer"
-    if outcome.answer is None:
-        return "runtime_error"
-    try:
-        value = json.loads(outcome.answer)
-    except (ValueError, RecursionError):  # only where the program wrote it by itself
-        return "runtime_error"
-    return (
-        "passed" if same_value(prepared.compare, prepared.values[number], value) else "wrong_answer"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -34,3 +36,6 @@ class GenerateConfig(BaseModel):
     """The first is the one that verdicts are drawn from, unless the plot is told otherwise."""
     batch_size: int = Field(64, ge=1)
     """Sequences decoded at once. Identity, since float32 sums depend on the batch's shape."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """What the weights are held and computed in, on any hardware: identity, as the training's own
+    `precision` is. A CPU is slow in bf16; a grid for CPUs says fp32."""

@@ -1,76 +1,55 @@
-"""Runs untrusted programs: the strongest isolation this machine offers, and a driver inside it.
+"""Runs untrusted programs: an isolation from the machine (`isolation.py`), and a driver inside it.
 
-A `Sandbox` is one driver process (`driver.py`), started once, that forks a fresh process for each
-test. This side is the trusted one: it owns the files that a program reads and writes, bounds what
-it reads of them, and ends a driver that does not answer. Limits of one test:
+A `Sandbox` is one driver process (`driver/`), started once, that forks a fresh process for each
+test. This side is the trusted one: it holds the other ends of a program's pipes (`exchange.py`),
+bounds what it reads of them, and ends a driver that does not answer. Limits of one test:
 
-| limit           | by                                     | seen as                                 |
-|-----------------|----------------------------------------|-----------------------------------------|
-| CPU time        | RLIMIT_CPU, and the usage that is told | `Outcome.cpu_s`                         |
-| wall time       | the driver's clock, then this side's   | `timed_out`                             |
-| address space   | RLIMIT_AS                              | `memory_exceeded`                       |
-| output, files   | RLIMIT_FSIZE, a file each              | `output_exceeded`                       |
-| processes       | RLIMIT_NPROC (not for root)            | an error in the program                 |
-| open files      | RLIMIT_NOFILE                          | an error in the program                 |
-| network, pids   | namespaces                             | an error in the program                 |
-| everything else | read-only root, own folder             | an error in the program                 |
-
-| isolation | namespaces                      | what a program can still do                            |
-|-----------|---------------------------------|--------------------------------------------------------|
-| bwrap     | all, with a root of its own     | use its limits; signal its own driver                  |
-| unshare   | network (pid, ipc, /proc too    | read and write what the user may                       |
-|           | where they can be had)          |                                                        |
-| rlimits   | none                            | also reach the network and signal the user's processes |
+| limit           | by                                     | seen as                         |
+|-----------------|----------------------------------------|---------------------------------|
+| CPU time        | RLIMIT_CPU, and the usage that is told | `Outcome.cpu_s`                 |
+| wall time       | the driver's clock, then this side's   | `timed_out`                     |
+| address space   | RLIMIT_AS                              | `memory_exceeded`               |
+| stdout          | this side's count of what it reads     | `output_exceeded`               |
+| stderr, files   | RLIMIT_FSIZE, for each                 | `output_exceeded`               |
+| processes       | RLIMIT_NPROC (not for root)            | an error in the program         |
+| open files      | RLIMIT_NOFILE                          | an error in the program         |
+| network, pids   | namespaces                             | an error in the program         |
+| everything else | read-only root, own folder             | an error in the program         |
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import logging
 import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from valley.errors import UserError
+from valley.evaluate.exchange import Exchange
+from valley.evaluate.isolation import BOX, DRIVER, Isolation, isolations
 
 log = logging.getLogger(__name__)
 
-DRIVER = Path(__file__).resolve().with_name("driver.py")
+START = (
+    "import sys; sys.path.append(sys.argv[1]); from driver.server import main; main(*sys.argv[2:])"
+)
 ANSWER_MARGIN_S = 30.0
 """How long after the wall limit a driver is given up; its own start is in here too."""
 STACK_KIB = 256 * 1024
-BOX = "/box"
-"""The writable folder of a sandbox with a root of its own. Not /tmp: Python may be installed there."""
-BOX_BYTES = 256 << 20
 SPARE_PROCESSES = 512
 STDERR_TAIL_BYTES = 4096
 
 
 class SandboxError(Exception):
     """The sandbox failed, not the program: it could not start, died, or no longer answers."""
-
-
-@dataclass(frozen=True)
-class Isolation:
-    """A way to start the driver: its name for the provenance, and the command it stands behind.
-
-    With `own_root` the driver sees a file system of its own, which holds the folder to work in.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    own_root: bool
 
 
 @dataclass(frozen=True)
@@ -115,7 +94,7 @@ class Sandbox:
             SandboxError: it could not be started.
         """
         self.usable = True
-        """False once a program left behind what cannot be removed."""
+        """False once a program left behind what cannot be removed: nothing more is run here."""
         self._folder = None if isolation.own_root else tempfile.mkdtemp(prefix="valley-")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._processes = _user_tasks() + SPARE_PROCESSES
@@ -124,8 +103,9 @@ class Sandbox:
             # The size of the main thread's stack is fixed by what holds when it is started.
             *("/bin/sh", "-c", f'ulimit -S -s {STACK_KIB} 2>/dev/null; exec "$@"', "sh"),
             *isolation.command,
-            *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", str(DRIVER)),
-            *(str(theirs.fileno()), self._folder or BOX, os.readlink("/proc/self/ns/pid")),
+            *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", "-c", START),
+            *(str(DRIVER.parent), str(theirs.fileno()), self._folder or BOX),
+            os.readlink("/proc/self/ns/pid"),
         ]
         try:
             self._process = subprocess.Popen(
@@ -175,8 +155,11 @@ class Sandbox:
         """Run one program on one test, and wait for its end.
 
         Raises:
-            SandboxError: the driver died or does not answer; this sandbox is of no more use.
+            SandboxError: the driver died or does not answer, or this sandbox is not `usable`; it is
+                of no more use.
         """
+        if not self.usable:
+            raise SandboxError("a program before left files that cannot be removed")
         source = run.source.encode(errors="surrogatepass")
         stdin = run.stdin.encode(errors="surrogatepass")
         request = (
@@ -184,24 +167,24 @@ class Sandbox:
             *(run.memory_limit_mib << 20, run.output_limit_bytes + 1, self._processes),
             run.function or "",
         )
-        with _files(source, stdin) as fds:
-            try:
-                self._control.settimeout(run.wall_limit_s + ANSWER_MARGIN_S)
-                socket.send_fds(self._control, [" ".join(map(str, request)).encode()], fds)
-                reply = self._control.recv(4096)
-            except OSError as error:
-                raise SandboxError(self._fault(f"no answer ({error})")) from error
-            if not reply:
-                raise SandboxError(self._fault("the driver ended"))
-            status, timed_out, clean, cpu_s, wall_s = reply.split(b" ")
-            self.usable = clean == b"1"
-            return _outcome(
-                os.waitstatus_to_exitcode(int(status)),
-                timed_out == b"1",
-                (float(cpu_s), float(wall_s)),
-                [_read(fd, run.output_limit_bytes + 1) for fd in fds[2:]],
-                run.output_limit_bytes,
-            )
+        try:
+            with Exchange(source, stdin, run.output_limit_bytes) as exchange:
+                socket.send_fds(self._control, [" ".join(map(str, request)).encode()], exchange.fds)
+                reply = exchange.attend(self._control, run.wall_limit_s + ANSWER_MARGIN_S)
+                outputs = exchange.outputs()
+        except OSError as error:
+            raise SandboxError(self._fault(f"no answer ({error})")) from error
+        if not reply:
+            raise SandboxError(self._fault("the driver ended"))
+        status, timed_out, clean, cpu_s, wall_s = reply.split(b" ")
+        self.usable = clean == b"1"
+        return _outcome(
+            os.waitstatus_to_exitcode(int(status)),
+            timed_out == b"1",
+            (float(cpu_s), float(wall_s)),
+            outputs,
+            run.output_limit_bytes,
+        )
 
     def _fault(self, what: str) -> str:
         size = os.fstat(self._errors.fileno()).st_size
@@ -209,55 +192,22 @@ class Sandbox:
         return f"{what}: {tail.decode(errors='replace').strip() or 'no message'}"
 
 
-@contextmanager
-def _files(source: bytes, stdin: bytes) -> Iterator[list[int]]:
-    """Descriptors of the source, stdin, stdout, stderr and result of one test, in memory.
-
-    Files and not pipes: neither side has to be read while the other writes, a process that stays
-    behind holds nothing open, and RLIMIT_FSIZE bounds them.
-    """
-    fds: list[int] = []
-    try:
-        for content in (source, stdin):
-            fd = os.memfd_create("valley", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            fds.append(fd)
-            while content:
-                content = content[os.write(fd, content) :]
-            os.lseek(fd, 0, os.SEEK_SET)
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK)
-        for _ in range(3):
-            fds.append(os.memfd_create("valley", os.MFD_CLOEXEC))
-        yield fds
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-def _read(fd: int, limit_bytes: int) -> bytes:
-    """The first bytes of a file that the program may have left at any position."""
-    parts: list[bytes] = []
-    position = 0
-    while position < limit_bytes and (part := os.pread(fd, limit_bytes - position, position)):
-        parts.append(part)
-        position += len(part)
-    return b"".join(parts)
-
-
 def _outcome(
     exit_code: int,
     timed_out: bool,
     used_s: tuple[float, float],
-    written: list[bytes],
+    outputs: tuple[bytes, bytes, bytes],
     output_limit_bytes: int,
 ) -> Outcome:
-    """What became of the program, from the driver's word and what stands in the files.
+    """What became of the program, from the driver's word and what the program wrote.
 
     The first byte of the result file says R and a function's result, or what went wrong: S with the
     syntax, M with memory, I inside the sandbox. A program could write there as well, and gain no
     more than by returning it.
     """
-    stdout, stderr, result = written
+    stdout, stderr, result = outputs
     said = result[:1]
+    output_exceeded = exit_code == -signal.SIGXFSZ or max(map(len, outputs)) > output_limit_bytes
     stderr_tail = stderr[-STDERR_TAIL_BYTES:].decode(errors="replace")
     if said == b"I":
         raise SandboxError(stderr_tail)
@@ -269,8 +219,8 @@ def _outcome(
         syntax_error=exit_code != 0 and said == b"S",
         # A kill that no limit of ours explains is the kernel's, out of memory.
         memory_exceeded=(exit_code != 0 and said == b"M")
-        or (exit_code == -signal.SIGKILL and not timed_out),
-        output_exceeded=exit_code == -signal.SIGXFSZ or max(map(len, written)) > output_limit_bytes,
+        or (exit_code == -signal.SIGKILL and not timed_out and not output_exceeded),
+        output_exceeded=output_exceeded,
         timed_out=timed_out,
         cpu_s=used_s[0],
         wall_s=used_s[1],
@@ -299,7 +249,7 @@ def find_isolation(setting: str) -> Isolation:
         UserError: none of those allowed works.
     """
     faults = []
-    for isolation in _candidates():
+    for isolation in isolations():
         if setting not in ("auto", isolation.name):
             continue
         try:
@@ -328,32 +278,3 @@ def _probe(isolation: Isolation) -> None:
         outcome = sandbox.run(run)
     if outcome.stdout != b"works\n":
         raise SandboxError(f"a trial program ended with {outcome.exit_code}: {outcome.stderr}")
-
-
-def _candidates() -> Iterator[Isolation]:
-    """Strongest first."""
-    if bwrap := shutil.which("bwrap"):
-        yield Isolation("bwrap", tuple(_bwrap(bwrap)), own_root=True)
-    if unshare := shutil.which("unshare"):
-        root = () if os.getuid() == 0 else ("--user", "--map-root-user")
-        pids = ("--ipc", "--pid", "--fork", "--kill-child")
-        for more in ((*pids, "--mount-proc"), pids, ()):
-            yield Isolation("unshare", (unshare, *root, "--net", *more), own_root=False)
-    yield Isolation("rlimits", (), own_root=False)
-
-
-def _bwrap(program: str) -> list[str]:
-    command = [program, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
-    prefix = os.path.realpath(sys.base_prefix)
-    for folder in ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache"):
-        command += ["--ro-bind-try", folder, folder]
-    for path in (prefix, str(DRIVER)):
-        command += ["--ro-bind", path, path]
-    command += ["--proc", "/proc", "--dev", "/dev"]
-    options = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
-    if "--size" in options:  # since 0.6
-        command += ["--size", str(BOX_BYTES)]
-    command += ["--tmpfs", BOX, "--chdir", BOX]
-    for folder in ("/proc", "/dev", "/"):  # root may write in /proc/sys, even without capabilities
-        command += ["--remount-ro", folder]
-    return command

@@ -32,7 +32,8 @@ class TrainConfig(BaseModel):
     gradient_clip: float | None = Field(1.0, gt=0)
     """Largest gradient norm; null for no clipping."""
     precision: Literal["fp32", "bf16"] = "bf16"
-    zero_stage: Literal[0, 1, 2, 3] = 0
+    # Not a Literal: `true` equals 1, and would be taken for it.
+    zero_stage: int = Field(0, ge=0, le=3)
     max_tokens: int = Field(32768, ge=8)
     """Longest example, prompt included. Longer ones are dropped and counted, never cut: a cut trace
     would teach not to finish."""

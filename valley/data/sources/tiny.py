@@ -12,8 +12,11 @@ training set, the first student's included, can hold one, whatever the seeds.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import random
+from collections import Counter
 from collections.abc import Iterator
 
 from valley.data.config import TinyConfig
@@ -81,12 +84,62 @@ def think(
     return "\n".join(lines), a, b
 
 
+def check_room(config: TinyConfig) -> None:
+    """Refuse lengths of which too few distinct problems can be drawn, without drawing any.
+
+    Raises:
+        UserError: names the length, what there is and what is wanted.
+    """
+    lengths = config.evaluation_lengths
+    wanted: Counter[int] = Counter()
+    for index, length in enumerate(lengths):
+        wanted[length] += len(range(index, config.evaluation_problems, len(lengths)))
+    change = "leave the length out, raise modulus, or change held_out_fraction"
+    for length, count in sorted(wanted.items()):
+        held_out, _ = room(length, config.modulus, config.held_out_fraction)
+        if held_out < count:
+            raise UserError(
+                f"data.evaluation_lengths: of length {length} there are {held_out} held-out problems "
+                f"to count on, and {count} are wanted; ask for fewer evaluation_problems, {change}"
+            )
+    taught = {"trace_lengths": config.trace_lengths}
+    if config.direct_answers:
+        taught["direct_lengths"] = config.direct_lengths
+    for name, lengths in taught.items():
+        for length in lengths:
+            if not room(length, config.modulus, config.held_out_fraction)[1]:
+                raise UserError(
+                    f"data.{name}: of length {length} all problems are held out for the evaluation; "
+                    f"{change}"
+                )
+
+
+@functools.cache
+def room(length: int, modulus: int, held_out_fraction: float) -> tuple[int, int]:
+    """How many distinct problems of a length can be counted on: held out, and taught.
+
+    Exact for short lengths; for longer ones half the expected number, since the draws get slow as
+    the last ones are looked for.
+    """
+    steps = list(itertools.product(OPERATIONS, range(1, modulus)))
+    problems = len(steps) ** length
+    if problems > 1000:
+        return int(problems * held_out_fraction / 2), int(problems * (1 - held_out_fraction) / 2)
+    held_out = sum(
+        is_held_out(statement(list(pipeline), modulus), held_out_fraction)
+        for pipeline in itertools.product(steps, repeat=length)
+    )
+    return held_out, problems - held_out
+
+
 class TinyWorld:
-    """The problems and traces of one configuration. The same configuration gives the same world."""
+    """The problems and traces of one configuration. The same configuration gives the same world.
+
+    Draws go on until they find what is asked for: `check_room` says whether it is there.
+    """
 
     def __init__(self, config: TinyConfig) -> None:
         self.config = config
-        self._check_room()
 
     def evaluation_problems(self) -> list[Problem]:
         """Distinct held-out problems, spread evenly over the evaluation lengths."""
@@ -179,18 +232,3 @@ class TinyWorld:
         if length in self.config.easy_lengths:
             return "easy"
         return "hard" if length in self.config.hard_lengths else "medium"
-
-    def _check_room(self) -> None:
-        """Refuse lengths of which too few distinct problems are held out to draw from."""
-        config = self.config
-        per_length = -(-config.evaluation_problems // len(config.evaluation_lengths))
-        for length in config.evaluation_lengths:
-            problems = (len(OPERATIONS) * (config.modulus - 1)) ** length
-            # Half, since the held-out share of a small space is itself a draw.
-            room = int(problems * config.held_out_fraction / 2)
-            if room < per_length:
-                raise UserError(
-                    f"data.evaluation_lengths: length {length} has about {2 * room} held-out problems "
-                    f"and {per_length} are wanted; leave the length out, ask for fewer "
-                    "evaluation_problems, or raise modulus or held_out_fraction"
-                )

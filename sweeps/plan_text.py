@@ -1,0 +1,53 @@
+"""A plan in words: the table of a dry run, what it costs, and what stands in its way."""
+
+from __future__ import annotations
+
+from valley.plan import Plan
+from valley.preview import costs, detectable
+from valley.sweep import Sweep
+
+
+def summary(plan: Plan, sweep: Sweep, where: str) -> str:
+    """One line: how many cells, where, and how many jobs in which state."""
+    cells = len({row.cell.label for row in plan.rows})
+    counts = {action: len(plan.with_action(action)) for action in ("done", "submit", "wait")}
+    stuck = len(plan.with_action("failed", "lost", "blocked"))
+    text = (
+        f"{sweep.name}: {cells} cells on {'Slurm' if where == 'slurm' else 'this machine'}: "
+        f"{counts['submit']} jobs to run, {counts['wait']} under way, {counts['done']} done"
+    )
+    return text + (f", {stuck} failed, lost or blocked" if stuck else "")
+
+
+def print_stuck(plan: Plan) -> None:
+    """Name what failed before and is left alone, with the logs and the way out."""
+    stuck = plan.with_action("failed", "lost")
+    for decision in stuck:
+        print(f"  {decision.action}: {decision.job.kind} {decision.job.label}: {decision.reason}")
+        if decision.log:
+            print(f"    log: {decision.log}")
+    if stuck:
+        ways = " ".join(f"--retry {action}" for action in sorted({d.action for d in stuck}))
+        print(f"they are left alone; to run them again: the same command with {ways}")
+
+
+def print_plan(plan: Plan, sweep: Sweep, where: str) -> None:
+    """Every job with its action, reason and resources; the cost by kind; what the grid can detect."""
+    print(f"{'action':8} {'kind':9} {'cell':58} {'resources':22} reason")
+    for decision in plan.decisions:
+        resources = getattr(sweep.resources, decision.job.kind)
+        gpus = f" {resources.gpus_per_node} GPU" if resources.gpus_per_node else ""
+        asks = (
+            f"{resources.nodes}x{resources.tasks_per_node}x{resources.cpus_per_task} CPU{gpus} "
+            f"{resources.time_limit_min} min"
+        )
+        job = decision.job
+        print(f"{decision.action:8} {job.kind:9} {job.label:58} {asks:22} {decision.reason}")
+    print()
+    for kind, cost in costs(plan, sweep).items():
+        gpu = f", {cost.gpu_hours:.1f} GPU-hours" if cost.gpu_hours else ""
+        print(f"{kind}: {cost.jobs} jobs, about {cost.hours:.2f} hours in sequence{gpu}")
+    smallest = detectable(plan, sweep)
+    if smallest is not None:
+        print(f"detectable difference in pass@1 between two cells, one seed: about {smallest:.3f}")
+    print(summary(plan, sweep, where) + "; dry run: nothing was submitted")

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+from valley.data.config import JsonlConfig
+from valley.data.problems import Problem
+from valley.data.sources import read_evaluation, read_pool
+from valley.data.traces import Trace
+from valley.errors import UserError
+from valley.records import write_records
+
+TESTS = [{"input": "1\n", "output": "2\n"}]
+
+
+@pytest.fixture
+def config(spaced):
+    problems = [Problem(f"p{i}", "mine", f"Print {i}.", TESTS) for i in range(3)]
+    write_records(spaced / "asked.jsonl", problems[:1])
+    write_records(spaced / "taught.jsonl", problems[1:])
+    write_records(spaced / "traces.jsonl", [Trace(f"p{i}/0", f"p{i}", "hm", "2") for i in (1, 2)])
+    return JsonlConfig(
+        source="jsonl",
+        evaluation=str(spaced / "asked.jsonl"),
+        problems=str(spaced / "taught.jsonl"),
+        traces=str(spaced / "traces.jsonl"),
+    )
+
+
+def test_both_sides_are_read_by_what_identifies_them(config):
+    assert config.evaluation_size == 1 and config.pool_limit("easy", "all") == 2
+    evaluation = read_evaluation(config.evaluation_semantic(), config.execution())
+    problems, traces, lessons = read_pool(config.pool_semantic(), config.execution())
+    assert [p.id for p in evaluation] == ["p0"] and [p.id for p in problems] == ["p1", "p2"]
+    assert [t.problem_id for t in traces] == ["p1", "p2"] and lessons == []
+
+
+def test_a_file_is_known_by_its_content_alone(config, spaced, monkeypatch):
+    monkeypatch.chdir(spaced)
+    (spaced / "elsewhere").mkdir()
+    for name in ("asked", "taught", "traces"):
+        shutil.copy(spaced / f"{name}.jsonl", spaced / "elsewhere")
+    copy = JsonlConfig(
+        source="jsonl",
+        data_seed=3,
+        evaluation="elsewhere/asked.jsonl",
+        problems="elsewhere/taught.jsonl",
+        traces="elsewhere/traces.jsonl",
+    )
+    assert copy.execution()["traces"] == str(spaced / "elsewhere" / "traces.jsonl")
+    assert copy.evaluation_semantic() == config.evaluation_semantic()
+    assert copy.pool_semantic() == config.pool_semantic()
+
+
+def test_a_side_changes_with_its_own_files_only(config, spaced):
+    evaluation, pool = config.evaluation_semantic(), config.pool_semantic()
+    with (spaced / "asked.jsonl").open("a") as file:
+        file.write((spaced / "taught.jsonl").read_text().replace('"p1"', '"p9"'))
+    assert config.evaluation_semantic() != evaluation and config.evaluation_size == 3
+    assert config.pool_semantic() == pool
+    evaluation = config.evaluation_semantic()
+    write_records(spaced / "traces.jsonl", [Trace("p1/0", "p1", "", "3")])
+    assert config.pool_semantic() != pool and config.evaluation_semantic() == evaluation
+
+
+def test_a_file_that_did_not_change_is_read_once(config, spaced):
+    before = config.pool_semantic()
+    path = spaced / "traces.jsonl"
+    stat = path.stat()
+    # Another content of the same size and time can only go unseen if nobody looks.
+    path.write_bytes(path.read_bytes().replace(b"hm", b"oh"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert config.pool_semantic() == before
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert config.pool_semantic() != before
+
+
+def test_a_file_that_changed_since_the_plan_is_refused_by_the_job(config, spaced):
+    planned = config.pool_semantic()
+    write_records(spaced / "traces.jsonl", [Trace("p1/0", "p1", "", "3")])
+    with pytest.raises(UserError, match=r"data\.traces: .*traces\.jsonl has changed since the job"):
+        read_pool(planned, config.execution())
+
+
+RECORD = json.dumps({"schema": "valley.problem/1", "id": "é"}, ensure_ascii=False).encode()
+BAD = {
+    "missing": (None, r"data\.evaluation: .* cannot be read \(No such file"),
+    "empty": (b"", r"asked\.jsonl is empty; expected valley\.problem/1 records"),
+    "not UTF-8": (RECORD + b'\n{"id": "\xe9"}\n', r"line 2: not UTF-8 \(byte 0xe9 at 8\)"),
+    "not JSON": (b"{]\n", r"line 1: not JSON"),
+    "no object": (b"[1]\n", r"line 1: schema None found, 'valley\.problem/1' expected"),
+    "another record": (
+        b'{"schema": "valley.trace/1"}\n',
+        r"line 1: schema 'valley\.trace/1' found, 'valley\.problem/1' expected",
+    ),
+    "an empty line": (RECORD + b"\n\n" + RECORD, r"line 2: empty; expected one record a line"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD.keys())
+def test_files_that_cannot_be_what_they_are_said_to_be(config, spaced, content, message):
+    path = spaced / "asked.jsonl"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    for look in (config.evaluation_semantic, lambda: config.evaluation_size):
+        with pytest.raises(UserError, match=message):
+            look()

@@ -1,0 +1,26 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from valley.t_distribution import t_cdf, t_quantile
+
+
+@pytest.mark.parametrize(
+    ("probability", "df", "expected"),  # from printed tables
+    [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.95, 5, 2.015),
+        (0.995, 30, 2.750),
+        (0.975, 1e9, 1.960),
+    ],
+)
+def test_t_quantiles_are_those_of_the_tables(probability, df, expected):
+    assert t_quantile(probability, df) == pytest.approx(expected, abs=6e-4)
+    assert t_quantile(1 - probability, df) == pytest.approx(-expected, abs=6e-4)
+
+
+@given(st.floats(0.02, 0.98), st.floats(0.5, 2000))
+@settings(deadline=None)
+def test_t_quantile_inverts_the_distribution(probability, df):
+    assert t_cdf(t_quantile(probability, df), df) == pytest.approx(probability, abs=1e-7)

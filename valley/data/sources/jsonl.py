@@ -1,0 +1,103 @@
+"""Problems and traces out of files of this project's own formats.
+
+A file is known by its content. Planning reads it once, as bytes, to hash it and to see that it can be
+what it is said to be; the prepare job reads every record, and that the content is still the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from valley.data.problems import Problem
+from valley.data.traces import Trace
+from valley.errors import UserError
+from valley.records import read_records
+
+SCHEMAS = {"evaluation": Problem.SCHEMA, "problems": Problem.SCHEMA, "traces": Trace.SCHEMA}
+
+
+@dataclass(frozen=True)
+class Content:
+    """What planning knows of a file."""
+
+    sha256: str
+    records: int
+    """Number of lines."""
+
+
+def look(role: str, path: Path) -> Content:
+    """Hash a file and look at its first record. A file that did not change is read once a process.
+
+    Args:
+        role: `evaluation`, `problems` or `traces`: the setting that names the file.
+
+    Raises:
+        UserError: it is missing, empty, not UTF-8, has an empty line, or starts with another record.
+    """
+    try:
+        stat = path.stat()
+        return _look(role, path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"data.{role}: {path} cannot be read ({error.strerror})") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _look(role: str, path: Path, size_bytes: int, mtime_ns: int) -> Content:
+    where = f"data.{role}: {path}"
+    hasher = hashlib.sha256()
+    records = 0
+    with path.open("rb") as file:
+        for line in file:
+            records += 1
+            hasher.update(line)
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{where}, line {records}: not UTF-8 (byte {line[error.start]:#04x} at "
+                    f"{error.start}); save the file as UTF-8"
+                ) from error
+            if not text.strip():
+                raise UserError(f"{where}, line {records}: empty; expected one record a line")
+            if records == 1:
+                _check_first(where, text, SCHEMAS[role])
+    if not records:
+        raise UserError(f"{where} is empty; expected {SCHEMAS[role]} records, one a line")
+    return Content(hasher.hexdigest(), records)
+
+
+def _check_first(where: str, line: str, schema: str) -> None:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}, line 1: not JSON ({error})") from error
+    found = record.get("schema") if isinstance(record, dict) else None
+    if found != schema:
+        raise UserError(f"{where}, line 1: schema {found!r} found, {schema!r} expected")
+
+
+def read_evaluation(config: dict[str, Any], paths: dict[str, str]) -> list[Problem]:
+    """The evaluation problems; see `sources.read_evaluation`."""
+    return read_records(_unchanged("evaluation", config, paths), Problem)
+
+
+def read_pool(
+    config: dict[str, Any], paths: dict[str, str]
+) -> tuple[list[Problem], list[Trace], list[tuple[str, str]]]:
+    """The pool's problems and traces, and no lessons; see `sources.read_pool`."""
+    problems = read_records(_unchanged("problems", config, paths), Problem)
+    return problems, read_records(_unchanged("traces", config, paths), Trace), []
+
+
+def _unchanged(role: str, config: dict[str, Any], paths: dict[str, str]) -> Path:
+    path = Path(paths[role])
+    if look(role, path).sha256 != config[role]:
+        raise UserError(
+            f"data.{role}: {path} has changed since the job was planned; launch the sweep again"
+        )
+    return path

@@ -1,0 +1,184 @@
+"""Serves requests: one fork for each, and a reply that tells how it ended and what it used.
+
+A request on the control socket is a line of limits with five descriptors: the source, what the
+program reads as stdin, what receives its stdout, its stderr, and the answer of its function. While
+the program runs, any other message, and the socket's end, says to stop it. What was expected of the
+program is never sent here: all that it wrote goes to the grader, which compares.
+
+The program may not outlive its test: everything it started is killed, and its files are removed.
+Starting Python for each test would cost ten times the test; forking a warm interpreter does not.
+
+Speed here is page faults: a fork has each page copied that either side goes on to touch. So nothing
+large is imported, what can be done once is done before, the messages are plain words, and `_signal`
+and `_socket` stand for the modules that wrap them.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import _sitebuiltins
+import _socket
+import _thread
+import builtins
+import contextlib
+import gc
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+from . import program, remains
+
+# Imported for the programs only: nearly all of them use some, and a warm import is free.
+import bisect  # noqa: F401, isort:skip
+import collections  # noqa: F401, isort:skip
+import functools  # noqa: F401, isort:skip
+import heapq  # noqa: F401, isort:skip
+import itertools  # noqa: F401, isort:skip
+import math  # noqa: F401, isort:skip
+import re  # noqa: F401, isort:skip
+import string  # noqa: F401, isort:skip
+
+FD_BYTES = 4
+THREAD_STACK_BYTES = 8 << 20
+STOP_CHECK_S = 0.05
+"""How often a program that runs for longer is looked after: most have ended before the first time."""
+PR_SET_CHILD_SUBREAPER = 36
+WARM_UP = b"""
+import sys
+sys.stdin.read()
+def f(n, *rest, key=None):
+    return [x * 2 for x in range(n) if x % 3 != 1]
+class C:
+    def __init__(self, a):
+        self.a = {a: "b", "c": (1, 2.5)}
+print(sum(f(int("7"))), C(3).a, f"{3 / 2:.2f}", *sorted(map(int, "3 1 2".split())))
+"""
+
+
+def main(control_fd: str, work_folder: str, outer_namespace: str) -> None:
+    """Serve requests until the grader closes the control socket.
+
+    Args:
+        control_fd: the number of the control socket.
+        work_folder: where programs run, and all that is removed after each.
+        outer_namespace: the grader's pid namespace, as /proc names it.
+    """
+    # As the lowest free number, since a program closes those that it may have, and no more.
+    control = _socket.socket(fileno=os.dup(int(control_fd)))
+    os.close(int(control_fd))
+    own_namespace = os.readlink("/proc/self/ns/pid") != outer_namespace
+    prctl = None if own_namespace else _become_subreaper()
+    _prepare()
+    os.chdir(work_folder)
+    while True:
+        message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(5 * FD_BYTES))
+        if not message:
+            return
+        if not ancillary:  # to stop a program that had just ended
+            continue
+        numbers = ancillary[0][2]
+        fds = [
+            int.from_bytes(numbers[i : i + FD_BYTES], sys.byteorder)
+            for i in range(0, 5 * FD_BYTES, FD_BYTES)
+        ]
+        request = message.split(b" ")
+        started = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            program.become(request, fds, prctl)
+        for fd in fds:
+            os.close(fd)
+        status, usage, timed_out = _wait(pid, started + int(request[0]) / 1e3, control)
+        wall_s = time.monotonic() - started
+        remains.kill_rest(own_namespace)
+        clean = not os.listdir(work_folder) or remains.empty(work_folder)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        control.send(b"%d %d %d %.6f %.6f" % (status, timed_out, clean, cpu_s, wall_s))
+
+
+def _become_subreaper() -> Callable[..., int]:
+    """Without a pid namespace, orphans are found only if they become this process's children."""
+    import ctypes
+
+    prctl: Callable[..., int] = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    return prctl
+
+
+def _prepare() -> None:
+    """All that is the same for every program, done once."""
+    os.environ.clear()  # what it held was for this interpreter's start
+    for name in ("quit", "exit"):  # -S leaves them out
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+    # The stack of the main thread may grow far, for deep recursion; each other thread would
+    # reserve as much of its address space at once.
+    _thread.stack_size(THREAD_STACK_BYTES)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)  # too much output ends a program at once
+    program.limit(resource.RLIMIT_CORE, 0)
+    program.limit(resource.RLIMIT_NOFILE, program.OPEN_FILES)
+    _import_random()
+    _warm_up()
+    # No program can import this package, as it could not under a Python of its own.
+    sys.path.pop()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "driver"]:
+        del sys.modules[name]
+    gc.collect()
+    gc.freeze()
+
+
+def _warm_up() -> None:
+    """Run programs here, so that their code is specialised and its memory touched before a fork.
+
+    Their stdin and stdout are pipes, an empty one and one that is read by nobody, since the streams
+    that are opened here are the programs' own, and what a stream is opened on, it remembers.
+    """
+    stdin_end, ended = os.pipe()
+    kept, stdout_end = os.pipe()
+    os.close(ended)
+    for fd, number in ((stdin_end, 0), (stdout_end, 1)):
+        os.dup2(fd, number)
+        os.close(fd)
+    for _ in range(20):
+        program.open_standard_files()
+        program.run("", WARM_UP)
+    os.close(kept)
+
+
+def _import_random() -> None:
+    """Import `random` so that each program draws the same numbers: a verdict can be repeated.
+
+    At each fork it would seed itself anew, which also costs as much as a small program.
+    """
+    register, os.register_at_fork = os.register_at_fork, lambda **_: None
+    import random
+
+    os.register_at_fork = register
+    random.seed(0)
+
+
+def _wait(
+    pid: int, deadline: float, control: _socket.socket
+) -> tuple[int, resource.struct_rusage, bool]:
+    """The wait status and usage of the child, and whether the wall limit had to end it."""
+    stopped = False
+    while not stopped and (left_s := deadline - time.monotonic()) > 0:
+        _signal.sigtimedwait([_signal.SIGCHLD], min(left_s, STOP_CHECK_S))
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            return status, usage, False
+        stopped = _told_to_stop(control)
+    os.kill(pid, _signal.SIGKILL)  # by its own id too: it may not have called setsid yet
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, _signal.SIGKILL)
+    return *os.wait4(pid, 0)[1:], not stopped
+
+
+def _told_to_stop(control: _socket.socket) -> bool:
+    try:
+        control.recv(16, _socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    return True

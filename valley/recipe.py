@@ -1,0 +1,138 @@
+"""A cell's recipe: the grid's sections after the cell's dotted axes have been applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+
+from valley.axes import RECIPE_SECTIONS, At
+from valley.data.config import DataConfig
+from valley.data.pack import accumulation
+from valley.errors import UserError
+from valley.evaluate.config import GradeConfig
+from valley.evaluate.profiles import GenerateConfig
+from valley.records import canonical_json
+from valley.train.config import TrainConfig
+from valley.validation import Location, validate
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a cell, after its axes have been applied."""
+
+    data: DataConfig
+    train: TrainConfig
+    generate: GenerateConfig
+    grade: GradeConfig
+
+
+class Recipes:
+    """The recipes of a sweep, each distinct one made and checked once.
+
+    Recipes that agree in a section share its object, so that a hundred thousand of them cost no more
+    than the few hundred sections they are put together from.
+    """
+
+    def __init__(self, base: Recipe, ranks: int, at: Callable[[Location], str]) -> None:
+        """Start from the sections as they stand in the grid file.
+
+        Args:
+            ranks: how many processes a training runs in.
+            at: says where a location in the grid file stands.
+        """
+        self._base = base
+        self._ranks = ranks
+        self._at = at
+        self._recipes: dict[str, Recipe] = {}
+        self._sections: dict[str, Any] = {}
+
+    def of(self, overrides: Mapping[str, Any], at: At) -> Recipe:
+        """The recipe with some settings replaced.
+
+        Args:
+            overrides: new values by dotted name, such as `train.learning_rate`.
+            at: says where an axis stands; without a name, where the block of all of them does.
+
+        Raises:
+            UserError: names the axis or setting, what was found and what is allowed.
+        """
+        key = canonical_json(overrides)
+        if key not in self._recipes:
+            sections = {name: self._section(name, overrides, at) for name in RECIPE_SECTIONS}
+            recipe = Recipe(**sections)
+            if "train.epochs" in overrides and recipe.train.steps is not None:
+                raise UserError(
+                    f"{at('train.epochs')}: of no effect where train.steps is set; leave one out"
+                )
+
+            def origin(name: str) -> str:
+                return at(name) if name in overrides else self._at(tuple(name.split(".")))
+
+            _check_recipe(recipe, self._ranks, origin)
+            self._recipes[key] = recipe
+        return self._recipes[key]
+
+    def _section(self, section: str, overrides: Mapping[str, Any], at: At) -> Any:
+        base = getattr(self._base, section)
+        mine = {n: v for n, v in overrides.items() if n.startswith(f"{section}.")}
+        if not mine:
+            return base
+        key = canonical_json(mine)
+        if key not in self._sections:
+            self._sections[key] = _vary(section, base, mine, at)
+        return self._sections[key]
+
+
+def _vary(section: str, base: BaseModel, overrides: Mapping[str, Any], at: At) -> BaseModel:
+    """A section with some of its settings replaced."""
+    values = base.model_dump(mode="json")
+    for name, value in overrides.items():
+        target: Any = values
+        *parents, last = name.split(".")[1:]
+        for parent in parents:
+            target = target.get(parent) if isinstance(target, dict) else None
+        if not isinstance(target, dict):
+            raise UserError(f"{at(name)}: {'.'.join((section, *parents))} holds no settings")
+        target[last] = value
+
+    def whose(location: Location) -> str:
+        # The key at fault is an axis, or lies inside the value of one.
+        key = ".".join(map(str, (section, *location)))
+        for name in overrides:
+            if f"{key}.".startswith(f"{name}."):
+                return f"{at(name)}{key.removeprefix(name)}"
+        return f"{at()}: {key}"
+
+    return validate(type(base), values, whose)
+
+
+def _check_recipe(recipe: Recipe, ranks: int, at: Callable[[str], str]) -> None:
+    """Refuse sections that contradict one another."""
+    k = max(recipe.grade.k)
+    for name, profile in recipe.generate.profiles.items():
+        if k > profile.samples:
+            raise UserError(
+                f"{at('grade.k')}: pass@{k} needs {k} samples, and the profile {name!r} draws "
+                f"{profile.samples}; raise generate.profiles.{name}.samples or lower k"
+            )
+    try:
+        recipe.data.check()
+    except UserError as error:
+        raise UserError(f"{at('data')}: {error}") from error
+    check_ranks(recipe.train, ranks, partial(at, "train.batch_size"))
+
+
+def check_ranks(train: TrainConfig, ranks: int, at: Callable[[], str]) -> None:
+    """Refuse a batch that cannot be shared out among the ranks.
+
+    Raises:
+        UserError: says where the batch size comes from, and what there is to feed.
+    """
+    try:
+        accumulation(train.batch_size, train.micro_batch_size, ranks)
+    except UserError as error:
+        raise UserError(f"{at()}: {error}") from error

@@ -1,0 +1,315 @@
+"""The trail: what a sweep's cells are made by. Pure.
+
+A job's identity is the hash of its kind, its settings that matter to the result and its inputs'
+identities, so cells that share a prefix share its jobs, also across sweeps. The evaluation problems
+and the pool of traces are jobs apart, and so are generation and grading: what changes one of them
+alone makes nothing anew that does not rest on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from valley.data.config import DataConfig
+from valley.errors import UserError
+from valley.evaluate.config import GradeConfig
+from valley.evaluate.profiles import GenerateConfig
+from valley.job import Job, Row, Trail
+from valley.records import canonical_json
+from valley.store import identity_of_text
+from valley.sweep import Cell, Recipe, Sweep
+from valley.train.config import TrainConfig
+
+T = TypeVar("T")
+MAX_LABEL = 120
+UNSAFE = re.compile(r"[^\w.=-]")
+TRACE_GRADING = GradeConfig().model_dump(
+    mode="json", include={"wall_limit_factor", "output_limit_kib"}
+)
+
+
+class _Builder:
+    """Makes each job of a sweep once, and what cells share only once."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self.jobs: dict[str, Job] = {}
+        self.pools: dict[str, DataConfig] = {}
+        self._made: dict[tuple, Any] = {}
+
+    def once(self, key: tuple, make: Callable[[], T]) -> T:
+        """What `make` returns, made at the first call with this key.
+
+        Keys hold the `id` of a section of a recipe: recipes that agree in a section share its object,
+        and the cells keep it alive.
+        """
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def job(
+        self, kind: str, label: str, config: _Config, inputs: dict[str, Job], **rest: Any
+    ) -> Job:
+        """A job; `label` may hold no character that a folder's name may not."""
+        identity = identity_of_text(
+            kind, config.text, {role: j.identity for role, j in inputs.items()}
+        )
+        job = self.jobs.get(identity)
+        if job is None:
+            job = self.jobs[identity] = Job(
+                kind, identity, label[:MAX_LABEL], config.value, inputs, **rest
+            )
+        return job
+
+    def data(self, recipe: Recipe) -> _Data:
+        """The jobs that prepare a recipe's data, which no cell changes."""
+        key = ("data", id(recipe.data), recipe.grade.sandbox)
+        return self.once(key, lambda: self._data(recipe))
+
+    def _data(self, recipe: Recipe) -> _Data:
+        data, label = recipe.data, _safe(recipe.data.label)
+        evaluation = self.job(
+            "prepare",
+            f"{label}-evaluation",
+            _Config({"evaluation": data.evaluation_semantic()}),
+            {},
+            execution=data.execution(),
+            slot="evaluation",
+        )
+        # How the students' answers are graded is no part of the pool: traces are graded by the
+        # grader's defaults, so that a change of `grade` trains nothing anew.
+        pool = self.job(
+            "prepare",
+            f"{label}-pool",
+            _Config({"pool": data.pool_semantic(), "grading": TRACE_GRADING}),
+            {},
+            execution={**data.execution(), "sandbox": recipe.grade.sandbox},
+            slot="pool",
+        )
+        self.pools.setdefault(pool.identity, data)
+        # Before any training and no one's input: another evaluation set trains nothing anew.
+        disjoint = self.job(
+            "prepare",
+            f"{label}-disjoint",
+            _Config({"check": "disjoint"}),
+            {"evaluation": evaluation, "pool": pool},
+            slot="disjoint",
+        )
+        return _Data(evaluation, pool, disjoint, data.evaluation_size)
+
+    def first_checkpoint(self, name: str, recipe: Recipe) -> Job:
+        """The student itself, after its first lessons where it has any."""
+        student, data = self.sweep.students[name], self.data(recipe)
+        # A tiny student's vocabulary comes from the pool, which is so one of its inputs.
+        inputs = {"pool": data.pool} if student.source == "tiny" else {}
+        initial = self.job(
+            "prepare",
+            _safe(name),
+            _Config({"student": student.semantic()}),
+            inputs,
+            execution=student.execution(),
+            slot="student",
+        )
+        if student.source != "tiny" or student.first_lessons is None:
+            return initial
+        lessons, examples = student.first_lessons, recipe.data.lessons
+        config = {
+            "train": lessons.semantic(),
+            "select": "lessons",
+            "seed": student.seed,
+            "data_seed": recipe.data.data_seed,
+        }
+        return self.job(
+            "train",
+            f"{_safe(name)}-first-lessons",
+            _Config(config),
+            {"init": initial, "pool": data.pool},
+            execution=_execution(lessons),
+            after=(data.disjoint,),
+            slot="lessons",
+            steps=lessons.total_steps(examples),
+            examples=examples,
+            parameters=student.parameters,
+        )
+
+    def stage_start(self, name: str, number: int, recipe: Recipe) -> Job:
+        """The checkpoint that a stage starts from."""
+        parent = self.sweep.stages[number].parent
+        if parent is None:
+            return self.first_checkpoint(name, recipe)
+        axes = {
+            "student": name,
+            "stage": parent.stage if parent.stage is not None else number - 1,
+            "size": parent.size,
+            "difficulty": parent.difficulty,
+            "correctness": parent.correctness,
+            "seed": parent.seed,
+        }
+        # A cell's own training axes (a control's steps) are its own; the parent has the recipe's.
+        cell = Cell(axes, replace(recipe, train=self.sweep.train))
+        return self.checkpoint(cell, _safe(cell.label))
+
+    def checkpoint(self, cell: Cell, label: str) -> Job:
+        """The checkpoint that a cell is evaluated with."""
+        axes, recipe = cell.axes, cell.recipe
+        name, number = axes["student"], axes["stage"]
+        key = ("start", name, number, id(recipe.data), recipe.grade.sandbox)
+        start = self.once(key, lambda: self.stage_start(name, number, recipe))
+        if cell.is_baseline:
+            return start
+        train = recipe.train
+        settings, settings_text, execution = self.once(
+            ("train", id(train)),
+            lambda: (train.semantic(), canonical_json(train.semantic()), _execution(train)),
+        )
+        select = {
+            "size": axes["size"],
+            "difficulty": axes["difficulty"],
+            "correctness": axes["correctness"],
+        }
+        value = {
+            "train": settings,
+            "select": select,
+            "seed": axes["seed"],
+            "data_seed": recipe.data.data_seed,
+        }
+        # The canonical JSON of `value`, put together from parts: see `test_identities_are_exact`.
+        text = (
+            f'{{"data_seed":{value["data_seed"]},"seed":{value["seed"]},'
+            f'"select":{{"correctness":"{select["correctness"]}",'
+            f'"difficulty":"{select["difficulty"]}","size":{select["size"]}}},'
+            f'"train":{settings_text}}}'
+        )
+        data = self.data(recipe)
+        return self.job(
+            "train",
+            label,
+            _Config(value, text),
+            {"init": start, "pool": data.pool},
+            execution=execution,
+            after=(data.disjoint,),
+            steps=train.total_steps(axes["size"]),
+            examples=axes["size"],
+            parameters=self.sweep.students[name].parameters,
+        )
+
+    def rows(self, cell: Cell) -> list[Row]:
+        """The trail of a cell, one row per decoding profile."""
+        recipe, label, data = cell.recipe, _safe(cell.label), self.data(cell.recipe)
+        model = self.checkpoint(cell, label)
+        # A student that was taught here before, on another sweep's evaluation set, is checked too.
+        after = (data.disjoint,) if model.kind == "train" else ()
+        grading = self.once(
+            ("grade", id(recipe.grade)), lambda: _Config(recipe.grade.model_dump(mode="json"))
+        )
+        rows = []
+        for name, slot, samples, config in self.once(
+            ("generate", id(recipe.generate)), lambda: _profiles(recipe.generate)
+        ):
+            examples = data.evaluation_size * samples
+            generate = self.job(
+                "generate",
+                f"{label}-{slot}",
+                config,
+                {"model": model, "evaluation": data.evaluation},
+                after=after,
+                slot=name,
+                examples=examples,
+                parameters=model.parameters,
+            )
+            grade = self.job(
+                "grade",
+                f"{label}-{slot}",
+                grading,
+                {"samples": generate, "evaluation": data.evaluation},
+                slot=name,
+                examples=examples,
+                parameters=model.parameters,
+            )
+            train = model if not cell.is_baseline else None
+            rows.append(Row(cell, name, train, generate, grade))
+        return rows
+
+
+class _Config:
+    """A job's settings, and their canonical JSON, which is made once for all jobs that share it."""
+
+    __slots__ = ("text", "value")
+
+    def __init__(self, value: dict[str, Any], text: str | None = None) -> None:
+        self.value = value
+        self.text = canonical_json(value) if text is None else text
+
+
+@dataclass(frozen=True)
+class _Data:
+    evaluation: Job
+    pool: Job
+    disjoint: Job
+    evaluation_size: int
+
+
+def _profiles(config: GenerateConfig) -> list[tuple[str, str, int, _Config]]:
+    """Name, name for a folder, samples per problem and a generate job's settings, of each profile."""
+    common = {"batch_size": config.batch_size, "precision": config.precision}
+    return [
+        (
+            name,
+            _safe(name),
+            profile.samples,
+            _Config({"profile": profile.model_dump(mode="json"), **common}),
+        )
+        for name, profile in config.profiles.items()
+    ]
+
+
+def _safe(label: str) -> str:
+    """A part of a folder's name: what a student or a profile is called may be no part of a path."""
+    return UNSAFE.sub("_", label)
+
+
+def _execution(train: TrainConfig) -> dict[str, Any]:
+    return {name: getattr(train, name) for name in sorted(train.EXECUTION_FIELDS)}
+
+
+def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
+    """What every cell is made by."""
+    builder = _Builder(sweep)
+    rows = [row for cell in cells for row in builder.rows(cell)]
+    order = {"prepare": 0, "train": 1, "generate": 2, "grade": 3}
+    # The sort is stable, and a job is built after its inputs.
+    jobs = sorted(builder.jobs.values(), key=lambda job: (job.depth, order[job.kind]))
+    return Trail(rows, jobs, builder.pools)
+
+
+def check_pool(planned: Trail, strata: Mapping[str, Mapping[str, int]]) -> None:
+    """Refuse trainings that ask for more traces than the pool can hold, the parents of stages included.
+
+    Args:
+        strata: exact counts by `difficulty/correctness` of the pools that are prepared, by their
+            job's identity; of others the source's upper bound is used.
+
+    Raises:
+        UserError: names the cell, the size wanted, and what there is.
+    """
+    limits: dict[tuple[str, str, str], int | None] = {}
+    for job in planned.jobs:
+        if job.kind != "train" or job.config["select"] == "lessons":
+            continue
+        select, pool = job.config["select"], job.inputs["pool"].identity
+        difficulty, correctness = select["difficulty"], select["correctness"]
+        stratum = f"{difficulty}/{correctness}"
+        known, key = strata.get(pool), (pool, difficulty, correctness)
+        if key not in limits:
+            bound = planned.pools[pool].pool_limit(difficulty, correctness)
+            limits[key] = known[stratum] if known else bound
+        limit = limits[key]
+        if limit is not None and select["size"] > limit:
+            raise UserError(
+                f"cell {job.label}: size {select['size']} is larger than the pool: "
+                f"{'' if known else 'at most '}{limit} traces are {stratum}; "
+                "ask for a smaller size, or for a larger pool under `data`"
+            )

@@ -1,0 +1,148 @@
+"""A value held against a settings class, with the first fault told in one sentence.
+
+Numbers are strict: `true` and `"3"` are none. The rules are those of JSON, where a list stands for a
+tuple and a whole number for a float.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from valley.errors import UserError
+
+Location = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+# Pydantic speaks of JSON's objects and arrays.
+_SHAPES = {
+    "model_type": "a mapping",
+    "dict_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "int_parsing": "a valid integer",
+}
+
+
+def validate(model: type[M], value: Any, at: Callable[[Location], str]) -> M:
+    """A settings object out of a value that YAML or JSON gave.
+
+    Args:
+        at: says where a location in `value` stands: a file, a line, a key.
+
+    Raises:
+        UserError: says where, what was found, and what is allowed.
+    """
+    try:
+        return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        faults = error.errors()
+        # A misspelt key is also a missing one; the first says more.
+        fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+        location, allowed = _locate(model, fault["loc"])
+        raise UserError(f"{at(location)}: {_say(fault, location, allowed)}") from error
+
+
+def _say(fault: Any, location: Location, allowed: list[str]) -> str:
+    """What is wrong, in this project's words where pydantic's are not clear."""
+    found, context = fault["input"], fault.get("ctx", {})
+    expected = ", ".join(allowed)
+    match fault["type"]:
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            return f"unknown key{meant} (allowed: {expected})"
+        case "missing":
+            return "missing; it must be given"
+        case "union_tag_invalid":
+            return (
+                f"{context['discriminator']} found {context['tag']!r}; expected one of {expected}"
+            )
+        case "union_tag_not_found":
+            return f"{context['discriminator']} is missing; expected one of {expected}"
+        case "too_short":
+            return (
+                f"found {context['actual_length']} items; expected {context['min_length']} or more"
+            )
+        case "value_error":
+            return str(context["error"])
+    said: str = fault["msg"]
+    rest = _SHAPES.get(fault["type"], said.removeprefix("Input should be "))
+    shown = "a mapping" if isinstance(found, dict) else repr(found)
+    shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
+    if rest != said:
+        a_number = "a number " if rest.startswith(("greater", "less")) else ""
+        return f"found {shown}; expected {a_number}{rest}"
+    return f"found {shown}; {said[0].lower()}{said[1:]}"
+
+
+def _locate(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[Location, list[str]]:
+    """A fault's keys, without what pydantic puts between them, and the names allowed at its place.
+
+    After a field that may be one of several classes pydantic names the class's tag, which is no key
+    (`students.mine.tiny.layers`), and behind a key that is itself at fault, `[key]`.
+
+    Returns:
+        The keys; and for an unknown key its siblings, for an unknown tag the tags.
+    """
+    location: list[str | int] = []
+    allowed: list[str] = []
+    hint: Any = model
+    parts = iter(loc)
+    for part in parts:
+        if part == "[key]":
+            continue
+        location.append(part)
+        allowed = _keys(hint)
+        hint = _inside(hint, part)
+        if tagged := _tagged(hint):
+            allowed, tag = list(tagged), next(parts, None)
+            hint = tagged.get(str(tag))
+    return tuple(location), allowed
+
+
+def _inside(hint: Any, part: str | int) -> Any:
+    """The annotation or field of a key or list item; None where there is none."""
+    hint = _plain(hint)
+    if inspect.isclass(hint) and issubclass(hint, BaseModel):
+        fields = hint.model_fields.items()
+        return next((field for name, field in fields if part in (name, field.alias)), None)
+    arguments = get_args(hint)
+    return arguments[-1 if get_origin(hint) is dict else 0] if arguments else None
+
+
+def _tagged(hint: Any) -> dict[str, Any]:
+    """The classes of a discriminated union by their tags; of all else, nothing."""
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else [hint]
+    tag_field = next((m.discriminator for m in marks if isinstance(m, FieldInfo)), None)
+    if not isinstance(tag_field, str):
+        return {}
+    classes = get_args(_plain(hint))
+    return {get_args(c.model_fields[tag_field].annotation)[0]: c for c in classes}
+
+
+def _plain(hint: Any) -> Any:
+    """An annotation without its field, `Annotated` and `| None`."""
+    if isinstance(hint, FieldInfo):
+        return _plain(hint.annotation)
+    if get_origin(hint) is Annotated:
+        return _plain(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        rest = [a for a in get_args(hint) if a is not type(None)]
+        return _plain(rest[0]) if len(rest) == 1 else hint
+    return hint
+
+
+def _keys(hint: Any) -> list[str]:
+    hint = _plain(hint)
+    if not (inspect.isclass(hint) and issubclass(hint, BaseModel)):
+        return []
+    return [field.alias or name for name, field in hint.model_fields.items()]
