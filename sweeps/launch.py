@@ -17,6 +17,7 @@ from typing import Any
 
 from plan_text import print_plan, print_stuck, summary
 
+from valley.attempts import note_attempt
 from valley.cluster import slurm
 from valley.cluster.arrays import make_arrays
 from valley.cluster.machine import check_room
@@ -58,8 +59,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--retry",
         action="append",
         default=[],
-        choices=("failed", "lost"),
-        help="run jobs again that failed, or that were lost",
+        choices=("failed", "lost", "timeout", "oom", "all"),
+        help="run jobs again whatever cluster.retry says: all that failed, those lost, those past "
+        "their time limit, those out of memory, or all of these",
     )
     parser.add_argument(
         "--root",
@@ -84,7 +86,7 @@ def main() -> int:
     planned = trail(sweep, cells)
     _check_pool(planned, store)
     retry = frozenset(options.retry)
-    plan = _plan(planned, store, retry)
+    plan = _plan(planned, sweep, store, retry)
     if where == "local":
         kinds = {d.job.kind for d in plan.with_action("submit")}
         check_room(sweep.resources, kinds, sweep.cluster)
@@ -134,7 +136,7 @@ def _run(
     from valley.cluster.snapshot import take_snapshot
 
     # Looked at again under the lock: another launcher may have been at work until now.
-    plan = _plan(planned, store, retry)
+    plan = _plan(planned, sweep, store, retry)
     snapshot = take_snapshot(ledger.folder / "snapshot")
     print(summary(plan, sweep, where))
     print_stuck(plan)
@@ -143,7 +145,7 @@ def _run(
         print(f"waiting for {left} jobs that an earlier launch left running", flush=True)
         while _to_wait_for(plan, where):
             time.sleep(2)
-            plan = _plan(planned, store, retry)
+            plan = _plan(planned, sweep, store, retry)
     if where == "slurm":
         return _run_on_slurm(plan, sweep, ledger, store, snapshot)
     return _run_here(plan, sweep, ledger, store, snapshot)
@@ -169,6 +171,7 @@ def _run_on_slurm(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapsh
         share_s=SHARED_STARTUPS * sweep.preview.startup_s,
         max_elements=slurm.max_array_size(),
         live=frozenset(live),
+        raised=plan.raised,
     )
     for array, job_id in submit_to_slurm(arrays, sweep.cluster, ledger, store, snapshot, live):
         print(f"  submitted {job_id:>8}  {array.name} ({len(array.elements)})")
@@ -191,6 +194,7 @@ def _run_here(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapshot: 
         estimate,
         sweep.name,
         share_s=SHARED_STARTUPS * sweep.preview.startup_s,
+        raised=plan.raised,
     )
     started = time.monotonic()
     # Said of SIGINT too: a shell that starts a job in the background has it ignored.
@@ -238,11 +242,21 @@ def _where(kind: str) -> str:
     return kind
 
 
-def _plan(planned: Trail, store: Store, retry: frozenset[str]) -> Plan:
+def _plan(planned: Trail, sweep: Sweep, store: Store, retry: frozenset[str]) -> Plan:
     store.refresh()
-    plan = decide(planned, knowledge(store, all_submissions(store.root)), retry)
+    known = knowledge(store, all_submissions(store.root))
+    plan = decide(planned, known, retry, sweep.cluster.retry, sweep.resources)
     _warn(store)
     return plan
+
+
+def note_attempts(plan: Plan, store: Store) -> None:
+    """Write down what the next attempts follow, before their jobs are laid anew."""
+    for decision in plan.with_action("submit"):
+        job, known = decision.job, decision.known
+        if known.state in ("failed", "lost") and store.has(job.kind, job.identity):
+            folder = store.folder(job.kind, job.label, job.identity)
+            note_attempt(folder, known.attempt, known.failure or known.state)
 
 
 def _warn(store: Store) -> None:

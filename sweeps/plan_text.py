@@ -20,12 +20,16 @@ def summary(plan: Plan, sweep: Sweep, where: str) -> str:
 
 
 def print_stuck(plan: Plan) -> None:
-    """Name what failed before and is left alone, with the logs and the way out."""
+    """Name what failed before and is left alone, with its class, the log and what to do."""
     stuck = plan.with_action("failed", "lost")
     for decision in stuck:
-        print(f"  {decision.action}: {decision.job.kind} {decision.job.label}: {decision.reason}")
-        if decision.log:
-            print(f"    log: {decision.log}")
+        job, known = decision.job, decision.known
+        word = known.failure.replace("_", " ") or decision.action
+        print(f"  {decision.action}: {job.kind} {job.label}: {word}: {decision.reason}")
+        if known.remedy:
+            print(f"    next: {known.remedy}")
+        if known.log:
+            print(f"    log: {known.log}")
     if stuck:
         ways = " ".join(f"--retry {action}" for action in sorted({d.action for d in stuck}))
         print(f"they are left alone; to run them again: the same command with {ways}")

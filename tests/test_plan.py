@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from valley.cluster.config import MoreResources, Resources, ResourcesByKind, RetryPolicy
 from valley.errors import UserError
 from valley.plan import Known, decide
 from valley.records import digest
@@ -143,6 +144,93 @@ def test_live_jobs_are_waited_for_and_lost_ones_are_named(make):
     assert plan.with_action("lost") and plan.with_action("blocked")
     again = decide(planned, lambda job: states.get(job.kind, Known("new")), frozenset({"lost"}))
     assert not again.with_action("lost", "blocked")
+
+
+POLICY = RetryPolicy(preemptions=2)
+RESOURCES = ResourcesByKind(
+    train=Resources(on_out_of_memory=MoreResources(memory_gib=64)), generate=Resources()
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure", "made", "again"),
+    [
+        ("train", "node_failure", 99, "retry 100)"),
+        ("train", "preempted", 1, "retry 2 of 2)"),
+        ("train", "preempted", 2, None),
+        ("train", "time_out", 2, "retry 3 of 3)"),
+        ("train", "time_out", 3, None),
+        ("generate", "time_out", 0, None),  # it would start over, and run into its limit again
+        ("train", "out_of_memory", 0, "retry 1 of 1)"),
+        ("train", "out_of_memory", 1, None),
+        ("generate", "out_of_memory", 0, None),  # nothing named to give it
+        ("grade", "infrastructure", 0, "retry 1 of 1)"),
+        ("grade", "infrastructure", 1, None),
+        ("train", "code_error", 0, None),
+        ("train", "data_missing", 0, None),
+        ("train", "disk_full", 0, None),
+        ("train", "unknown", 0, None),
+    ],
+)
+def test_each_class_of_failure_has_a_budget(make, kind, failure, made, again):
+    job = next(j for j in make().jobs if j.kind == kind and j.slot != "lessons")
+
+    def known(other):
+        if other != job:
+            return Known("done" if other.kind == "prepare" else "new")
+        retries = {failure: made, "other": 9}
+        return Known("failed", "it broke", failure=failure, retries=retries)
+
+    plan = decide(make(), known, policy=POLICY, resources=RESOURCES)
+    found = next(d for d in plan.decisions if d.job == job)
+    assert found.action == ("failed" if again is None else "submit")
+    if again is not None:
+        assert again in found.reason and found.reason.endswith("after: it broke")
+    assert found.raised == (again is not None and failure == "out_of_memory")
+    # Without a policy nothing is tried again by itself.
+    alone = decide(make(), known)
+    assert next(d for d in alone.decisions if d.job == job).action == "failed"
+
+
+@pytest.mark.parametrize(
+    ("named", "submitted"),
+    [
+        ({"failed"}, {"code_error", "out_of_memory", "time_out"}),
+        ({"lost"}, {""}),
+        ({"timeout"}, {"time_out"}),
+        ({"oom"}, {"out_of_memory"}),
+        ({"oom", "lost"}, {"out_of_memory", ""}),
+        ({"all"}, {"code_error", "out_of_memory", "time_out", ""}),
+    ],
+)
+def test_retry_names_exactly_what_is_submitted_again_whatever_the_budget(make, named, submitted):
+    planned = make(["grid=[{size: [1, 2, 4, 8]}]"])
+    trains = [j for j in planned.jobs if j.kind == "train" and j.slot != "lessons"]
+    failures = dict(zip(trains, ["code_error", "out_of_memory", "time_out", ""], strict=True))
+
+    def known(job):
+        if job not in failures:
+            return Known("done" if job.kind in ("prepare", "train") else "new")
+        spent = {failures[job]: 99}
+        state = "failed" if failures[job] else "lost"
+        return Known(state, "no", failure=failures[job], retries=spent)
+
+    plan = decide(planned, known, frozenset(named), POLICY, RESOURCES)
+    again = {d.failure for d in plan.with_action("submit") if d.job in failures}
+    assert again == submitted
+    left = {d.job for d in plan.with_action("failed", "lost")}
+    assert len(left) == len(trains) - len(submitted)
+
+
+def test_what_once_ran_out_of_memory_keeps_what_it_was_given(make):
+    planned = make()
+    job = next(j for j in planned.jobs if j.kind == "train")
+
+    def known(other):
+        return Known("new", retries={"out_of_memory": 1}) if other == job else Known("new")
+
+    plan = decide(planned, known, policy=POLICY, resources=RESOURCES)
+    assert plan.raised == {job.identity}
 
 
 def test_names_that_are_paths_become_folders_of_their_own(make):

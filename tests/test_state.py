@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from valley.attempts import note_attempt
 from valley.cluster import slurm
 from valley.job import Job
 from valley.ledger import Submission
@@ -75,13 +76,87 @@ def test_what_slurm_says_is_told_and_not_guessed(laid, scheduler, task, state, r
     assert known.log.endswith("/logs/7_1_0_log.err")
 
 
-@pytest.mark.parametrize("state", ["CANCELLED", "COMPLETED", "FAILED", "TIMEOUT"])
+@pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "TIMEOUT"])
 def test_what_was_at_work_when_its_element_ended_has_failed(laid, scheduler, state):
     store, identity, job = laid
     scheduler({("7", 1): slurm.Task(state, "None")}, {})
     write_json(job.folder / "running.json", {**this_process(), "host": "elsewhere"})
     known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
     assert known.state == "failed" and "job 7_1" in known.reason
+
+
+def test_what_a_person_cancelled_is_new_whether_it_had_begun_or_not(laid, scheduler):
+    store, identity, job = laid
+    scheduler({("7", 1): slurm.Task("CANCELLED", "None")}, {})
+    write_json(job.folder / "running.json", {**this_process(), "host": "elsewhere"})
+    known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
+    assert (known.state, known.reason) == ("new", "job 7_1 cancelled")
+
+
+@pytest.fixture
+def logs(laid, spaced):
+    """A submission whose element was at work when it ended, and its log's folder."""
+    store, identity, job = laid
+    write_json(job.folder / "running.json", {**this_process(), "began": 5.0})
+    folder = spaced / "logs"
+    folder.mkdir()
+    submission = Submission("i", "slurm", folder, [["x"], [identity]], "7")
+    return submission, folder, lambda: knowledge(store, [submission])(Ticket("train", identity))
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "failure"),
+    [
+        (
+            "FAILED",
+            "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.0.",
+            "out_of_memory",
+        ),
+        (
+            "CANCELLED",
+            "slurmstepd: error: Step 7.0 exceeded memory limit (2 > 1), being killed",
+            "out_of_memory",
+        ),
+        (
+            "CANCELLED",
+            "slurmstepd: error: *** STEP 7.0 CANCELLED AT … DUE TO NODE FAILURE ***",
+            "node_failure",
+        ),
+        ("OUT_OF_MEMORY", "", "out_of_memory"),
+        (
+            "FAILED",
+            "ValueError: of the job before\nINFO valley: train a: starts in /x\nhm",
+            "unknown",
+        ),
+    ],
+)
+def test_what_killed_a_job_is_read_from_slurm_and_its_log(logs, scheduler, state, log, failure):
+    _, folder, known = logs
+    (folder / "7_1_0_log.err").write_text("starting\n")
+    (folder / "7_1_1_log.err").write_text(log + "\n")  # another rank's
+    scheduler({("7", 1): slurm.Task(state, "None")}, {})
+    said = known()
+    assert (said.state, said.failure) == ("failed", failure)
+    assert said.attempt == "i/1" and said.remedy
+
+
+def test_accounting_tells_the_exit_code(logs, scheduler):
+    *_, known = logs
+    scheduler({}, {("7", 1): slurm.Task("FAILED", "exit code 0:9", exit_code="0:9")})
+    assert "resources.train.memory_gib" in known().remedy
+
+
+def test_retries_are_counted_by_what_they_followed(logs, scheduler, laid):
+    *_, known = logs
+    folder = laid[2].folder
+    scheduler({("7", 1): slurm.Task("TIMEOUT", "TimeLimit")}, {})
+    note_attempt(folder, "a/0", "time_out")
+    note_attempt(folder, "b/3", "time_out")
+    note_attempt(folder, "b/3", "time_out")
+    assert known().retries == {"time_out": 2}
+    # The present attempt, written down by a launcher that was killed before it submitted anything.
+    note_attempt(folder, "i/1", "time_out")
+    assert known().retries == {"time_out": 2}
 
 
 @pytest.fixture
@@ -252,6 +327,13 @@ def test_a_failure_that_the_job_wrote_down(laid, scheduler):
     write_failure(job, "ValueError: no", "/a/log")
     known = knowledge(store, [])(Ticket("train", identity[:16]))
     assert (known.state, known.reason, known.log) == ("failed", "ValueError: no", "/a/log")
+    assert (known.failure, known.line) == ("code_error", "ValueError: no") and known.remedy
+
+
+def test_a_record_that_names_no_class_is_given_one(laid):
+    store, identity, job = laid
+    write_json(job.folder / "failed.json", {"error": "MemoryError", "log": "/a/log"})
+    assert knowledge(store, [])(Ticket("train", identity)).failure == "out_of_memory"
 
 
 @pytest.mark.parametrize(

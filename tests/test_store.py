@@ -6,6 +6,7 @@ import pytest
 
 from valley.errors import UserError
 from valley.job import Job
+from valley.records import write_json
 from valley.store import Store, identity_of, read_job, write_failure, write_result
 
 CONFIG = {"learning_rate": 1e-4, "seed": 0}
@@ -82,6 +83,17 @@ def test_a_failure_is_forgotten_when_the_job_is_laid_again(spaced):
     assert store.failure("train", IDENTITY)["error"] == "ValueError: no"
     laid(spaced)
     assert store.failure("train", IDENTITY) is None
+
+
+def test_a_failure_is_recorded_with_its_class_and_when_it_began(spaced):
+    store, job = laid(spaced)
+    write_json(job.folder / "running.json", {"began": 3.0, "host": "n1", "pid": 1})
+    write_failure(job, "no luck", "/some/log", "Traceback (most recent call last):\nMemoryError")
+    record = store.failure("train", IDENTITY)
+    assert (record["failure"], record["line"]) == ("out_of_memory", "MemoryError")
+    assert "resources.train.memory_gib" in record["action"]
+    assert (record["began"], record["host"]) == (3.0, "n1") and record["ended"] > 3
+    assert store.running("train", IDENTITY) is None
 
 
 def test_a_job_is_found_whatever_label_it_was_made_with(spaced):

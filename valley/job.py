@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from valley.data.config import DataConfig
-from valley.sweep import Cell
+if TYPE_CHECKING:  # what reads jobs without making any has no use for the settings' classes
+    from valley.data.config import DataConfig
+    from valley.sweep import Cell
 
 
 @dataclass(eq=False, slots=True)

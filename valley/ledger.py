@@ -22,7 +22,6 @@ from valley.job import Job, Row
 from valley.processes import is_alive, this_process
 from valley.records import read_lines, write_text
 from valley.store import Store, set_aside
-from valley.yaml_faults import write_yaml
 
 CELL_SCHEMA = "valley.cell/1"
 EVENT_SCHEMA = "valley.event/1"
@@ -116,6 +115,8 @@ class Ledger:
         Args:
             origin: the grid file and what the command line set, for the comment on top.
         """
+        from valley.yaml_faults import write_yaml
+
         text = f"# Written at the launch of {origin}\n{write_yaml(document)}"
         path = self.folder / "sweep.yaml"
         if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:

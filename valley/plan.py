@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from valley.job import Job, Row, Trail
+if TYPE_CHECKING:  # `status.py` needs neither, and both take longer to import than it to run
+    from valley.cluster.config import ResourcesByKind, RetryPolicy
+    from valley.job import Job, Row, Trail
 
 Action = Literal["done", "submit", "wait", "failed", "lost", "blocked"]
+RETRIES: dict[str, str] = {"timeout": "time_out", "oom": "out_of_memory"}
+"""What `--retry` calls classes of failures."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +23,46 @@ class Known:
     reason: str = ""
     log: str = ""
     place: str = ""
+    failure: str = ""
+    """The class of what failed it: `failures.FailureClass`."""
+    line: str = ""
+    """The line that shows the class."""
+    remedy: str = ""
+    """What to do next."""
+    attempt: str = ""
+    """The submission and element that it failed in, or was lost from."""
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """How often it was tried again, by the class of the failure before."""
+
+
+NOTHING = Known("new")
 
 
 @dataclass(slots=True)
 class Decision:
-    """What is to be done about a job, and why; its log and the scheduler's name, where it has any."""
+    """What is to be done about a job, and why; and what is known of it."""
 
     job: Job
     action: Action
     reason: str
-    log: str = ""
-    place: str = ""
+    known: Known = NOTHING
+    raised: bool = False
+    """Whether it is to have what `on_out_of_memory` names."""
+
+    @property
+    def log(self) -> str:
+        """Where its log stands, if it has any."""
+        return self.known.log
+
+    @property
+    def place(self) -> str:
+        """The scheduler's name for it, if it has any."""
+        return self.known.place
+
+    @property
+    def failure(self) -> str:
+        """The class of what failed it, if it has failed."""
+        return self.known.failure
 
 
 @dataclass(frozen=True)
@@ -43,11 +76,48 @@ class Plan:
         """The decisions with one of these actions."""
         return [d for d in self.decisions if d.action in actions]
 
+    @property
+    def raised(self) -> frozenset[str]:
+        """The identities of the jobs that are to have what `on_out_of_memory` names."""
+        return frozenset(d.job.identity for d in self.decisions if d.raised)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What is submitted again: what the command line names, and what the policy has a budget for."""
+
+    named: frozenset[str]
+    policy: RetryPolicy | None
+    resources: ResourcesByKind | None
+
+    def again(self, job: Job, state: Known) -> str | None:
+        """The reason to submit a job again that has failed or is lost; None to leave it alone."""
+        after = f"after: {state.reason}"
+        if self._is_named(state):
+            return f"again, {after}"
+        if self.policy is None or self.resources is None or state.state != "failed":
+            return None
+        budget = self.policy.budget(state.failure, job.kind, getattr(self.resources, job.kind))
+        number = state.retries.get(state.failure, 0) + 1
+        if budget is None:
+            return f"again ({state.failure}, retry {number}), {after}"
+        if number <= budget:
+            return f"again ({state.failure}, retry {number} of {budget}), {after}"
+        return None
+
+    def _is_named(self, state: Known) -> bool:
+        if "all" in self.named or state.state in self.named:
+            return True
+        classes = {RETRIES[name] for name in self.named if name in RETRIES}
+        return state.state == "failed" and state.failure in classes
+
 
 def decide(
     trail: Trail,
     known: Callable[[Job], Known],
     retry: frozenset[str] = frozenset(),
+    policy: RetryPolicy | None = None,
+    resources: ResourcesByKind | None = None,
 ) -> Plan:
     """Decide what is to be done about each job.
 
@@ -55,18 +125,23 @@ def decide(
     need is left out of the work: a parent is submitted only if some child needs it.
 
     Args:
-        retry: states that are submitted again: `failed`, `lost`.
+        retry: what is submitted again whatever the policy says: `failed` (of any class), `lost`, the
+            classes `timeout` and `oom`, or `all`.
+        policy: what is submitted again by itself; None is nothing.
+        resources: of each kind, where `on_out_of_memory` may stand.
     """
+    rules = _Rules(retry, policy, resources)
     states = {job.identity: known(job) for job in trail.jobs}
     wanted = _wanted(trail.rows, states)
     decisions: list[Decision] = []
     stuck: dict[str, Action] = {}
     for job in trail.jobs:
         state = states[job.identity]
-        action, reason = _decide(job, state, wanted, stuck, retry)
+        action, reason = _decide(job, state, wanted, stuck, rules)
         if action in ("failed", "lost", "blocked"):
             stuck[job.identity] = action
-        decisions.append(Decision(job, action, reason, state.log, state.place))
+        raised = action == "submit" and "out_of_memory" in (state.failure, *state.retries)
+        decisions.append(Decision(job, action, reason, state, raised))
     return Plan(trail.rows, decisions)
 
 
@@ -88,7 +163,7 @@ def _decide(
     state: Known,
     wanted: set[str],
     stuck: Mapping[str, Action],
-    retry: frozenset[str],
+    rules: _Rules,
 ) -> tuple[Action, str]:
     if state.state == "done":
         return "done", "result is there"
@@ -99,7 +174,7 @@ def _decide(
     if stuck and (blocker := next((j for j in job.parents if j.identity in stuck), None)):
         return "blocked", f"{blocker.kind} {blocker.label} {stuck[blocker.identity]}"
     if state.state in ("failed", "lost"):
-        if state.state in retry:
-            return "submit", f"again, after: {state.reason}"
+        if again := rules.again(job, state):
+            return "submit", again
         return ("failed" if state.state == "failed" else "lost"), state.reason
     return "submit", state.reason or "no result yet"

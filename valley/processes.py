@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
 from typing import Any
+
+STARTED = "started.json"
+"""In a local submission's folder: the process of its first rank."""
 
 
 def process_start(pid: int) -> str | None:
@@ -33,3 +37,12 @@ def is_alive(who: dict[str, Any]) -> bool | None:
         return None
     start = process_start(int(who.get("pid", 0)))
     return start is not None and start == who.get("start")
+
+
+def has_live_task(folder: Path) -> bool:
+    """Whether the first rank of a local submission is alive on this machine."""
+    try:
+        who = json.loads((folder / STARTED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(is_alive(who))

@@ -5,22 +5,28 @@ it was submitted to last: Slurm's queue, then its accounting, or on one machine 
 started. What was submitted and is nowhere to be found is lost; what was never submitted is new.
 
 An element that was killed has failed for the one job that was at work. Jobs that shared it and had not
-begun, and jobs that waited for another in vain, are new again: nothing was ever tried of them.
+begun, and jobs that waited for another in vain, are new again: nothing was ever tried of them. New too
+is what a person cancelled: they stopped it, and launching again is how they start it.
+
+Of what failed the class is told too, with the line that shows it: `failures`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any
 
+from valley.attempts import retries
 from valley.cluster import slurm
-from valley.cluster.element import has_live_task
 from valley.errors import UserError
+from valley.failures import Failure, classify
 from valley.ledger import Submission
+from valley.logs import tail_of_last_job
+from valley.places import Named, Place, last_places
+from valley.places import Ticket as Ticket
 from valley.plan import Known
-from valley.processes import is_alive
+from valley.processes import has_live_task, is_alive
 from valley.store import Store, read_job
 
 NEVER_SATISFIED = "DependencyNeverSatisfied"
@@ -35,53 +41,11 @@ LIVE_PENDING = {
     "SPECIAL_EXIT",
     "RESIZING",
 }
-
+# Slurm's own words in a log of why it cancelled something: no person did.
+NOT_BY_A_PERSON = {"out_of_memory", "time_out", "preempted", "node_failure"}
 
 NEW = Known("new")
-
-
-class Named(Protocol):
-    """A job, or whatever else says a job's kind and identity."""
-
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def identity(self) -> str: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """A job as a manifest names it: by its folder, which carries a quarter of its identity."""
-
-    kind: str
-    identity: str
-    label: str = ""
-
-    @classmethod
-    def of(cls, place: str) -> Ticket:
-        """From a folder relative to the store, such as `train/ab/label-<hash16>`."""
-        label, _, identity = place.rpartition("/")[2].rpartition("-")
-        return cls(place.split("/")[0], identity, label)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a job was submitted last."""
-
-    submission: Submission
-    index: int
-    array: str = ""
-    """Slurm's id of the array."""
-
-    @property
-    def element(self) -> list[str]:
-        """The identities of the jobs that share the element."""
-        return self.submission.elements[self.index]
-
-    @property
-    def name(self) -> str:
-        """Slurm's name of the element."""
-        return f"{self.array}_{self.index}" if len(self.submission.elements) > 1 else self.array
+DONE = Known("done")
 
 
 def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Named], Known]:
@@ -100,18 +64,7 @@ class _Knowledge:
         self.store = store
         self.alive: dict[str, bool | None] = {}
         self.told: dict[str, Known] = {}
-        self.places: dict[str, _Place] = {}
-        on_slurm = [s for s in submissions if s.cluster == "slurm"]
-        ids = {s.intent: s.job_id for s in on_slurm if s.job_id is not None}
-        if len(ids) < len(on_slurm):
-            # The launcher died after sbatch and before it wrote the id; the working folder tells.
-            folders = {task.folder: array for (array, _), task in self.queue.items()}
-            ids |= {s.intent: folders[str(s.folder)] for s in on_slurm if str(s.folder) in folders}
-        for submission in submissions:  # later ones win
-            if submission.cluster != "slurm" or submission.intent in ids:
-                for index, identities in enumerate(submission.elements):
-                    place = _Place(submission, index, ids.get(submission.intent, ""))
-                    self.places.update({identity[:16]: place for identity in identities})
+        self.places = last_places(submissions, lambda: self.queue)
 
     @cached_property
     def queue(self) -> dict[tuple[str, int], slurm.Task]:
@@ -136,43 +89,72 @@ class _Knowledge:
         if place is None and not self.store.has(job.kind, job.identity):
             return NEW
         if self.store.result(job.kind, job.identity) is not None:
-            return Known("done")
-        failure = self.store.failure(job.kind, job.identity)
-        if failure is not None:
-            return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))
+            return DONE
+        record = self.store.failure(job.kind, job.identity)
+        if record is not None:
+            return self._failed(job, place, _reason(record), *_recorded(record, job))
         if place is None:
             return _from_note(self.store, job) or NEW
         if place.array:
             return self._from_slurm(job, place)
         return self._from_machine(job, place)
 
-    def _from_slurm(self, job: Named, place: _Place) -> Known:
-        name = place.name
-        log = str(place.submission.folder / f"{name}_0_log.err")
+    def _failed(
+        self, job: Named, place: Place | None, reason: str, log: str, failure: Failure
+    ) -> Known:
+        attempt = place.attempt if place else ""
+        folder = self.store.folder(job.kind, "", job.identity)
+        return Known(
+            "failed",
+            reason,
+            log,
+            failure=failure.kind,
+            line=failure.line,
+            remedy=failure.action,
+            attempt=attempt,
+            retries=retries(folder, attempt),
+        )
+
+    def _from_slurm(self, job: Named, place: Place) -> Known:
+        name, log = place.name, str(place.log)
         key = (place.array, place.index)
         task = self.queue.get(key) or self.accounting.get(key)
         if task is None:
-            return Known("lost", f"Slurm no longer knows job {name}, and it left no result", log)
+            said = f"Slurm no longer knows job {name}, and it left no result"
+            return Known("lost", said, log, attempt=place.attempt)
         if task.state in LIVE_RUNNING:
             return Known("running", f"job {name}", log, name)
         if task.state in LIVE_PENDING and self._waits_in_vain(job, task):
             # Its place is told, so that it can be cancelled before a new one is sent.
-            return Known("new", f"job {name} waits for what failed", log, name)
+            return self._new(job, place, f"job {name} waits for what failed", name)
         if task.state in LIVE_PENDING:
             return Known("pending", f"job {name}: {task.reason}", log, name)
+        return self._ended(job, place, task)
+
+    def _ended(self, job: Named, place: Place, task: slurm.Task) -> Known:
+        """What is known of a job without a result whose element has ended."""
         said = slurm.ENDED.get(task.state, f"ended as {task.state}")
-        reason = f" ({task.reason})" if task.reason and task.reason != "None" else ""
-        said = f"job {name} {said}{reason}"
+        why = f" ({task.reason})" if task.reason and task.reason != "None" else ""
+        said = f"job {place.name} {said}{why}"
         if self.store.running(job.kind, job.identity) is not None:
-            return Known("failed", said, log)
+            failure = _classified(job, place, task)
+            if task.state == "CANCELLED" and failure.kind not in NOT_BY_A_PERSON:
+                return self._new(job, place, said)
+            return self._failed(job, place, said, str(place.log), failure)
         missing = [i for i in _inputs(self.store, job) if self.known(i).state != "done"]
         if missing:
             waited = f"{missing[0].kind} {missing[0].label}"
-            return Known("new", f"was waiting for {waited}, which has no result", log)
+            return self._new(job, place, f"was waiting for {waited}, which has no result")
         # Completed: it was passed over for an input that is there by now. Otherwise the first job of
         # an element stands for what kept the element itself from beginning.
-        blamed = task.state not in ("CANCELLED", "COMPLETED") and self._is_blamed(job, place)
-        return Known("failed", said, log) if blamed else Known("new", f"had not begun: {said}", log)
+        if task.state not in ("CANCELLED", "COMPLETED") and self._is_blamed(job, place):
+            return self._failed(job, place, said, str(place.log), _classified(job, place, task))
+        return self._new(job, place, f"had not begun: {said}")
+
+    def _new(self, job: Named, place: Place, reason: str, name: str = "") -> Known:
+        """A job that is to be submitted again as if for the first time, with what it had to be given."""
+        folder = self.store.folder(job.kind, "", job.identity)
+        return Known("new", reason, str(place.log), name, retries=retries(folder, place.attempt))
 
     def _waits_in_vain(self, job: Named, task: slurm.Task) -> bool:
         """Whether a queued task will never start.
@@ -188,7 +170,7 @@ class _Knowledge:
             and any(self.known(parent).state in stuck for parent in _inputs(self.store, job))
         )
 
-    def _is_blamed(self, job: Named, place: _Place) -> bool:
+    def _is_blamed(self, job: Named, place: Place) -> bool:
         """Whether this is the first of an element's jobs, of which none left a trace."""
         store, kind = self.store, job.kind
         here = [name for name in place.element if self.places[name[:16]] is place]
@@ -198,7 +180,7 @@ class _Knowledge:
         )
         return place.element[0][:16] == job.identity[:16] and not begun
 
-    def _from_machine(self, job: Named, place: _Place) -> Known:
+    def _from_machine(self, job: Named, place: Place) -> Known:
         submission = place.submission
         noted = _from_note(self.store, job)
         if noted is not None and noted.state != "new":
@@ -212,7 +194,30 @@ class _Knowledge:
                 return noted or Known("new", "its process ended before it began")
             case _:
                 host = (submission.process or {}).get("host")
-                return Known("lost", f"started on {host}, which cannot be asked here")
+                said = f"started on {host}, which cannot be asked here"
+                return Known("lost", said, attempt=place.attempt)
+
+
+def _reason(record: dict[str, Any]) -> str:
+    return str(record.get("error", ""))
+
+
+def _recorded(record: dict[str, Any], job: Named) -> tuple[str, Failure]:
+    """The log and the class that a job's own record of its failure names."""
+    log = str(record.get("log", ""))
+    if "failure" not in record:  # of a version that named no class
+        return log, classify(_reason(record), job=job.kind)
+    line, action = str(record.get("line", "")), str(record.get("action", ""))
+    return log, Failure(record["failure"], line, action)
+
+
+def _classified(job: Named, place: Place, task: slurm.Task) -> Failure:
+    """Why an element ended that could not say so itself."""
+    reason = task.reason if task.reason not in ("", "None") else ""
+    state = f"{task.state} ({reason})" if reason else task.state
+    signal = reason if reason.startswith("RaisedSignal") else ""
+    log = tail_of_last_job(place.log)
+    return classify("", log, state, task.exit_code or signal, job=job.kind)
 
 
 def _inputs(store: Store, job: Named) -> list[Ticket]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from valley.errors import UserError
+from valley.failures import classify
 from valley.records import canonical_json, write_json
 
 JOB_SCHEMA = "valley.job/1"
@@ -277,10 +279,30 @@ def write_result(job: JobFile, outcome: Any, cost: Any, provenance: Any) -> None
         (job.folder / name).unlink(missing_ok=True)
 
 
-def write_failure(job: JobFile, error: str, log: str) -> None:
-    """Record that a job failed: the error's last line, and where its traceback stands."""
+def write_failure(job: JobFile, error: str, log: str, shown: str = "") -> None:
+    """Record that a job failed: the error's last line, its class, and where its traceback stands.
+
+    Args:
+        shown: what shows the class: the traceback, or the end of the log of a job that was killed.
+    """
+    try:
+        began = json.loads((job.folder / "running.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        began = {}
+    failure = classify(shown or error, job=job.kind)
     write_json(
         job.folder / "failed.json",
-        {"schema": FAILURE_SCHEMA, "identity": job.identity, "error": error, "log": log},
+        {
+            "schema": FAILURE_SCHEMA,
+            "identity": job.identity,
+            "error": error,
+            "log": log,
+            "failure": failure.kind,
+            "line": failure.line,
+            "action": failure.action,
+            "host": began.get("host"),
+            "began": began.get("began"),
+            "ended": round(time.time(), 3),
+        },
     )
     (job.folder / "running.json").unlink(missing_ok=True)

@@ -98,9 +98,32 @@ def test_whatever_is_done_every_job_waits_for_what_it_needs(sweep_and_trail, dat
     plan = decide(planned, lambda job: Known(states[job.identity]))
     submitted = [d.job for d in plan.with_action("submit")]
     live = frozenset(d.job.identity for d in plan.with_action("wait"))
-    arrays = arrays_of(sweep, submitted, pack, max_elements=most, live=live, share_s=100.0)
+    raised = frozenset(job.identity for job in submitted if data.draw(st.integers(0, 3)) == 0)
+    arrays = arrays_of(
+        sweep, submitted, pack, max_elements=most, live=live, share_s=100.0, raised=raised
+    )
     check(arrays, submitted, live)
+    for array in arrays:
+        identities = {job.identity for element in array.elements for job in element.jobs}
+        assert identities <= raised or not identities & raised
     assert all(len(array.elements) <= most for array in arrays)
+
+
+def test_what_ran_out_of_memory_has_an_array_with_more_of_it(sweep_and_trail):
+    _, planned = sweep_and_trail
+    trains = [job for job in planned.jobs if job.kind == "train" and job.depth == 2]
+    more = {"memory_gib": 64, "micro_batch_size": 1}
+    resources = ResourcesByKind.model_validate({"train": {"on_out_of_memory": more}})
+    raised = frozenset({trains[0].identity})
+    arrays = make_arrays(trains, resources, lambda job: 1.0, "s", raised=raised)
+    asked = {
+        job.identity: (array.resources.memory_gib, array.execution)
+        for array in arrays
+        for element in array.elements
+        for job in element.jobs
+    }
+    assert asked.pop(trains[0].identity) == (64, {"micro_batch_size": 1})
+    assert asked and all(other == (None, {}) for other in asked.values())
 
 
 def test_one_array_per_kind_and_depth(sweep_and_trail):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from valley.cluster.config import Resources, ResourcesByKind
 from valley.job import Job
@@ -43,6 +44,8 @@ class Array:
     """The array whose element i this one's element i follows."""
     parents: list[Job] = field(default_factory=list)
     """Jobs that every element waits for: to be submitted before this array, or live already."""
+    execution: dict[str, Any] = field(default_factory=dict)
+    """How its jobs run, where they do so otherwise than they were planned."""
 
 
 def make_arrays(
@@ -54,6 +57,7 @@ def make_arrays(
     share_s: float = 0.0,
     max_elements: int = 1000,
     live: frozenset[str] = frozenset(),
+    raised: frozenset[str] = frozenset(),
 ) -> list[Array]:
     """Group jobs, parents before children, into arrays, parents before children.
 
@@ -63,19 +67,21 @@ def make_arrays(
             long as the longest of their array.
         max_elements: the largest array that the scheduler takes.
         live: identities of jobs that are running or queued from an earlier launch.
+        raised: identities of jobs that ran out of memory, and get what `on_out_of_memory` names.
     """
     waiting = {job.identity for job in jobs}
     followers: dict[str, list[Job]] = {}
     for job in jobs:
         if (leader := _leader(job)) is not None and leader.identity in waiting:
             followers.setdefault(leader.identity, []).append(job)
-    chaining = _Chaining(resources, followers, waiting, live, sweep)
+    chaining = _Chaining(resources, followers, waiting, live, sweep, raised)
     groups: dict[tuple, list[Job]] = {}
     for job in jobs:
         leader = _leader(job)
         if leader is None or leader.identity not in waiting:
             shared = tuple(sorted(parent.identity for parent in chaining.parents(job)))
-            key = (job.kind, job.depth, job.slot, shared, chaining.signature(job))
+            has_more = job.identity in raised
+            key = (job.kind, job.depth, job.slot, shared, chaining.signature(job), has_more)
             groups.setdefault(key, []).append(job)
     arrays: list[Array] = []
     for members in groups.values():
@@ -95,15 +101,19 @@ class _Chaining:
     waiting: set[str]
     live: frozenset[str]
     sweep: str
+    raised: frozenset[str]
 
     def chain(self, packs: list[list[Job]], partner: Array | None) -> list[Array]:
         """An array of these packs, and the arrays that follow it element by element."""
         first = packs[0][0]
+        resources: Resources = getattr(self.resources, first.kind)
+        raised = first.identity in self.raised
         array = Array(
-            name=array_name(first, self.sweep, getattr(self.resources, first.kind).pack > 1),
+            name=array_name(first, self.sweep, resources.pack > 1),
             kind=first.kind,
-            resources=getattr(self.resources, first.kind),
+            resources=resources.raised if raised else resources,
             partner=partner,
+            execution=resources.raised_execution if raised else {},
         )
         array.elements = [Element(pack, array, index) for index, pack in enumerate(packs)]
         led = {_leader(job) for pack in packs for job in pack} if partner else set()
@@ -137,9 +147,10 @@ class _Chaining:
 
     def _sort(self, job: Job) -> str:
         """Followers of one sort share an array. Packed, a kind is one sort."""
+        more = " raised" if job.identity in self.raised else ""
         if getattr(self.resources, job.kind).pack > 1:
-            return job.kind
-        return digest([job.kind, job.slot, job.config])
+            return job.kind + more
+        return digest([job.kind, job.slot, job.config]) + more
 
 
 def array_name(job: Job, sweep: str, packed: bool = False) -> str:

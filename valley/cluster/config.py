@@ -8,6 +8,26 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FOLLOWED = {"generate": ("prepare", "train"), "grade": ("generate",)}
 """The kinds whose jobs each kind's may follow one to one."""
+RESUMES = frozenset({"train"})
+"""The kinds whose jobs go on from where they were stopped."""
+
+
+class MoreResources(BaseModel):
+    """What a job gets instead when it has run out of memory. What is null stays as it was."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_gib: float | None = Field(None, gt=0)
+    cpus_per_task: int | None = Field(None, ge=1)
+    """For sites that hand out memory with CPUs."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Of a training, whose result it does not change."""
+
+    @model_validator(mode="after")
+    def _something(self) -> MoreResources:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("names nothing; give memory_gib, cpus_per_task or micro_batch_size")
+        return self
 
 
 class Resources(BaseModel):
@@ -32,6 +52,67 @@ class Resources(BaseModel):
     """
     python: str | None = None
     """Interpreter of this kind, where it needs an environment of its own; null is the launcher's."""
+    on_out_of_memory: MoreResources | None = None
+    """What a job that ran out of memory is tried again with, as often as `cluster.retry` allows."""
+
+    @model_validator(mode="after")
+    def _more(self) -> Resources:
+        more = self.on_out_of_memory
+        for name in ("memory_gib", "cpus_per_task"):
+            asked, least = getattr(more, name, None), getattr(self, name)
+            if asked is not None and least is not None and asked < least:
+                raise ValueError(
+                    f"on_out_of_memory.{name} is {asked:g}, less than {name} {least:g}"
+                )
+        return self
+
+    @property
+    def raised(self) -> Resources:
+        """What a job asks for that ran out of memory."""
+        more = self.on_out_of_memory
+        asked = more.model_dump(exclude_none=True, exclude={"micro_batch_size"}) if more else {}
+        return self.model_copy(update=asked)
+
+    @property
+    def raised_execution(self) -> dict[str, Any]:
+        """How a job runs that ran out of memory, where that differs too."""
+        more = self.on_out_of_memory
+        return more.model_dump(exclude_none=True, include={"micro_batch_size"}) if more else {}
+
+
+class RetryPolicy(BaseModel):
+    """How often a failed job is submitted again by itself, at the next launch, by what failed it.
+
+    A code error, missing data, a full disk and what nobody can name never are: they would fail again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node_failures: int | None = Field(None, ge=0)
+    """Null is without limit."""
+    preemptions: int | None = Field(None, ge=0)
+    """Null is without limit."""
+    time_outs: int = Field(3, ge=0)
+    """Of trainings, which resume. Another job would run into the same limit again."""
+    out_of_memory: int = Field(1, ge=0)
+    """With the resources that `on_out_of_memory` names for its kind; without it, never."""
+    infrastructure: int = Field(1, ge=0)
+    """Lost connections, broken devices, sandboxes that do not start."""
+
+    def budget(self, failure: str, kind: str, resources: Resources) -> int | None:
+        """How many retries a job of a kind is given after failures of this class; None is no limit."""
+        match failure:
+            case "node_failure":
+                return self.node_failures
+            case "preempted":
+                return self.preemptions
+            case "infrastructure":
+                return self.infrastructure
+            case "time_out" if kind in RESUMES:
+                return self.time_outs
+            case "out_of_memory" if resources.on_out_of_memory is not None:
+                return self.out_of_memory
+        return 0
 
 
 class ClusterConfig(BaseModel):
@@ -55,6 +136,8 @@ class ClusterConfig(BaseModel):
     """Further sbatch options by their long name, as they are."""
     local_cpus: int | None = Field(None, ge=1)
     """CPUs that jobs may use at once on one machine; null is all of them."""
+    retry: RetryPolicy = RetryPolicy()
+    """What is submitted again by itself."""
 
 
 class ResourcesByKind(BaseModel):
@@ -86,6 +169,10 @@ class ResourcesByKind(BaseModel):
     def _ranks(self) -> ResourcesByKind:
         for kind in ("prepare", "generate", "grade"):
             asked: Resources = getattr(self, kind)
+            if asked.on_out_of_memory and asked.on_out_of_memory.micro_batch_size:
+                raise ValueError(
+                    f"{kind}.on_out_of_memory.micro_batch_size: only a training has micro-batches"
+                )
             if asked.nodes * asked.tasks_per_node > 1:
                 raise ValueError(
                     f"{kind}.nodes x tasks_per_node must be 1: only train runs in several ranks"

@@ -11,7 +11,6 @@ collective operation for ever, so the one that failed ends them all.
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 import resource
@@ -27,7 +26,7 @@ from typing import Any, NoReturn
 import valley
 from valley.cluster.rendezvous import leave_process_group, place
 from valley.errors import UserError
-from valley.processes import is_alive, this_process
+from valley.processes import STARTED, is_alive, this_process
 from valley.records import write_json
 from valley.store import JobFile, Store, read_job, write_failure, write_result
 
@@ -36,8 +35,6 @@ logger = logging.getLogger(__name__)
 Run = Callable[[JobFile], dict[str, Any]]
 
 
-STARTED = "started.json"
-"""In a local submission's folder: the process of its first rank."""
 JOURNALED = "journaled"
 """In a local submission's folder: there once the journal names the process that was started."""
 WAIT_S = 0.05
@@ -98,15 +95,6 @@ def run_element(
     raise ElementFailed(message)
 
 
-def has_live_task(folder: Path) -> bool:
-    """Whether the first rank of a local submission is alive on this machine."""
-    try:
-        who = json.loads((folder / STARTED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(is_alive(who))
-
-
 def _await_journal(launcher: dict[str, Any]) -> None:
     folder = Path(os.environ["SUBMITIT_FOLDER"])
     if place().rank == 0:
@@ -153,6 +141,7 @@ def run_job(path: Path) -> bool:
     if leads:
         _clear_earlier_failure(job)
         who = {"schema": "valley.running/1", **this_process(), "log": log_path()}
+        who["began"] = round(time.time(), 3)
         write_json(job.folder / "running.json", who)
     logger.info("%s %s: starts in %s", job.kind, job.label, job.folder)
     clock, cpu = time.perf_counter(), _cpu_s()
@@ -180,7 +169,9 @@ def run_job(path: Path) -> bool:
         # Any rank may be the one that fails, and the first tells the reason: what the others then
         # say is that they have lost it.
         if not (job.folder / "failed.json").exists():
-            write_failure(job, said.splitlines()[0] if said else type(error).__name__, log_path())
+            shown = said if out_of_time else traceback.format_exc()
+            first = said.splitlines()[0] if said else type(error).__name__
+            write_failure(job, first, log_path(), shown)
         if out_of_time:
             raise OutOfTime(said) from error
         return False

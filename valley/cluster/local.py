@@ -18,11 +18,12 @@ from typing import Any
 from valley.cluster import machine
 from valley.cluster.arrays import Array, Element
 from valley.cluster.config import ClusterConfig, Resources
-from valley.cluster.element import JOURNALED, has_live_task, run_element
+from valley.cluster.element import JOURNALED, run_element
 from valley.cluster.submit import changed_environment, environment_of, journal_intent, lay_jobs
 from valley.job import Job
 from valley.ledger import Ledger
-from valley.processes import process_start, this_process
+from valley.logs import tail_of_last_job
+from valley.processes import has_live_task, process_start, this_process
 from valley.store import Store, read_job, write_failure
 
 POLL_S = 0.1
@@ -221,7 +222,7 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
                 f"its process ended without a result, after {time.monotonic() - item.started:.0f} s"
             )
             folder = store.folder(job.kind, job.label, job.identity)
-            write_failure(read_job(folder), said, log)
+            write_failure(read_job(folder), said, log, tail_of_last_job(Path(log)) or said)
             failure = {"error": said, "log": log}
         progress.failed[job.identity] = f"{failure['error']} (log: {failure['log'] or log})"
     if len(unbegun) < len(item.element.jobs):

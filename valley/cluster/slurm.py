@@ -37,6 +37,8 @@ class Task:
     state: str
     reason: str
     folder: str = ""
+    exit_code: str = ""
+    """`code:signal`, which accounting alone tells."""
 
 
 def answers() -> bool:
@@ -87,7 +89,9 @@ def accounting(array_ids: Iterable[str]) -> dict[tuple[str, int], Task]:
         if match:
             word = state.split()[0]
             reason = f"exit code {exit_code}" if exit_code != "0:0" else ""
-            tasks[match.group(1), int(match.group(2) or 0)] = Task(word, reason)
+            tasks[match.group(1), int(match.group(2) or 0)] = Task(
+                word, reason, exit_code=exit_code
+            )
     return tasks
 
 

@@ -29,8 +29,9 @@ def lay_jobs(store: Store, element: Element) -> list[str]:
     """Make the folders of an element's jobs and write their descriptions; their paths."""
     folders = []
     for job in element.jobs:
-        resources = element.array.resources
-        folder = store.lay(job, {**job.execution, "workers": resources.cpus_per_task})
+        array = element.array
+        workers = {"workers": array.resources.cpus_per_task}
+        folder = store.lay(job, {**job.execution, **array.execution, **workers})
         folders.append(str(folder))
     return folders
 

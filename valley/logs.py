@@ -1,0 +1,45 @@
+"""Logs: the end of a job's log, read without reading all of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+TAIL_BYTES = 32_768
+MOST_RANKS = 64
+STARTS = ": starts in "
+"""What an element writes before it runs a job, so that of a shared log each has its own part."""
+
+
+def tail(path: Path, size: int = TAIL_BYTES) -> str:
+    """The last bytes of a file as text; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a file; none where it cannot be read."""
+    size = TAIL_BYTES
+    while True:
+        text = tail(path, size)
+        lines = text.splitlines()
+        if len(lines) > count or len(text.encode()) < size:
+            return lines[-count:]
+        size *= 8
+
+
+def tail_of_last_job(log: Path) -> str:
+    """What the job that was at work last left in the log of its element, all ranks together."""
+    if not log.name.endswith("_0_log.err"):
+        return _since_start(tail(log))
+    stem = log.name.removesuffix("0_log.err")
+    ranks = sorted(log.parent.glob(f"{stem}*_log.err"))[:MOST_RANKS]
+    return "\n".join(_since_start(tail(path)) for path in ranks)
+
+
+def _since_start(text: str) -> str:
+    return text.rpartition(STARTS)[2]
