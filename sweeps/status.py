@@ -1,6 +1,9 @@
-"""Show where every cell of a sweep stands: its state, why, and where its log is.
+"""Show where a sweep stands: of every cell and kind of job, what is done, running, queued or failed.
 
-python sweeps/status.py [SWEEP or grid.yaml]    # the last launched where none is named
+python sweeps/status.py [SWEEP or grid.yaml]       # the last launched where none is named
+python sweeps/status.py --watch                    # again every 10 seconds, until nothing is live
+python sweeps/status.py --where difficulty=hard    # some cells
+python sweeps/status.py --logs CELL                # the end of the log of what failed or runs
 """
 
 from __future__ import annotations
@@ -8,110 +11,240 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
-from collections import Counter
+import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from status_table import status_text
 
-from valley.errors import exit_on_user_error
-from valley.ledger import Ledger, all_submissions, find_sweep
-from valley.state import Ticket, knowledge
+from valley.errors import UserError, exit_on_user_error
+from valley.forecast import Forecast, forecast
+from valley.ledger import Ledger, all_submissions, find_sweep, launcher_at_work
+from valley.logs import last_lines
+from valley.picture import Picture, Row, Tracked, picture
+from valley.state import knowledge
 from valley.store import Store
+from valley.where import Where
 
-# A cell is as far as its first job that is not done.
-STYLES = {"done": "green", "running": "cyan", "pending": "yellow", "failed": "red", "lost": "red"}
+WATCH_S = 10.0
+CLEAR = "\x1b[H\x1b[J"
 
 
-def main() -> int:
-    """Print the table, or JSON."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python sweeps/status.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sweep", nargs="?", help="a sweep's name, or its grid file")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only cells with these axes: size=64,128, stage!=2, size>=1000; several all hold",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    what.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=WATCH_S,
+        metavar="SECONDS",
+        help=f"show it again every SECONDS (default: {WATCH_S:g}) until nothing runs or is queued",
+    )
+    what.add_argument(
+        "--logs",
+        metavar="CELL",
+        help="print the end of the log of the cell's failed or running job; a part of the cell's "
+        "name will do",
+    )
+    parser.add_argument(
+        "--lines", type=int, default=30, metavar="N", help="lines of a log (default: 30)"
+    )
     parser.add_argument(
         "--root",
         type=Path,
         default=Path(os.environ.get("VALLEY_ROOT", "runs")),
         help="where results are kept (default: runs, or VALLEY_ROOT)",
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if options.watch is not None and options.watch <= 0:
+        parser.error("--watch: expected more than 0 seconds")
+    if options.lines < 1:
+        parser.error("--lines: expected 1 or more")
+    return options
+
+
+def main() -> int:
+    """Print the table, JSON or a log."""
+    options = parse(sys.argv[1:])
+    where = Where.parse(options.where)
     root = options.root.resolve()
     ledger = find_sweep(root, options.sweep)
     store = Store(root, read_only=True)
-    cells = cell_states(ledger, store)
-    for sentence in store.damaged:
-        print(f"warning: {sentence}", file=sys.stderr)
+    if options.watch is not None:
+        return _watch(ledger, store, where, options.watch)
+    seen = _look(ledger, store, where)
+    if options.logs is not None:
+        return _print_logs(seen, options.logs, options.lines)
     if options.json:
-        print(
-            json.dumps({"schema": "valley.status/1", "sweep": ledger.folder.name, "cells": cells})
-        )
+        print(json.dumps(_as_json(ledger, store, seen)))
         return 0
-    _print_table(ledger.folder.name, cells)
+    print(_text(ledger, store, seen))
     return 0
 
 
-def cell_states(ledger: Ledger, store: Store) -> list[dict[str, Any]]:
-    """One row per cell and profile: its state, the job it waits at, why, and that job's log."""
+def _look(ledger: Ledger, store: Store, where: Where) -> Picture:
+    """Look at everything once: the store, at most one squeue, at most one sacct.
+
+    Raises:
+        UserError: there is no such cell.
+    """
+    store.refresh()
     known = knowledge(store, all_submissions(store.root))
-    rows = []
-    for line in ledger.rows():
-        row = {"cell": line["cell"], "profile": line["profile"], "axes": line["axes"]}
-        own = [place for place in line["jobs"].values() if place is not None]
-        # A graded cell is done, whatever has become of what it was made from.
-        places = own[-1:] if known(Ticket.of(own[-1])).state == "done" else [*line["before"], *own]
-        for place in places:
-            ticket = Ticket.of(place)
-            said = known(ticket)
-            row |= {
-                "state": said.state,
-                "kind": ticket.kind,
-                "reason": said.reason,
-                "log": said.log,
-            }
-            if said.state == "running" and (
-                progress := store.progress(ticket.kind, ticket.identity)
-            ):
-                row["progress"] = progress
-            if said.state != "done":
-                break
-        rows.append(row)
-    return rows
-
-
-def _print_table(name: str, cells: list[dict[str, Any]]) -> None:
-    console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
-    table = Table(title=f"sweep {name}", box=None, pad_edge=False, header_style="bold")
-    for column in ("cell", "profile", "state", "at", "reason"):
-        table.add_column(column, no_wrap=column != "reason")
-    for cell in cells:
-        state = "waiting" if cell["state"] == "new" else cell["state"]
-        progress = cell.get("progress", {})
-        reason = cell["reason"]
-        if progress:
-            loss = f", loss {progress['loss']:.3f}" if "loss" in progress else ""
-            reason += f", step {progress['step']} of {progress['steps']}{loss}"
-        at = "" if state == "done" else cell["kind"]
-        style = STYLES.get(state, "")
-        table.add_row(
-            cell["cell"], cell["profile"], f"[{style}]{state}[/]" if style else state, at, reason
+    seen = picture(ledger.rows(), known, where.matches)
+    for sentence in store.damaged:
+        print(f"warning: {sentence}", file=sys.stderr)
+    store.damaged.clear()
+    if not seen.rows:
+        raise UserError(
+            f"no cell of sweep {ledger.folder.name} is meant; "
+            + ("widen --where" if where.conditions else "its manifest is empty; launch it again")
         )
-    console.print(table)
-    logs = {
-        cell["log"]: cell
-        for cell in cells
-        if cell["log"] and cell["state"] in ("failed", "lost", "running")
+    return seen
+
+
+def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
+    return status_text(
+        ledger.folder.name,
+        seen,
+        lambda job: store.progress(job.ticket.kind, job.ticket.identity),
+        _forecast(ledger, store, seen),
+        colour=sys.stdout.isatty(),
+    )
+
+
+def _watch(ledger: Ledger, store: Store, where: Where, every_s: float) -> int:
+    """Print the table until nothing runs or is queued and no launcher is at work, or Ctrl-C."""
+    in_place = sys.stdout.isatty()
+    try:
+        while True:
+            seen = _look(ledger, store, where)
+            text = _text(ledger, store, seen)
+            now = time.strftime("%H:%M:%S")
+            if in_place:
+                height = shutil.get_terminal_size().lines - 2
+                text = CLEAR + "\n".join(text.splitlines()[:height])
+            print(f"{text}\n{now}, every {every_s:g} s; Ctrl-C ends it", flush=True)
+            if not seen.is_live and not launcher_at_work(store.root):
+                return 0
+            time.sleep(every_s)
+    except KeyboardInterrupt:
+        print()
+        return 0
+
+
+def _forecast(ledger: Ledger, store: Store, seen: Picture) -> Forecast | None:
+    def took_s(job: Tracked) -> float | None:
+        result = store.result(job.ticket.kind, job.ticket.identity)
+        return None if result is None else result["cost"].get("wall_s")
+
+    def elapsed_s(job: Tracked) -> float:
+        note = store.running(job.ticket.kind, job.ticket.identity) or {}
+        return max(0.0, time.time() - note["began"]) if "began" in note else 0.0
+
+    estimates: dict[str, float] = {}
+
+    def estimate_s(job: Tracked) -> float | None:
+        if not estimates:
+            estimates.update(ledger.estimates())
+        return estimates.get(job.ticket.identity)
+
+    return forecast(seen.jobs.values(), took_s, elapsed_s, estimate_s)
+
+
+def _as_json(ledger: Ledger, store: Store, seen: Picture) -> dict[str, Any]:
+    """The picture as `docs/cluster.md` describes it."""
+    end = _forecast(ledger, store, seen)
+    return {
+        "schema": "valley.status/1",
+        "sweep": ledger.folder.name,
+        "cells": [_row_as_json(store, row) for row in seen.rows],
+        "kinds": {kind: dict(tally) for kind, tally in seen.totals.items()},
+        "stuck": [
+            {
+                "kind": stuck.jobs[0].ticket.kind,
+                "jobs": [job.ticket.label for job in stuck.jobs],
+                "cells": stuck.cells,
+                "state": stuck.known.state,
+                "failure": stuck.known.failure,
+                "reason": stuck.known.reason,
+                "line": stuck.known.line,
+                "action": stuck.known.remedy,
+                "log": stuck.known.log,
+            }
+            for stuck in seen.stuck
+        ],
+        "expected_end": end
+        and {"left_s": round(end.left_s), "lanes": end.lanes, "basis": end.basis},
     }
-    for log, cell in logs.items():
-        console.print(f"{cell['state']}: {cell['cell']} {cell['kind']}: log {log}")
-    counts = Counter("waiting" if cell["state"] == "new" else cell["state"] for cell in cells)
-    summary = ", ".join(f"{n} {state}" for state, n in counts.most_common())
-    console.print(f"{len(cells)} rows (cell x profile): {summary}")
+
+
+def _row_as_json(store: Store, row: Row) -> dict[str, Any]:
+    ticket, known = row.at.ticket, row.at.known
+    value = {
+        "cell": row.cell,
+        "profile": row.profile,
+        "axes": row.axes,
+        "state": known.state,
+        "kind": ticket.kind,
+        "reason": known.reason,
+        "log": known.log,
+        "failure": known.failure,
+        "line": known.line,
+        "action": known.remedy,
+        "jobs": {kind: dict(tally) for kind, tally in row.tallies.items()},
+    }
+    if known.state == "running" and (far := store.progress(ticket.kind, ticket.identity)):
+        value["progress"] = far
+    return value
+
+
+def _print_logs(seen: Picture, name: str, lines: int) -> int:
+    """Print the ends of the logs of a cell's jobs that failed, were lost, or run.
+
+    Raises:
+        UserError: no such cell, several, or none of its jobs has a log to look at.
+    """
+    cells = list(dict.fromkeys(row.cell for row in seen.rows))
+    found = [cell for cell in cells if cell == name] or [cell for cell in cells if name in cell]
+    if len(found) != 1:
+        shown = ", ".join((found or cells)[:8]) + (", …" if len(found or cells) > 8 else "")
+        said = "several cells are called so" if found else "no cell is called so"
+        raise UserError(f"--logs {name}: {said}: {shown}")
+    jobs = {p: j for row in seen.rows if row.cell == found[0] for p, j in row.jobs.items()}
+    chosen = [
+        job
+        for job in jobs.values()
+        if job.known.state in ("failed", "lost", "running") and job.known.log
+    ]
+    if not chosen:
+        raise UserError(
+            f"--logs {name}: no job of {found[0]} has failed, is lost or runs; the job's folder "
+            "below the store and the sweep's own folder hold what finished ones left"
+        )
+    for job in chosen:
+        known = job.known
+        why = f", {known.failure.replace('_', ' ')}" if known.failure else ""
+        print(f"==> {job.ticket.kind} {job.ticket.label}: {known.state}{why}: {known.log}")
+        text = last_lines(Path(known.log), lines)
+        print("\n".join(text) if text else "(the log is empty, or is not there)")
+    return 0
 
 
 if __name__ == "__main__":

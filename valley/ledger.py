@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from valley.store import Store, set_aside
 
 CELL_SCHEMA = "valley.cell/1"
 EVENT_SCHEMA = "valley.event/1"
+ESTIMATES_SCHEMA = "valley.estimates/1"
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,21 @@ class Ledger:
         path = self.folder / "sweep.yaml"
         if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
             write_text(path, text)
+
+    def write_estimates(self, seconds: Mapping[str, float]) -> None:
+        """Write down how long jobs are estimated to take, by identity, for `status.py`."""
+        short = {identity[:16]: round(value, 1) for identity, value in seconds.items()}
+        value = {"schema": ESTIMATES_SCHEMA, "seconds": short}
+        write_text(self.folder / "estimates.json", json.dumps(value) + "\n")
+
+    def estimates(self) -> dict[str, float]:
+        """The last launch's estimates in seconds, by the first 16 digits of a job's identity."""
+        try:
+            value = json.loads((self.folder / "estimates.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        known = isinstance(value, dict) and value.get("schema") == ESTIMATES_SCHEMA
+        return dict(value["seconds"]) if known else {}
 
     def launched_at(self) -> float:
         """When the sweep was launched last, in seconds since the epoch; 0 where that is not known."""
@@ -247,6 +263,15 @@ def root_lock(root: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def launcher_at_work(root: Path) -> bool:
+    """Whether a launcher holds the root; one of another host is believed to."""
+    try:
+        owner = json.loads((root / "launcher.lock").read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return is_alive(owner) is not False
 
 
 def _take_over_or_refuse(path: Path) -> None:
