@@ -49,16 +49,19 @@ DONE = Known("done")
 
 
 def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Named], Known]:
-    """A function that says what is known of a job. Slurm is asked at most twice, and only if needed.
+    """A function that says what is known of a job: `Knowledge.known`.
 
     Args:
         submissions: oldest first.
     """
-    return _Knowledge(store, submissions).known
+    return Knowledge(store, submissions).known
 
 
-class _Knowledge:
-    """Where each job was submitted last, and what was answered so far."""
+class Knowledge:
+    """What is known of jobs: where each was submitted last, and what was answered so far.
+
+    Slurm is asked at most twice, and only if needed.
+    """
 
     def __init__(self, store: Store, submissions: list[Submission]) -> None:
         self.store = store
@@ -68,10 +71,12 @@ class _Knowledge:
 
     @cached_property
     def queue(self) -> dict[tuple[str, int], slurm.Task]:
+        """What squeue shows of this user's jobs."""
         return slurm.queue()
 
     @cached_property
     def accounting(self) -> dict[tuple[str, int], slurm.Task]:
+        """What sacct remembers of the arrays that jobs were submitted in last."""
         return slurm.accounting({place.array for place in self.places.values() if place.array})
 
     @cached_property
@@ -80,6 +85,7 @@ class _Knowledge:
         return any(task.reason == NEVER_SATISFIED for task in self.queue.values())
 
     def known(self, job: Named) -> Known:
+        """What is known of a job."""
         if job.identity[:16] not in self.told:
             self.told[job.identity[:16]] = self._known(job)
         return self.told[job.identity[:16]]

@@ -116,8 +116,19 @@ def address(node: str) -> str:
     return node
 
 
+def elements_name(array: str, indices: Iterable[int]) -> str:
+    """Slurm's name of some elements of an array: `123_[0-3,7]`."""
+    spans: list[list[int]] = []
+    for index in sorted(indices):
+        if spans and index == spans[-1][-1] + 1:
+            spans[-1] = [spans[-1][0], index]
+        else:
+            spans.append([index])
+    return f"{array}_[{','.join('-'.join(map(str, span)) for span in spans)}]"
+
+
 def cancel(job_ids: list[str]) -> None:
-    """Cancel arrays or elements (`123` or `123_4`)."""
+    """Cancel arrays or elements (`123`, `123_4` or `123_[0-3,7]`)."""
     if job_ids:
         _call(["scancel", *job_ids])
 
