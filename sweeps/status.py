@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from valley.logs import last_lines
 from valley.picture import Picture, Row, Tracked, picture
 from valley.state import knowledge
 from valley.store import Store
-from valley.where import Where
 
 WATCH_S = 10.0
 CLEAR = "\x1b[H\x1b[J"
+Chosen = Callable[[Mapping[str, Any]], bool]
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -83,7 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Print the table, JSON or a log."""
     options = parse(sys.argv[1:])
-    where = Where.parse(options.where)
+    where = _chosen(options.where)
     root = options.root.resolve()
     ledger = find_sweep(root, options.sweep)
     store = Store(root, read_only=True)
@@ -99,7 +100,20 @@ def main() -> int:
     return 0
 
 
-def _look(ledger: Ledger, store: Store, where: Where) -> Picture:
+def _chosen(conditions: list[str]) -> Chosen | None:
+    """Which cells are meant, by their axes; None is all of them."""
+    if not conditions:
+        return None
+    from valley.where import Where  # with all of the settings' classes behind it
+
+    return Where.parse(conditions).matches
+
+
+def _all(axes: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _look(ledger: Ledger, store: Store, where: Chosen | None) -> Picture:
     """Look at everything once: the store, at most one squeue, at most one sacct.
 
     Raises:
@@ -107,14 +121,14 @@ def _look(ledger: Ledger, store: Store, where: Where) -> Picture:
     """
     store.refresh()
     known = knowledge(store, all_submissions(store.root))
-    seen = picture(ledger.rows(), known, where.matches)
+    seen = picture(ledger.rows(), known, where or _all)
     for sentence in store.damaged:
         print(f"warning: {sentence}", file=sys.stderr)
     store.damaged.clear()
     if not seen.rows:
         raise UserError(
             f"no cell of sweep {ledger.folder.name} is meant; "
-            + ("widen --where" if where.conditions else "its manifest is empty; launch it again")
+            + ("widen --where" if where else "its manifest is empty; launch it again")
         )
     return seen
 
@@ -129,7 +143,7 @@ def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
     )
 
 
-def _watch(ledger: Ledger, store: Store, where: Where, every_s: float) -> int:
+def _watch(ledger: Ledger, store: Store, where: Chosen | None, every_s: float) -> int:
     """Print the table until nothing runs or is queued and no launcher is at work, or Ctrl-C."""
     in_place = sys.stdout.isatty()
     try:

@@ -76,7 +76,7 @@ def test_a_filter_shows_some_cells_and_none_is_an_error(world):
     assert "2 cells" in said.stdout and "n8" not in said.stdout
     for conditions, message in (
         (["size=7"], "widen --where"),
-        (["colour=red"], "no axis 'colour'"),
+        (["colour=red"], "colour"),
     ):
         none = look(world, "--where", *conditions)
         assert none.returncode == 2 and message in none.stderr and "Traceback" not in none.stderr
