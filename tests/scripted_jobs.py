@@ -28,6 +28,11 @@ def run(job):
         while not (job.folder / "process-0.json").exists():
             time.sleep(0.05)
         raise ValueError("no luck")
+    if "allocates_mib" in config:
+        memory = bytearray(config["allocates_mib"] << 20)
+        memory[::4096] = b"x" * len(memory[::4096])
+    if "raises" in config:
+        raise OSError(*config["raises"])
     if "sends" in config:
         name, to = config["sends"]
         os.kill(os.getppid() if to == "controller" else os.getpid(), getattr(signal, name))

@@ -24,6 +24,7 @@ def test_of_a_shared_log_the_last_job_has_its_own_part_and_all_ranks_speak(space
     (spaced / "7_1_0_log.err").write_text(first)
     (spaced / "7_1_1_log.err").write_text("slurmstepd: error\n")
     (spaced / "7_10_0_log.err").write_text("of another element\n")
+    (spaced / "7_1_0_log.out").write_text("another stream\n")
     said = tail_of_last_job(spaced / "7_1_0_log.err")
     assert "ValueError" not in said and "hm" in said and "slurmstepd" in said
     assert "another" not in said

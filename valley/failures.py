@@ -58,8 +58,8 @@ class _Rule:
 
 
 MORE_MEMORY = (
-    "raise resources.{job}.memory_gib (or name resources.{job}.on_out_of_memory, which is used once by "
-    "itself), then launch again with --retry oom"
+    "name more memory as resources.{job}.on_out_of_memory and launch again, or raise "
+    "resources.{job}.memory_gib, then launch again with --retry oom"
 )
 GPU_MEMORY = (
     "take a GPU with more memory, or one that nobody shares, then launch again with --retry oom"
@@ -73,11 +73,17 @@ MORE_TIME = (
     "raise resources.{job}.time_limit_min (or lower resources.{job}.pack), then launch again with "
     "--retry timeout"
 )
-NEXT_LAUNCH = "launch again: it is submitted again by itself, as often as cluster.retry allows"
-NETWORK = (
-    "launch again; if it repeats, name the network interface in cluster.setup (export "
-    "NCCL_SOCKET_IFNAME=… GLOO_SOCKET_IFNAME=…) and exclude the node with cluster.slurm_parameters"
+RESUME = (
+    "launch again: a training resumes, up to cluster.retry.time_outs times; after that raise "
+    "resources.train.time_limit_min and launch again with --retry timeout"
 )
+NEXT_LAUNCH = "launch again: it is submitted again by itself, as often as cluster.retry allows"
+ONCE = "launch again, which tries again as often as cluster.retry.infrastructure allows; if it repeats, "
+NETWORK = (
+    ONCE + "name the network interface in cluster.setup (export NCCL_SOCKET_IFNAME=… "
+    "GLOO_SOCKET_IFNAME=…) or exclude the node in cluster.slurm_parameters, " + AGAIN
+)
+BROKEN_DEVICE = ONCE + "exclude the node (cluster.slurm_parameters: {{exclude: NODE}}), " + AGAIN
 BROKEN_NODE = (
     "launch again; if it repeats on one node, exclude it (cluster.slurm_parameters: {{exclude: NODE}}) "
     "and tell the cluster's administrators"
@@ -120,7 +126,7 @@ TEXT_RULES = [
         FREE_DISK,
     ),
     _Rule.of("preempted", r"DUE TO PREEMPTION|CANCELLED .* PREEMPT", NEXT_LAUNCH),
-    _Rule.of("time_out", r"DUE TO TIME LIMIT|stopped at its time limit", MORE_TIME),
+    _Rule.of("time_out", r"DUE TO TIME LIMIT|stopped at its time limit", MORE_TIME, train=RESUME),
     _Rule.of(
         "node_failure",
         r"DUE TO NODE FAILURE|Node failure on|DUE TO NODE .* NOT RESPONDING"
@@ -144,7 +150,7 @@ TEXT_RULES = [
         r"|Bus error|Input/output error|disk I/O error|database is locked|\[Errno 5\]"
         r"|the grader could not run|Unable to create step|error: Task launch .* failed"
         r"|Job credential|Munge (?:encode|decode) failed",
-        BROKEN_NODE,
+        BROKEN_DEVICE,
     ),
     _Rule.of(
         "infrastructure",
@@ -176,7 +182,7 @@ STATE_RULES = {
     rule.pattern.pattern: rule
     for rule in (
         _Rule.of("out_of_memory", "OUT_OF_MEMORY", MORE_MEMORY),
-        _Rule.of("time_out", "TIMEOUT", MORE_TIME),
+        _Rule.of("time_out", "TIMEOUT", MORE_TIME, train=RESUME),
         _Rule.of(
             "time_out", "DEADLINE", "set a later deadline, then launch again with --retry timeout"
         ),
@@ -189,7 +195,7 @@ STATE_RULES = {
 # Slurm writes `code:signal`, and squeue `RaisedSignal:9(Killed)`; a shell adds 128 to a signal.
 EXIT_RULES = [
     _Rule.of("infrastructure", r"^12[67](?::|$)", ENVIRONMENT),
-    _Rule.of("infrastructure", r"^135(?::|$)|:7$|RaisedSignal:7\b", BROKEN_NODE),
+    _Rule.of("infrastructure", r"^135(?::|$)|:7$|RaisedSignal:7\b", BROKEN_DEVICE),
     _Rule.of("code_error", r"^139(?::|$)|:11$|RaisedSignal:11\b", LOOK),
     _Rule.of("unknown", r"^137(?::|$)|:9$|RaisedSignal:9\b", KILLED),
 ]

@@ -34,10 +34,8 @@ def last_lines(path: Path, count: int) -> list[str]:
 
 def tail_of_last_job(log: Path) -> str:
     """What the job that was at work last left in the log of its element, all ranks together."""
-    if not log.name.endswith("_0_log.err"):
-        return _since_start(tail(log))
-    stem = log.name.removesuffix("0_log.err")
-    ranks = sorted(log.parent.glob(f"{stem}*_log.err"))[:MOST_RANKS]
+    stem, found, suffix = log.name.rpartition("_0_log.")
+    ranks = sorted(log.parent.glob(f"{stem}_*_log.{suffix}"))[:MOST_RANKS] if found else [log]
     return "\n".join(_since_start(tail(path)) for path in ranks)
 
 

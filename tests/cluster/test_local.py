@@ -49,6 +49,21 @@ def test_of_a_killed_pack_only_what_was_at_work_has_failed_and_the_rest_runs(wor
     assert [world.known(j).state for j in (a, b, c, d)] == ["done", "failed", "failed", "done"]
 
 
+def test_what_failed_has_a_class_and_the_line_that_shows_it(world):
+    jobs = {
+        "out_of_memory": job("a", allocates_mib=1 << 50),
+        "disk_full": job("b", raises=[28, "No space left on device"]),
+        "data_missing": job("c", raises=[2, "No such file or directory", "/data/x"]),
+        "unknown": job("d", **DIES),
+    }
+    run(world, [array([j]) for j in jobs.values()])
+    known = {failure: world.known(j) for failure, j in jobs.items()}
+    assert {failure: said.failure for failure, said in known.items()} == {f: f for f in jobs}
+    assert known["out_of_memory"].line == "MemoryError"
+    assert known["disk_full"].line == "OSError: [Errno 28] No space left on device"
+    assert all(said.remedy and said.attempt.endswith("/0") for said in known.values())
+
+
 def test_a_pack_that_gets_nowhere_is_not_tried_again_and_none_of_its_jobs_has_failed(world):
     jobs = [job("a"), job("b")]
     progress = run(world, [array(jobs, python="/bin/false")])
