@@ -268,6 +268,18 @@ def test_a_failed_preparation_shows_in_every_cell_with_its_log(spaced):
     }
     assert "its problem 'nowhere' is not in the pool" in rows[0]["reason"]
     assert "Traceback" in Path(rows[0]["log"]).read_text()
+    assert {row["failure"] for row in rows} == {"data_missing"}
+    assert "'nowhere' is not in the pool" in rows[0]["line"] and "--retry" in rows[0]["action"]
+    # By itself it is not tried again, nor by the name of another class.
+    for arguments in ([], ["--retry", "oom"]):
+        again = launch(grid, spaced / "runs", *settings, *arguments)
+        assert again.returncode == 1 and "nothing to do, but 1 jobs have failed" in again.stdout
+        assert "next: put the file" in again.stdout
+    assert not list(spaced.glob("runs/store/*/*/*/attempts.jsonl"))
+    assert launch(grid, spaced / "runs", *settings, "--retry", "all").returncode == 1
+    (attempts,) = spaced.glob("runs/store/*/*/*/attempts.jsonl")
+    attempt = json.loads(attempts.read_text())
+    assert attempt["why"] == "data_missing" and attempt["began"] < attempt["ended"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])

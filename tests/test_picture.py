@@ -62,8 +62,10 @@ def test_a_graded_row_is_done_whatever_has_become_of_what_it_was_made_from(world
     states = {(row.cell, row.profile): row.state for row in seen.rows}
     assert states["tiny-n8-stage1", "direct"] == "done"
     assert states["tiny-n8-stage1", "greedy"] == "lost"
-    # Of its cell, and of the sum, the training that is lost is no less so.
+    # The other row of the cell, and the sum, have the training that is lost all the same.
     assert seen.lines[0].state == "lost" and seen.totals["train"]["lost"] == 1
+    graded = picture(world.lines[:2], lambda t: Known("done" if t.kind == "grade" else "lost"))
+    assert graded.lines[0].state == "done" and not graded.stuck
 
 
 def test_a_row_stands_at_its_first_job_that_is_not_done(world):

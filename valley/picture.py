@@ -170,8 +170,8 @@ def picture(
             asked[place] = Tracked(ticket, known(ticket), steps)
         return asked[place]
 
-    def made_use_of(place: str, steps: int) -> Tracked:
-        return asked.get(place) or Tracked(Ticket.of(place), DONE, steps)
+    def used(place: str, steps: int) -> Tracked:
+        return Tracked(Ticket.of(place), DONE, steps)
 
     for line in lines:
         if not matches(line["axes"]):
@@ -179,12 +179,13 @@ def picture(
         own = [place for place in line["jobs"].values() if place is not None]
         train, last = line["jobs"]["train"], own[-1]
         graded = look(last, 0).known.state == "done"
-        find = made_use_of if graded else look
+        find = used if graded else look
         places = [*line["before"], *own]
         jobs = {place: find(place, line["steps"] if place == train else 0) for place in places}
         unfinished = (job for job in jobs.values() if job.known.state != "done")
         at = jobs[last] if graded else next(unfinished)
         made.rows.append(Row(line["cell"], line["profile"], line["axes"], at, jobs))
-        made.jobs |= {place: asked.get(place, job) for place, job in jobs.items()}
-    made.jobs |= {place: job for place, job in asked.items() if place in made.jobs}
+        made.jobs |= {place: job for place, job in jobs.items() if place not in made.jobs}
+    # What another row had looked up is known better.
+    made.jobs |= asked
     return made
