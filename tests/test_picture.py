@@ -64,6 +64,9 @@ def test_a_graded_row_is_done_whatever_has_become_of_what_it_was_made_from(world
     assert states["tiny-n8-stage1", "greedy"] == "lost"
     # The other row of the cell, and the sum, have the training that is lost all the same.
     assert seen.lines[0].state == "lost" and seen.totals["train"]["lost"] == 1
+    assert seen.lines[0].tallies["train"] == Counter(lost=1)
+    sizes = ["8", "16", "32"]
+    assert [line.cell for line in seen.lines] == [f"tiny-n{size}-stage1" for size in sizes]
     graded = picture(world.lines[:2], lambda t: Known("done" if t.kind == "grade" else "lost"))
     assert graded.lines[0].state == "done" and not graded.stuck
 

@@ -90,8 +90,10 @@ class Picture:
     def lines(self) -> list[Line]:
         """The matrix, a line per cell, in the manifest's order."""
         cells: dict[str, list[Row]] = {}
-        for row in self.rows:
+        # Graded rows first: what they take for done, another row of their cell may know better.
+        for row in sorted(self.rows, key=lambda row: row.state != "done"):
             cells.setdefault(row.cell, []).append(row)
+        order = dict.fromkeys(row.cell for row in self.rows)
         return [
             Line(
                 cell,
@@ -99,7 +101,7 @@ class Picture:
                 worst(row.state for row in rows),
                 tallies({place: job for row in rows for place, job in row.jobs.items()}.values()),
             )
-            for cell, rows in cells.items()
+            for cell, rows in ((cell, cells[cell]) for cell in order)
         ]
 
     @property
