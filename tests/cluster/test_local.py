@@ -51,7 +51,7 @@ def test_of_a_killed_pack_only_what_was_at_work_has_failed_and_the_rest_runs(wor
 
 def test_what_failed_has_a_class_and_the_line_that_shows_it(world):
     jobs = {
-        "out_of_memory": job("a", allocates_mib=1 << 50),
+        "out_of_memory": job("a", allocates_mib=1 << 40),
         "disk_full": job("b", raises=[28, "No space left on device"]),
         "data_missing": job("c", raises=[2, "No such file or directory", "/data/x"]),
         "unknown": job("d", **DIES),

@@ -50,7 +50,7 @@ def wait_until_ended(world, jobs):
 def test_what_jobs_recorded_and_what_killed_them(world):
     jobs = {
         "code_error": job("a", kind="train", fails_in_rank=0),
-        "out_of_memory": job("b", kind="train", allocates_mib=1 << 50),
+        "out_of_memory": job("b", kind="train", allocates_mib=1 << 40),
         "disk_full": job("c", kind="train", raises=[122, "Disk quota exceeded"]),
         "unknown": job("d", kind="train", **DIES),
     }
