@@ -16,8 +16,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from valley.cancelling import Choice, choose, live_elements, needed_by
-from valley.cluster import slurm
+from valley.cancelling import Choice, cancel, choose, live_elements, needed_by
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, all_submissions, find_sweep
 from valley.picture import Row, picture
@@ -72,7 +71,7 @@ def main() -> int:
     others = {"cells beside --where": beside, **_other_sweeps(ledger, knowledge)}
     choice = choose(live_elements(knowledge), jobs, needed_by(others))
     if not options.dry_run:
-        slurm.cancel(choice.names)
+        cancel(choice)
     print(_said(ledger.folder.name, choice, options.dry_run))
     return 0
 

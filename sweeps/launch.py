@@ -146,6 +146,9 @@ def _run(
         while _to_wait_for(plan, where):
             time.sleep(2)
             plan = _plan(planned, sweep, store, retry)
+    note_attempts(plan, store)
+    to_run = [d.job for d in plan.with_action("submit", "wait")]
+    ledger.write_estimates({job.identity: cost_s(job, sweep) for job in to_run})
     if where == "slurm":
         return _run_on_slurm(plan, sweep, ledger, store, snapshot)
     return _run_here(plan, sweep, ledger, store, snapshot)

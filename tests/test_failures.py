@@ -182,8 +182,13 @@ def test_what_an_exit_code_shows(exit_code, kind):
 
 
 def test_a_kill_without_a_mark_of_memory_is_not_taken_for_one():
-    failure = classify("", "srun: error: n1: task 0: Killed", "FAILED", "0:9", job="grade")
-    assert failure.kind == "unknown" and "resources.grade.memory_gib" in failure.action
+    killed = "srun: error: n1: task 0: Killed"
+    for log, code in ((killed, ""), (f"a line\n{killed}\nsrun: Force Terminated", ""), ("", "0:9")):
+        failure = classify("", log, "FAILED (NonZeroExitCode)", code, job="grade")
+        assert failure.kind == "unknown" and "resources.grade.memory_gib" in failure.action
+    assert (
+        classify("", f"srun: error: n1: task 1: Segmentation fault\n{killed}").kind == "code_error"
+    )
 
 
 def test_the_job_knows_better_than_slurm_and_slurm_better_than_the_log():

@@ -45,6 +45,16 @@ def test_a_line_cut_short_by_a_dying_launcher_loses_nothing_else(spaced, kept):
     assert [(s.intent, s.job_id) for s in ledger.submissions()] == [("one", None), ("three", "4")]
 
 
+def test_elements_that_were_cancelled_stand_in_their_submission(spaced):
+    ledger = Ledger(spaced)
+    intent = {"event": "intent", "intent": "i", "cluster": "slurm", "folder": "f", "at": 1.0}
+    ledger.append({**intent, "elements": [["a"], ["b"], ["c"]]})
+    for elements in ([0], [2, 0]):
+        ledger.append({"event": "cancelled", "intent": "i", "elements": elements})
+    (submission,) = ledger.submissions()
+    assert submission.cancelled == {0, 2}
+
+
 def test_sweeps_of_one_root_know_of_each_other(spaced):
     for at, name in ((2.0, "a"), (1.0, "b")):
         folder = spaced / "sweeps" / name

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,19 @@ def test_what_a_person_cancelled_is_new_whether_it_had_begun_or_not(laid, schedu
     write_json(job.folder / "running.json", {**this_process(), "host": "elsewhere"})
     known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
     assert (known.state, known.reason) == ("new", "job 7_1 cancelled")
+
+
+def test_what_cancel_cancelled_before_it_began_is_new_though_slurm_forgot_it(laid, scheduler):
+    """Slurm 22.05 keeps no word of an array's element that is cancelled while it waits."""
+    store, identity, job = laid
+    scheduler({}, {})
+    gone = replace(submitted(identity), cancelled=frozenset({1}))
+    known = knowledge(store, [gone])(Ticket("train", identity))
+    assert (known.state, known.reason) == ("new", "job 7_1 was cancelled before it began")
+    other = replace(submitted(identity), cancelled=frozenset({0}))
+    assert knowledge(store, [other])(Ticket("train", identity)).state == "lost"
+    write_json(job.folder / "running.json", this_process())  # it had begun after all
+    assert knowledge(store, [gone])(Ticket("train", identity)).state == "lost"
 
 
 @pytest.fixture

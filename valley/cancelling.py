@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from valley.cluster import slurm
+from valley.ledger import Ledger
 from valley.picture import Row
 from valley.places import Place, Ticket
 from valley.state import Knowledge
@@ -44,6 +45,21 @@ class Choice:
             else array
             for array, places in sorted(arrays.items())
         ]
+
+
+def cancel(choice: Choice) -> None:
+    """Have Slurm cancel the chosen elements, and write down first, in the journals they stand in, which.
+
+    An element that still waits is forgotten by Slurm at once, and would be taken for lost.
+    """
+    submissions: dict[str, list[Place]] = {}
+    for live in choice.cancelled:
+        submissions.setdefault(live.place.submission.intent, []).append(live.place)
+    for intent, places in submissions.items():
+        ledger = Ledger(places[0].submission.folder.parents[1])
+        indices = sorted(place.index for place in places)
+        ledger.append({"event": "cancelled", "intent": intent, "elements": indices})
+    slurm.cancel(choice.names)
 
 
 def live_elements(knowledge: Knowledge) -> list[Live]:

@@ -168,11 +168,12 @@ TEXT_RULES = [
         MISSING_DATA,
     ),
     _Rule.of("unknown", r"DependencyNeverSatisfied", "look at what it waits for, which failed"),
+    _Rule.of("code_error", r"Segmentation fault|core dumped|device-side assert", LOOK),
+    _Rule.of("unknown", r"\btasks? [\d,-]+: Killed|^Killed$", KILLED),
     # An exception of Python: `ValueError: …`, `pkg.errors.UserError: …`, or a bare name at the end.
     _Rule.of(
         "code_error",
-        r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Failed|Interrupt|Exit)(?::|$)"
-        r"|Segmentation fault|core dumped|device-side assert",
+        r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Failed|Interrupt|Exit)(?::|$)",
         LOOK,
     ),
     _Rule.of("code_error", r"^Traceback \(most recent call last\)", LOOK),

@@ -43,6 +43,8 @@ class Submission:
     """When it was intended, in seconds since the epoch."""
     process: dict[str, Any] | None = None
     """The process that a local submission started, as `processes.this_process` names it."""
+    cancelled: frozenset[int] = frozenset()
+    """The elements that `cancel.py` had Slurm cancel. One that waited, Slurm forgets at once."""
 
 
 @dataclass(frozen=True)
@@ -169,12 +171,15 @@ class Ledger:
         """All submissions, oldest first."""
         intents: dict[str, dict[str, Any]] = {}
         made: dict[str, dict[str, Any]] = {}
+        cancelled: dict[str, set[int]] = {}
         for event in self.events():
             match event:
                 case {"event": "intent", "intent": str(name), "cluster": str(), "folder": str()}:
                     intents[name] = event
                 case {"event": "submitted", "intent": str(name), "job_id": str()}:
                     made[name] = event
+                case {"event": "cancelled", "intent": str(name), "elements": list(elements)}:
+                    cancelled.setdefault(name, set()).update(elements)
         return [
             Submission(
                 intent=name,
@@ -184,6 +189,7 @@ class Ledger:
                 job_id=made.get(name, {}).get("job_id"),
                 at=event.get("at", 0.0),
                 process=made.get(name, {}).get("process"),
+                cancelled=frozenset(cancelled.get(name, ())),
             )
             for name, event in intents.items()
         ]

@@ -125,6 +125,8 @@ class Knowledge:
         name, log = place.name, str(place.log)
         key = (place.array, place.index)
         task = self.queue.get(key) or self.accounting.get(key)
+        if task is None and self._was_cancelled(job, place):
+            return self._new(job, place, f"job {name} was cancelled before it began")
         if task is None:
             said = f"Slurm no longer knows job {name}, and it left no result"
             return Known("lost", said, log, attempt=place.attempt)
@@ -136,6 +138,11 @@ class Knowledge:
         if task.state in LIVE_PENDING:
             return Known("pending", f"job {name}: {task.reason}", log, name)
         return self._ended(job, place, task)
+
+    def _was_cancelled(self, job: Named, place: Place) -> bool:
+        """Whether `cancel.py` cancelled an element that waited: Slurm forgets such a one at once."""
+        begun = self.store.running(job.kind, job.identity) is not None
+        return place.index in place.submission.cancelled and not begun
 
     def _ended(self, job: Named, place: Place, task: slurm.Task) -> Known:
         """What is known of a job without a result whose element has ended."""

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from scripted_jobs import DIES, World, array, job, make_snapshot
@@ -74,6 +73,19 @@ def test_a_cancelled_element_is_new_and_its_siblings_go_on(world):
     assert world.known(stays).state == "done"
     known = world.known(goes)
     assert known.state == "new" and "cancelled" in known.reason
+
+
+def test_accounting_tells_what_the_queue_forgot(world):
+    jobs = [job("fine", kind="train"), job("dies", kind="train", **DIES)]
+    ((_, array_id),) = submit(world, [array(*([j] for j in jobs))])
+    wait_until_ended(world, jobs)
+    wait_until(lambda: (array_id, 1) in cluster.accounting([array_id]))
+    told = cluster.accounting([array_id])
+    assert {key: task.state for key, task in told.items()} == {
+        (array_id, 0): "COMPLETED",
+        (array_id, 1): "FAILED",
+    }
+    assert told[array_id, 1].exit_code != "0:0"
 
 
 @pytest.mark.slow
@@ -162,12 +174,3 @@ def cancel(world, *arguments):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def test_a_log_says_that_slurm_itself_killed_for_memory(world):
-    hungry = job("hungry", kind="train", allocates_mib=400, sleeps_s=60)
-    submit(world, [array([hungry], memory_gib=0.2)])
-    wait_until_ended(world, [hungry])
-    known = world.known(hungry)
-    assert (known.state, known.failure) == ("failed", "out_of_memory"), known
-    assert Path(known.log).exists()

@@ -76,7 +76,8 @@ def accounting(array_ids: Iterable[str]) -> dict[tuple[str, int], Task]:
     ids = sorted(set(array_ids))
     if not ids or shutil.which("sacct") is None:
         return {}
-    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--array"]
+    # Not `--array`, which Slurm 22.05 does not have: what waits is so told as `7_[0-3,5%2]`.
+    command = ["sacct", "--noheader", "--parsable2", "--allocations"]
     command += ["--format=JobID,State,ExitCode", f"--jobs={','.join(ids)}"]
     try:
         text = _call(command)
@@ -85,14 +86,18 @@ def accounting(array_ids: Iterable[str]) -> dict[tuple[str, int], Task]:
     tasks = {}
     for line in text.splitlines():
         job, state, exit_code = line.split("|", 2)
-        match = re.fullmatch(r"(\d+)(?:_(\d+))?", job)
-        if match:
-            word = state.split()[0]
-            reason = f"exit code {exit_code}" if exit_code != "0:0" else ""
-            tasks[match.group(1), int(match.group(2) or 0)] = Task(
-                word, reason, exit_code=exit_code
-            )
+        word = state.split()[0]
+        reason = f"exit code {exit_code}" if exit_code != "0:0" else ""
+        array, _, indices = job.partition("_")
+        for index in indices_of(indices):
+            tasks[array, index] = Task(word, reason, exit_code=exit_code)
     return tasks
+
+
+def indices_of(text: str) -> list[int]:
+    """The elements that sacct names: `` (a job that is no array), `3`, or `[0-3,5%2]`."""
+    spans = [span.split("-") for span in text.strip("[]").partition("%")[0].split(",") if span]
+    return [i for span in spans for i in range(int(span[0]), int(span[-1]) + 1)] or [0]
 
 
 def max_array_size() -> int:
