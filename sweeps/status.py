@@ -172,14 +172,19 @@ def _forecast(ledger: Ledger, store: Store, seen: Picture) -> Forecast | None:
         note = store.running(job.ticket.kind, job.ticket.identity) or {}
         return max(0.0, time.time() - note["began"]) if "began" in note else 0.0
 
-    estimates: dict[str, float] = {}
-
-    def estimate_s(job: Tracked) -> float | None:
-        if not estimates:
-            estimates.update(ledger.estimates())
-        return estimates.get(job.ticket.identity)
-
-    return forecast(seen.jobs.values(), took_s, elapsed_s, estimate_s)
+    if not any(job.known.state == "running" for job in seen.jobs.values()):
+        return None
+    estimates = ledger.estimates()
+    # What no one has queued begins only where a launcher is at work, and behind a failure not at all.
+    ends = {"done", "running", "pending", *(["new"] if launcher_at_work(store.root) else [])}
+    rows = [row for row in seen.rows if row.state not in ("failed", "lost")]
+    jobs = {place: seen.jobs[place] for row in rows for place in row.jobs}
+    return forecast(
+        [job for job in jobs.values() if job.known.state in ends],
+        lambda job: estimates.get(job.ticket.identity),
+        took_s,
+        elapsed_s,
+    )
 
 
 def _as_json(ledger: Ledger, store: Store, seen: Picture) -> dict[str, Any]:

@@ -8,43 +8,39 @@ from valley.places import Ticket
 from valley.plan import Known
 
 
-def job(kind, state, steps=0, name="x"):
-    return Tracked(Ticket(kind, name, name), Known(state), steps)
+def job(kind, state, estimate=None):
+    return Tracked(Ticket(kind, str(estimate), "x"), Known(state))
 
 
-def told(jobs, took=None, elapsed=0.0, estimates=None):
-    return forecast(
-        jobs,
-        lambda job: (took or {}).get(job.ticket.kind),
-        lambda job: elapsed,
-        lambda job: (estimates or {}).get(job.ticket.kind),
-    )
+def told(jobs, took=None, elapsed=0.0):
+    def estimate_s(job):
+        return None if job.ticket.identity == "None" else float(job.ticket.identity)
+
+    return forecast(jobs, estimate_s, lambda j: (took or {}).get(j.ticket.kind), lambda j: elapsed)
 
 
-def test_trainings_are_expected_to_take_as_long_per_step_as_the_finished_ones():
-    jobs = [job("train", "done", 10), job("train", "running", 40), job("train", "pending", 20)]
+def test_estimates_are_corrected_by_what_finished_jobs_of_the_kind_took():
+    jobs = [job("train", "done", 10), job("train", "running", 40), job("grade", "pending", 7)]
     end = told(jobs, {"train": 5.0})
-    assert (end.left_s, end.lanes) == (30.0, 1) and end.basis == "1 finished train jobs"
+    assert (end.left_s, end.lanes) == (40 * 0.5 + 7, 1)
+    assert end.basis == "the launch's estimates, corrected by finished jobs (1 train)"
 
 
 def test_what_a_running_job_has_done_is_not_left_to_do():
-    jobs = [job("grade", "done"), job("grade", "running")]
-    assert told(jobs, {"grade": 8.0}, elapsed=3.0).left_s == 5.0
-    assert told(jobs, {"grade": 8.0}, elapsed=99.0).left_s == 0.0
+    jobs = [job("grade", "running", 8)]
+    assert told(jobs, elapsed=3.0).left_s == 5.0
+    assert told(jobs, elapsed=99.0).left_s == 0.0
 
 
 def test_work_is_shared_out_among_what_runs_at_once_and_no_shorter_than_its_longest_job():
-    some = [job("grade", "done"), *[job("grade", "running")] * 4, *[job("grade", "pending")] * 4]
-    assert told(some, {"grade": 8.0}).left_s == 16.0
-    long = [job("train", "done", 1), *[job("train", "running", 1)] * 4, job("train", "pending", 9)]
-    assert told(long, {"train": 1.0}).left_s == 9.0
+    some = [*[job("grade", "running", 8)] * 4, *[job("grade", "pending", 8)] * 4]
+    assert told(some).left_s == 16.0
+    assert told([*some, job("train", "new", 99)]).left_s == 99.0
 
 
-def test_the_plans_estimate_stands_in_for_what_has_no_finished_like():
-    jobs = [job("train", "running", 10), job("grade", "pending")]
-    end = told(jobs, estimates={"train": 7.0, "grade": 1.0})
-    assert end.left_s == 8.0
-    assert end.basis == "the plan's estimate of grade jobs, the plan's estimate of train jobs"
+def test_a_finished_job_that_no_launch_estimated_corrects_nothing():
+    jobs = [job("train", "done"), job("train", "running", 4)]
+    assert told(jobs, {"train": 100.0}).left_s == 4.0
 
 
 @pytest.mark.parametrize(
@@ -53,9 +49,9 @@ def test_the_plans_estimate_stands_in_for_what_has_no_finished_like():
         [],
         [job("train", "pending", 1)],
         [job("train", "done", 1)],
-        [job("train", "done", 1), job("grade", "running")],
+        [job("train", "running", 1), job("grade", "pending")],
     ],
-    ids=["nothing", "nothing runs", "all is done", "of no kind that finished or was estimated"],
+    ids=["nothing", "nothing runs", "all is done", "something has no estimate"],
 )
 def test_nothing_is_said_where_nothing_is_known(jobs):
     assert told(jobs, {"train": 1.0}) is None

@@ -209,7 +209,7 @@ def test_the_first_of_a_pack_stays_failed_when_the_rest_runs_elsewhere(pack, sch
     scheduler({("7", 1): slurm.Task("FAILED", ""), ("9", 0): slurm.Task("RUNNING", "")}, {})
     write_json(jobs[1].folder / "running.json", this_process())
     again = Submission("j", "slurm", Path("/logs"), [rest], "9")
-    assert states(again) == ["failed", "running", "running"]
+    assert states(again) == ["failed", "running", "pending"]
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "FAILED", "COMPLETED"])

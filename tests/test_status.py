@@ -16,6 +16,7 @@ from sweeping import REPOSITORY, command
 
 from valley.picture import picture
 from valley.plan import Known
+from valley.records import digest
 
 
 @pytest.fixture
@@ -32,6 +33,9 @@ def world(spaced):
     world.failed("train", "tiny-n16-stage1", "ValueError: no luck", str(log))
     world.running("train", "tiny-n32-stage1", began=time.time() - 1, log=str(log))
     world.write()
+    labels = [(kind, n) for n in (16, 32, 64) for kind in ("train", "generate", "grade")]
+    ids = [digest([k, f"tiny-n{n}-stage1{'' if k == 'train' else '-p'}"]) for k, n in labels]
+    world.ledger.write_estimates(dict.fromkeys(ids, 5.0))
     return world
 
 
@@ -67,7 +71,6 @@ def test_json_holds_the_same(world):
     assert failed["jobs"]["train"] == {"failed": 1} and "--retry failed" in failed["action"]
     (stuck,) = value["stuck"]
     assert stuck["cells"] == [failed["cell"]] and stuck["line"] == "ValueError: no luck"
-    # A generation and a grading have finished, and so has a training of as many steps.
     assert value["expected_end"]["lanes"] == 1 and value["expected_end"]["left_s"] > 0
 
 

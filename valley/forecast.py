@@ -1,8 +1,7 @@
-"""The forecast: when a sweep that is under way will end, from how long its finished jobs took. Pure.
+"""The forecast: when a sweep that is under way will end. Pure.
 
-A training is expected to take as long per step as the finished ones, any other job as long as the
-finished ones of its kind. What has no finished like is taken from the plan's estimate where there is
-one; where there is none nothing is said.
+Each job is expected to take what the launch estimated for it, times how much longer or shorter than
+their estimates the finished jobs of its kind took.
 """
 
 from __future__ import annotations
@@ -22,81 +21,57 @@ class Forecast:
 
     left_s: float
     lanes: int
+    """Jobs at work at once."""
     basis: str
 
 
 def forecast(
     jobs: Iterable[Tracked],
+    estimate_s: Callable[[Tracked], float | None],
     took_s: Callable[[Tracked], float | None],
     elapsed_s: Callable[[Tracked], float],
-    estimate_s: Callable[[Tracked], float | None],
 ) -> Forecast | None:
-    """When the jobs that are running or queued will have ended; None where that cannot be said.
+    """When all jobs that are to come will have ended; None where that cannot be said.
 
     Args:
+        estimate_s: the launch's estimate of a job.
         took_s: the wall seconds of a finished job.
         elapsed_s: for how long a running job has been at work.
-        estimate_s: the plan's estimate of a job.
     """
     jobs = list(jobs)
-    lanes = sum(job.known.state == "running" for job in jobs)
-    if not lanes:
+    to_come = [job for job in jobs if job.known.state in ("running", "pending", "new")]
+    estimates = [estimate_s(job) for job in to_come]
+    lanes = sum(job.known.state == "running" for job in to_come)
+    if not lanes or None in estimates:
         return None
-    rates = _Rates(jobs, took_s, estimate_s)
+    rates, basis = _rates(jobs, estimate_s, took_s)
     total = longest = 0.0
-    for job in jobs:
-        if job.known.state not in ("running", "pending", "new"):
-            continue
-        expected = rates.seconds(job)
-        if expected is None:
-            return None
+    for job, estimate in zip(to_come, estimates, strict=True):
+        left_s = (estimate or 0.0) * rates.get(job.ticket.kind, 1.0)
         if job.known.state == "running":
-            expected = max(0.0, expected - elapsed_s(job))
-        total += expected
-        longest = max(longest, expected)
-    return Forecast(max(total / lanes, longest), lanes, rates.basis)
+            left_s = max(0.0, left_s - elapsed_s(job))
+        total += left_s
+        longest = max(longest, left_s)
+    return Forecast(max(total / lanes, longest), lanes, basis)
 
 
-class _Rates:
-    """Seconds per unit of work of each kind: a step of a training, a job of the others."""
-
-    def __init__(
-        self,
-        jobs: list[Tracked],
-        took_s: Callable[[Tracked], float | None],
-        estimate_s: Callable[[Tracked], float | None],
-    ) -> None:
-        self._estimate_s = estimate_s
-        self._measured: dict[str, tuple[int, float]] = {}
-        self._estimated: set[str] = set()
-        finished: dict[str, list[Tracked]] = {}
-        for job in jobs:
-            if job.known.state == "done":
-                finished.setdefault(job.ticket.kind, []).append(job)
-        for kind, done in finished.items():
-            # Spread over all of them: the first were perhaps the smallest.
-            sample = done[:: max(1, len(done) // SAMPLE)]
-            took = [(job, seconds) for job in sample if (seconds := took_s(job)) is not None]
-            if took:
-                units = sum(_units(job) for job, _ in took)
-                seconds = sum(seconds for _, seconds in took)
-                self._measured[kind] = len(done), seconds / units
-
-    def seconds(self, job: Tracked) -> float | None:
-        """How long a job is expected to take."""
-        kind = job.ticket.kind
-        if kind in self._measured:
-            return self._measured[kind][1] * _units(job)
-        self._estimated.add(kind)
-        return self._estimate_s(job)
-
-    @property
-    def basis(self) -> str:
-        """From what it is known."""
-        parts = [f"{count} finished {kind} jobs" for kind, (count, _) in self._measured.items()]
-        parts += [f"the plan's estimate of {kind} jobs" for kind in sorted(self._estimated)]
-        return ", ".join(parts)
-
-
-def _units(job: Tracked) -> int:
-    return max(1, job.steps) if job.ticket.kind == "train" else 1
+def _rates(
+    jobs: list[Tracked],
+    estimate_s: Callable[[Tracked], float | None],
+    took_s: Callable[[Tracked], float | None],
+) -> tuple[dict[str, float], str]:
+    """By kind, measured over estimated seconds of the finished jobs; and what that rests on."""
+    finished: dict[str, list[Tracked]] = {}
+    for job in jobs:
+        if job.known.state == "done" and estimate_s(job):
+            finished.setdefault(job.ticket.kind, []).append(job)
+    rates = {}
+    for kind, done in finished.items():
+        # Spread over all of them: the first were perhaps the smallest.
+        sample = done[:: max(1, len(done) // SAMPLE)]
+        pairs = [(took, estimate_s(job) or 0.0) for job in sample if (took := took_s(job))]
+        if pairs:
+            rates[kind] = sum(took for took, _ in pairs) / sum(estimate for _, estimate in pairs)
+    basis = ", ".join(f"{len(finished[kind])} {kind}" for kind in rates)
+    corrected = f", corrected by finished jobs ({basis})" if basis else ""
+    return rates, f"the launch's estimates{corrected}"

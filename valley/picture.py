@@ -30,8 +30,6 @@ class Tracked:
 
     ticket: Ticket
     known: Known
-    steps: int = 0
-    """Optimizer steps of a training, where the manifest tells."""
 
 
 @dataclass(frozen=True)
@@ -166,24 +164,20 @@ def picture(
     made = Picture()
     asked: dict[str, Tracked] = {}
 
-    def look(place: str, steps: int) -> Tracked:
+    def look(place: str) -> Tracked:
         if place not in asked:
             ticket = Ticket.of(place)
-            asked[place] = Tracked(ticket, known(ticket), steps)
+            asked[place] = Tracked(ticket, known(ticket))
         return asked[place]
-
-    def used(place: str, steps: int) -> Tracked:
-        return Tracked(Ticket.of(place), DONE, steps)
 
     for line in lines:
         if not matches(line["axes"]):
             continue
         own = [place for place in line["jobs"].values() if place is not None]
-        train, last = line["jobs"]["train"], own[-1]
-        graded = look(last, 0).known.state == "done"
-        find = used if graded else look
+        last = own[-1]
+        graded = look(last).known.state == "done"
         places = [*line["before"], *own]
-        jobs = {place: find(place, line["steps"] if place == train else 0) for place in places}
+        jobs = {p: Tracked(Ticket.of(p), DONE) if graded else look(p) for p in places}
         unfinished = (job for job in jobs.values() if job.known.state != "done")
         at = jobs[last] if graded else next(unfinished)
         made.rows.append(Row(line["cell"], line["profile"], line["axes"], at, jobs))

@@ -131,6 +131,8 @@ class Knowledge:
             said = f"Slurm no longer knows job {name}, and it left no result"
             return Known("lost", said, log, attempt=place.attempt)
         if task.state in LIVE_RUNNING:
+            if self._has_not_come_to(job, place):
+                return Known("pending", f"job {name} has not come to it yet", log, name)
             return Known("running", f"job {name}", log, name)
         if task.state in LIVE_PENDING and self._waits_in_vain(job, task):
             # Its place is told, so that it can be cancelled before a new one is sent.
@@ -138,6 +140,10 @@ class Knowledge:
         if task.state in LIVE_PENDING:
             return Known("pending", f"job {name}: {task.reason}", log, name)
         return self._ended(job, place, task)
+
+    def _has_not_come_to(self, job: Named, place: Place) -> bool:
+        """Whether an element that runs is at work on another of its jobs."""
+        return len(place.element) > 1 and self.store.running(job.kind, job.identity) is None
 
     def _was_cancelled(self, job: Named, place: Place) -> bool:
         """Whether `cancel.py` cancelled an element that waited: Slurm forgets such a one at once."""
@@ -201,8 +207,10 @@ class Knowledge:
         if submission.intent not in self.alive:
             self.alive[submission.intent] = _is_alive(submission)
         match self.alive[submission.intent]:
+            case True if self._has_not_come_to(job, place):
+                return Known("pending", "its process has not come to it yet")
             case True:
-                return Known("running", "in a process that an earlier launch started")
+                return Known("running", "its process begins")
             case False:
                 return noted or Known("new", "its process ended before it began")
             case _:
