@@ -122,8 +122,9 @@ class DisturbedSweep:
 
     def run(self, script: str, *arguments: str, **options: Any) -> tuple[int, str]:
         """A script to its end; its status and what it said."""
+        timeout = options.pop("timeout", 240)
         process = self.start(script, *arguments, **options)
-        said, _ = process.communicate(timeout=240)
+        said, _ = process.communicate(timeout=timeout)
         return process.returncode, said
 
     def launch(self, *arguments: str, **options: Any) -> tuple[int, str]:
