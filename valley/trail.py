@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from valley.data.config import DataConfig
@@ -135,29 +135,20 @@ class _Builder:
             parameters=student.parameters,
         )
 
-    def stage_start(self, name: str, number: int, recipe: Recipe) -> Job:
-        """The checkpoint that a stage starts from."""
-        parent = self.sweep.stages[number].parent
-        if parent is None:
-            return self.first_checkpoint(name, recipe)
-        axes = {
-            "student": name,
-            "stage": parent.stage if parent.stage is not None else number - 1,
-            "size": parent.size,
-            "difficulty": parent.difficulty,
-            "correctness": parent.correctness,
-            "seed": parent.seed,
-        }
-        # A cell's own training axes (a control's steps) are its own; the parent has the recipe's.
-        cell = Cell(axes, replace(recipe, train=self.sweep.train))
-        return self.checkpoint(cell, _safe(cell.label))
+    def start(self, cell: Cell) -> Job:
+        """The checkpoint that a cell's stage starts from."""
+        parent, name, recipe = cell.start, cell.axes["student"], cell.recipe
+        if parent is not None:
+            return self.once(
+                ("start", id(parent)), lambda: self.checkpoint(parent, _safe(parent.label))
+            )
+        key = ("student", name, id(recipe.data), recipe.grade.sandbox)
+        return self.once(key, lambda: self.first_checkpoint(name, recipe))
 
     def checkpoint(self, cell: Cell, label: str) -> Job:
         """The checkpoint that a cell is evaluated with."""
         axes, recipe = cell.axes, cell.recipe
-        name, number = axes["student"], axes["stage"]
-        key = ("start", name, number, id(recipe.data), recipe.grade.sandbox)
-        start = self.once(key, lambda: self.stage_start(name, number, recipe))
+        start = self.start(cell)
         if cell.is_baseline:
             return start
         train = recipe.train
@@ -193,7 +184,7 @@ class _Builder:
             after=(data.disjoint,),
             steps=train.total_steps(axes["size"]),
             examples=axes["size"],
-            parameters=self.sweep.students[name].parameters,
+            parameters=self.sweep.students[axes["student"]].parameters,
         )
 
     def rows(self, cell: Cell) -> list[Row]:
