@@ -205,6 +205,17 @@ def expand(sweep: Sweep, base: Recipe, file: GridFile) -> Expansion:
     return _Expander(sweep, base, file).expand()
 
 
+def with_starts(cells: list[Cell]) -> list[Cell]:
+    """Cells, and those that their stages start from."""
+    starts: dict[int, Cell] = {}
+    for cell in cells:
+        start = cell.start
+        while start is not None and id(start) not in starts:
+            starts[id(start)] = start
+            start = start.start
+    return [*cells, *starts.values()]
+
+
 def _with_all_axes(found: list[tuple[dict[str, Any], _Made]]) -> list[Cell]:
     """The cells, each with a value for every axis in which some cell differs."""
     names = sorted({name for _, made in found for name in made.own})

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from valley.axes import NAMED_AXES as NAMED_AXES
 from valley.cells import Cell as Cell
 from valley.cells import expand
+from valley.cells import with_starts as with_starts
 from valley.cluster.config import ClusterConfig, ResourcesByKind
 from valley.conditional import When
 from valley.data.config import DataConfig
@@ -170,8 +171,7 @@ def _check_stages(sweep: Sweep, file: GridFile) -> None:
 
 def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
     """Refuse first lessons that the data of a cell does not have, or that cannot feed the ranks."""
-    first = {id(cell): cell for cell in map(_first, cells)}.values()
-    pairs = {(cell.axes["student"], cell.recipe.data.lessons): cell for cell in first}
+    pairs = {(c.axes["student"], c.recipe.data.lessons): c for c in with_starts(cells)}
     for (name, answers), cell in pairs.items():
         student = sweep.students[name]
         if student.source != "tiny" or student.first_lessons is None:
@@ -184,10 +184,3 @@ def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
             )
         train = sweep.resources.train
         check_ranks(student.first_lessons, train.nodes * train.tasks_per_node, at)
-
-
-def _first(cell: Cell) -> Cell:
-    """The cell of the first stage that a cell's checkpoint goes back to."""
-    while cell.start is not None:
-        cell = cell.start
-    return cell

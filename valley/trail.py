@@ -276,6 +276,20 @@ def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
     return Trail(rows, jobs, builder.pools)
 
 
+def part(whole: Trail, rows: list[Row]) -> Trail:
+    """Some rows of a trail, with the jobs that they need."""
+    needed: set[str] = set()
+    stack = [row.grade for row in rows]
+    while stack:
+        job = stack.pop()
+        if job.identity not in needed:
+            needed.add(job.identity)
+            stack.extend(job.parents)
+    jobs = [job for job in whole.jobs if job.identity in needed]
+    pools = {identity: pool for identity, pool in whole.pools.items() if identity in needed}
+    return Trail(rows, jobs, pools)
+
+
 def check_pool(planned: Trail, strata: Mapping[str, Mapping[str, int]]) -> None:
     """Refuse trainings that ask for more traces than the pool can hold, the parents of stages included.
 
