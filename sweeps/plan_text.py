@@ -11,7 +11,7 @@ from valley.sweep import Sweep
 
 def summary(plan: Plan, sweep: Sweep, where: str) -> str:
     """One line: how many cells, where, and how many jobs in which state."""
-    cells = len({row.cell.label for row in plan.rows})
+    cells = len({row.cell for row in plan.rows})
     counts = {action: len(plan.with_action(action)) for action in ("done", "submit", "wait")}
     stuck = len(plan.with_action("failed", "lost", "blocked"))
     text = (

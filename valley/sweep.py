@@ -146,6 +146,8 @@ def read_grid(path: Path, settings: list[str] | None = None, dry_run: bool = Fal
         students = {name: student.for_a_dry_run() for name, student in sweep.students.items()}
         sweep = sweep.model_copy(update={"students": students})
     expansion = expand(sweep, base, file)
+    if not expansion.cells:
+        raise UserError(f"{file.at(('grid',))}: no cell is left: `exclude` leaves out all of them")
     _check_students(sweep, expansion.cells, file)
     return Grid(sweep, expansion.cells, expansion.left_out, expansion.warnings)
 

@@ -55,14 +55,28 @@ class _Builder:
     ) -> Job:
         """A job; `label` may hold no character that a folder's name may not."""
         identity = identity_of_text(
-            kind, config.text, {role: j.identity for role, j in inputs.items()}
+            kind, config.text, {role: job.identity for role, job in inputs.items()}
         )
         job = self.jobs.get(identity)
         if job is None:
-            job = self.jobs[identity] = Job(
-                kind, identity, label[:MAX_LABEL], config.value, inputs, **rest
-            )
+            job = Job(kind, identity, label[:MAX_LABEL], config.value, inputs, **rest)
+            self.jobs[identity] = job
         return job
+
+    def shared(self, recipe: Recipe) -> _Shared:
+        """What the cells of a recipe have in common."""
+        return self.once(("shared", id(recipe)), lambda: self._shared(recipe))
+
+    def _shared(self, recipe: Recipe) -> _Shared:
+        train = recipe.train
+        return _Shared(
+            data=self.data(recipe),
+            training=train.semantic(),
+            training_text=canonical_json(train.semantic()),
+            execution=_execution(train),
+            profiles=_profiles(recipe.generate),
+            grading=_Config(recipe.grade.model_dump(mode="json")),
+        )
 
     def data(self, recipe: Recipe) -> _Data:
         """The jobs that prepare a recipe's data, which no cell changes."""
@@ -151,59 +165,46 @@ class _Builder:
         start = self.start(cell)
         if cell.is_baseline:
             return start
-        train = recipe.train
-        settings, settings_text, execution = self.once(
-            ("train", id(train)),
-            lambda: (train.semantic(), canonical_json(train.semantic()), _execution(train)),
-        )
-        select = {
-            "size": axes["size"],
-            "difficulty": axes["difficulty"],
-            "correctness": axes["correctness"],
-        }
+        shared = self.shared(recipe)
+        size, seed, data_seed = axes["size"], axes["seed"], recipe.data.data_seed
+        difficulty, correctness = axes["difficulty"], axes["correctness"]
         value = {
-            "train": settings,
-            "select": select,
-            "seed": axes["seed"],
-            "data_seed": recipe.data.data_seed,
+            "train": shared.training,
+            "select": {"size": size, "difficulty": difficulty, "correctness": correctness},
+            "seed": seed,
+            "data_seed": data_seed,
         }
         # The canonical JSON of `value`, put together from parts: see `test_identities_are_exact`.
         text = (
-            f'{{"data_seed":{value["data_seed"]},"seed":{value["seed"]},'
-            f'"select":{{"correctness":"{select["correctness"]}",'
-            f'"difficulty":"{select["difficulty"]}","size":{select["size"]}}},'
-            f'"train":{settings_text}}}'
+            f'{{"data_seed":{data_seed},"seed":{seed},'
+            f'"select":{{"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
+            f'"train":{shared.training_text}}}'
         )
-        data = self.data(recipe)
         return self.job(
             "train",
             label,
             _Config(value, text),
-            {"init": start, "pool": data.pool},
-            execution=execution,
-            after=(data.disjoint,),
-            steps=train.total_steps(axes["size"]),
-            examples=axes["size"],
+            {"init": start, "pool": shared.data.pool},
+            execution=shared.execution,
+            after=(shared.data.disjoint,),
+            steps=recipe.train.total_steps(size),
+            examples=size,
             parameters=self.sweep.students[axes["student"]].parameters,
         )
 
     def rows(self, cell: Cell) -> list[Row]:
         """The trail of a cell, one row per decoding profile."""
-        recipe, label, data = cell.recipe, _safe(cell.label), self.data(cell.recipe)
+        label, shared = _safe(cell.label), self.shared(cell.recipe)
+        data = shared.data
         model = self.checkpoint(cell, label)
         # A student that was taught here before, on another sweep's evaluation set, is checked too.
         after = (data.disjoint,) if model.kind == "train" else ()
-        grading = self.once(
-            ("grade", id(recipe.grade)), lambda: _Config(recipe.grade.model_dump(mode="json"))
-        )
         rows = []
-        for name, slot, samples, config in self.once(
-            ("generate", id(recipe.generate)), lambda: _profiles(recipe.generate)
-        ):
-            examples = data.evaluation_size * samples
+        for name, slot, samples, config in shared.profiles:
+            examples, asked = data.evaluation_size * samples, f"{label}-{slot}"
             generate = self.job(
                 "generate",
-                f"{label}-{slot}",
+                asked,
                 config,
                 {"model": model, "evaluation": data.evaluation},
                 after=after,
@@ -213,8 +214,8 @@ class _Builder:
             )
             grade = self.job(
                 "grade",
-                f"{label}-{slot}",
-                grading,
+                asked,
+                shared.grading,
                 {"samples": generate, "evaluation": data.evaluation},
                 slot=name,
                 examples=examples,
@@ -235,12 +236,24 @@ class _Config:
         self.text = canonical_json(value) if text is None else text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Data:
     evaluation: Job
     pool: Job
     disjoint: Job
     evaluation_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the cells of one recipe have in common."""
+
+    data: _Data
+    training: dict[str, Any]
+    training_text: str
+    execution: dict[str, Any]
+    profiles: list[tuple[str, str, int, _Config]]
+    grading: _Config
 
 
 def _profiles(config: GenerateConfig) -> list[tuple[str, str, int, _Config]]:
