@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from valley.axes import MATCHING, NAMED_AXES, STEPS, At, Choices
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from valley.sweep import Sweep
 
 EPOCHS = "train.epochs"
+NAMED = itemgetter(*NAMED_AXES)
 
 
 @dataclass(eq=False, slots=True)
@@ -107,7 +109,7 @@ class _Expander:
         for block in blocks:
             for point in block.points():
                 made = self._make(point, block.at)
-                key = (*map(point.__getitem__, NAMED_AXES), id(made.recipe), id(made.start))
+                key = (NAMED(point), id(made.recipe), id(made.start))
                 other = found.setdefault(key, (point, made))[1]
                 if made.own is not other.own and _length(made.own) < _length(other.own):
                     found[key] = (point, made)
@@ -225,10 +227,10 @@ def _with_all_axes(found: list[tuple[dict[str, Any], _Made]]) -> list[Cell]:
         key = (id(made), point["size"] > 0)
         if key not in parts:
             parts[key] = _values(names, made, trained=point["size"] > 0)
-        axes = {
-            **dict(zip(NAMED_AXES, map(point.__getitem__, NAMED_AXES), strict=True)),
-            **parts[key],
-        }
+        # A point whose dotted axes make no difference may hold some all the same.
+        plain = len(point) == len(NAMED_AXES)
+        named = point if plain else dict(zip(NAMED_AXES, NAMED(point), strict=True))
+        axes = named | parts[key] if parts[key] else named
         cells.append(Cell(axes, made.recipe, tuple(made.own), made.start))
     return cells
 
