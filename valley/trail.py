@@ -54,9 +54,8 @@ class _Builder:
         self, kind: str, label: str, config: _Config, inputs: dict[str, Job], **rest: Any
     ) -> Job:
         """A job; `label` may hold no character that a folder's name may not."""
-        identity = identity_of_text(
-            kind, config.text, {role: job.identity for role, job in inputs.items()}
-        )
+        roles = ",".join([f'"{role}":"{inputs[role].identity}"' for role in sorted(inputs)])
+        identity = identity_of_text(kind, config.text, roles)
         job = self.jobs.get(identity)
         if job is None:
             job = Job(kind, identity, label[:MAX_LABEL], config.value, inputs, **rest)
