@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from valley.axes import MATCHING, NAMED_AXES, STEPS, At, Choices
 from valley.block import Block
 from valley.conditional import Conditionals
+from valley.errors import UserError
 from valley.grid_file import GridFile
 from valley.recipe import Recipe, Recipes, matched_steps
 from valley.records import canonical_json
@@ -146,12 +147,16 @@ class _Expander:
         made = self._of(named, own, at)
         for name in made.own:
             fewer = {n: v for n, v in made.own.items() if n != name}
-            shorter = self._of(named, fewer, at)
+            try:
+                shorter = self._of(named, fewer, at)
+            except UserError:  # without this axis the others would not do
+                continue
             if shorter.recipe is made.recipe and shorter.start is made.start:
                 made = shorter
         return made
 
     def _of(self, named: dict[str, Any], own: dict[str, Any], at: At) -> _Made:
+        """What axes come to: conditional settings, then the cell's own, then what is derived of them."""
         settings = self._when.settings(self._when.matching({**named, **own}), own)
         if named["size"] == 0:
             settings = {n: place for n, place in settings.items() if not n.startswith("train.")}
