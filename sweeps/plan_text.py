@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from plan_table import print_table
+
 from valley.plan import Plan
 from valley.preview import costs, detectable
 from valley.sweep import Sweep
@@ -9,7 +11,7 @@ from valley.sweep import Sweep
 
 def summary(plan: Plan, sweep: Sweep, where: str) -> str:
     """One line: how many cells, where, and how many jobs in which state."""
-    cells = len({row.cell.label for row in plan.rows})
+    cells = len({row.cell for row in plan.rows})
     counts = {action: len(plan.with_action(action)) for action in ("done", "submit", "wait")}
     stuck = len(plan.with_action("failed", "lost", "blocked"))
     text = (
@@ -35,18 +37,9 @@ def print_stuck(plan: Plan) -> None:
         print(f"they are left alone; to run them again: the same command with {ways}")
 
 
-def print_plan(plan: Plan, sweep: Sweep, where: str) -> None:
-    """Every job with its action, reason and resources; the cost by kind; what the grid can detect."""
-    print(f"{'action':8} {'kind':9} {'cell':58} {'resources':22} reason")
-    for decision in plan.decisions:
-        resources = getattr(sweep.resources, decision.job.kind)
-        gpus = f" {resources.gpus_per_node} GPU" if resources.gpus_per_node else ""
-        asks = (
-            f"{resources.nodes}x{resources.tasks_per_node}x{resources.cpus_per_task} CPU{gpus} "
-            f"{resources.time_limit_min} min"
-        )
-        job = decision.job
-        print(f"{decision.action:8} {job.kind:9} {job.label:58} {asks:22} {decision.reason}")
+def print_plan(plan: Plan, sweep: Sweep, where: str, every: bool = False) -> None:
+    """The jobs with their actions, reasons and resources; the cost by kind; what the grid can detect."""
+    print_table(plan, sweep, every)
     print()
     for kind, cost in costs(plan, sweep).items():
         gpu = f", {cost.gpu_hours:.1f} GPU-hours" if cost.gpu_hours else ""

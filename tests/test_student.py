@@ -157,3 +157,18 @@ def test_a_tokenizer_without_a_chat_template_is_refused(spaced):
     (spaced / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match="has no chat template"):
         load_tokenizer(spaced)
+
+
+def test_a_dry_run_makes_do_without_a_student(spaced):
+    for config in (
+        PackageStudent(source="package", package="no_such_package", file="x", parameters_million=9),
+        FolderStudent(source="folder", path=str(spaced / "nowhere"), parameters_million=9),
+    ):
+        stand_in = config.for_a_dry_run()
+        assert len(stand_in.missing()) == 1 and stand_in.parameters == config.parameters == 9e6
+        with pytest.raises(UserError):
+            config.semantic()
+        assert stand_in.semantic()["settings"]["source"] == config.source
+    hub = FolderStudent(source="folder", path="some/model", revision="abc")
+    assert hub.for_a_dry_run() is hub and not hub.missing()
+    assert TinyStudent().for_a_dry_run() == TinyStudent()

@@ -140,9 +140,15 @@ def decide(
         action, reason = _decide(job, state, wanted, stuck, rules)
         if action in ("failed", "lost", "blocked"):
             stuck[job.identity] = action
-        raised = action == "submit" and "out_of_memory" in (state.failure, *state.retries)
-        decisions.append(Decision(job, action, reason, state, raised))
+        decisions.append(Decision(job, action, reason, state, _is_raised(action, state)))
     return Plan(trail.rows, decisions)
+
+
+def _is_raised(action: Action, state: Known) -> bool:
+    """Whether a job that is submitted ran out of memory, now or before."""
+    if action != "submit":
+        return False
+    return state.failure == "out_of_memory" or bool(state.retries.get("out_of_memory"))
 
 
 def _wanted(rows: list[Row], states: Mapping[str, Known]) -> set[str]:

@@ -86,14 +86,15 @@ class Knowledge:
 
     def known(self, job: Named) -> Known:
         """What is known of a job."""
-        if job.identity[:16] not in self.told:
-            self.told[job.identity[:16]] = self._known(job)
-        return self.told[job.identity[:16]]
+        name = job.identity[:16]
+        if name not in self.places and not self.store.has(job.kind, name):
+            return NEW
+        if name not in self.told:
+            self.told[name] = self._known(job)
+        return self.told[name]
 
     def _known(self, job: Named) -> Known:
         place = self.places.get(job.identity[:16])
-        if place is None and not self.store.has(job.kind, job.identity):
-            return NEW
         if self.store.result(job.kind, job.identity) is not None:
             return DONE
         record = self.store.failure(job.kind, job.identity)

@@ -11,7 +11,7 @@ import importlib.util
 import os
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -32,6 +32,44 @@ class _Config(BaseModel):
     def execution(self) -> dict[str, Any]:
         """What the prepare job needs beside its identity."""
         return {}
+
+    def semantic(self) -> dict[str, Any]:
+        """What decides the student.
+
+        Raises:
+            UserError: it is not there.
+        """
+        return self.model_dump(mode="json")
+
+    def missing(self) -> list[str]:
+        """What of the student is not there, a sentence each."""
+        return []
+
+    def for_a_dry_run(self) -> Self | MissingStudent:
+        """The same; where it is not there, what stands for it."""
+        try:
+            self.semantic()
+        except UserError as error:
+            return MissingStudent(settings=self.model_dump(mode="json"), fault=str(error))
+        return self
+
+
+class MissingStudent(_Config):
+    """Stands in a dry run for a student that is not there. Its identity is made up."""
+
+    source: Literal["missing"] = "missing"
+    settings: dict[str, Any]
+    fault: str
+
+    @property
+    def parameters(self) -> float | None:
+        """Number of parameters, as the grid states it."""
+        million: float | None = self.settings.get("parameters_million")
+        return million and million * 1e6
+
+    def missing(self) -> list[str]:
+        """What is not there."""
+        return [self.fault]
 
 
 class TinyStudent(_Config):

@@ -1,4 +1,10 @@
-"""Conditions on axes, as the command line gives them: which cells are meant. Pure."""
+"""Where: a part of a sweep, chosen by conditions on its cells' axes.
+
+    difficulty=hard    size=1000,10000    stage!=2    size<4000    train.learning_rate>=1e-4
+
+All conditions hold for what is chosen. Numbers are compared as numbers. An axis that a cell does not
+have equals nothing (but `null`) and is neither more nor less than anything.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +14,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from valley.axes import CORRECTNESSES, DIFFICULTIES, NAMED_AXES, check_name
 from valley.errors import UserError
 
-NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
-SECTIONS = ("data", "train", "generate", "grade")
-SIGNS = re.compile(r"([^=<>!]+)(!=|<=|>=|=|<|>)(.+)", re.DOTALL)
-ORDERS: dict[str, Callable[[float, float], bool]] = {
+CONDITION = re.compile(r"\s*([^\s=!<>]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*")
+ORDER: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
 }
+WHOLE = ("stage", "size", "seed")
+WORDS = {"difficulty": DIFFICULTIES, "correctness": CORRECTNESSES}
 
 
 @dataclass(frozen=True)
@@ -27,51 +34,80 @@ class _Condition:
     sign: str
     values: tuple[str, ...]
 
-    def matches(self, axes: Mapping[str, Any]) -> bool:
+    def holds(self, axes: Mapping[str, Any]) -> bool:
         value = axes.get(self.axis)
-        if self.sign in ORDERS:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                return False
-            return ORDERS[self.sign](value, float(self.values[0]))
-        return (str(value) in self.values) == (self.sign == "=")
+        if self.sign in ORDER:
+            number = _number(value)
+            limit = _number(self.values[0])
+            return number is not None and limit is not None and ORDER[self.sign](number, limit)
+        return any(_is(value, text) for text in self.values) == (self.sign == "=")
 
 
 @dataclass(frozen=True)
 class Where:
-    """Conditions that all hold for the cells that are meant."""
+    """Conditions that all hold. Without any, every cell is chosen."""
 
     conditions: tuple[_Condition, ...] = ()
 
     @classmethod
     def parse(cls, conditions: list[str]) -> Where:
-        """From `axis=value[,value…]`, `axis!=value[,…]`, `axis<n`, `<=`, `>` and `>=`.
+        """Read conditions as a command line gives them.
 
         Raises:
-            UserError: no such axis, no condition, or no number where one is compared.
+            UserError: names the condition, what is wrong with it and what is allowed.
         """
-        return cls(tuple(_parse(condition) for condition in conditions))
+        return cls(tuple(_parse(text) for text in conditions))
 
     def matches(self, axes: Mapping[str, Any]) -> bool:
-        """Whether all conditions hold for a cell's axes."""
-        return all(condition.matches(axes) for condition in self.conditions)
+        """Whether a cell of these axes is chosen."""
+        return all(condition.holds(axes) for condition in self.conditions)
+
+    def __str__(self) -> str:
+        return " ".join(f"{c.axis}{c.sign}{','.join(c.values)}" for c in self.conditions)
 
 
 def _parse(text: str) -> _Condition:
-    found = SIGNS.fullmatch(text.strip())
-    if found is None:
+    at = f"--where {text}"
+    match = CONDITION.fullmatch(text)
+    values = tuple(part.strip() for part in match[3].split(",")) if match else ()
+    if match is None or not all(values):
         raise UserError(
-            f"--where {text}: expected axis=value[,value], axis!=value, or axis<number (<=, >, >=)"
+            f"{at}: expected AXIS=VALUE[,VALUE…], AXIS!=VALUE[,VALUE…], or AXIS followed by <, <=, > "
+            "or >= and a number, such as size<4000"
         )
-    axis, sign, value = (part.strip() for part in found.groups())
-    if axis not in NAMED_AXES and axis.partition(".")[0] not in SECTIONS:
-        raise UserError(
-            f"--where {text}: no axis {axis!r}; there are {', '.join(NAMED_AXES)}, and settings by "
-            "their dotted name, such as train.steps"
-        )
-    if sign in ORDERS:
-        try:
-            float(value)
-        except ValueError as error:
-            raise UserError(f"--where {text}: {value!r} is no number") from error
-        return _Condition(axis, sign, (value,))
-    return _Condition(axis, sign, tuple(part.strip() for part in value.split(",")))
+    axis, sign = match[1], match[2]
+    check_name(axis, lambda *_: at)
+    if sign in ORDER:
+        if axis not in WHOLE and axis in NAMED_AXES:
+            raise UserError(f"{at}: {axis} has no order; expected = or !=")
+        if len(values) > 1 or _number(values[0]) is None:
+            raise UserError(f"{at}: found {match[3]!r}; expected one number after {sign}")
+    elif axis in WHOLE:
+        for value in values:
+            if not value.isdecimal():
+                raise UserError(f"{at}: found {value!r}; expected a whole number, 0 or more")
+    elif axis in WORDS:
+        for value in values:
+            if value not in WORDS[axis]:
+                raise UserError(f"{at}: found {value!r}; expected one of {', '.join(WORDS[axis])}")
+    return _Condition(axis, sign, values)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or the text of one; None for all else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if number == number else None
+
+
+def _is(value: Any, text: str) -> bool:
+    """Whether a value is what a text says."""
+    if value is None or isinstance(value, bool):
+        return text == {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return _number(text) == value
+    return str(value) == text

@@ -7,11 +7,13 @@ With VALLEY_REQUIRE_SLURM=1, as in CI, a test of this folder that is skipped fai
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from debian_packages import why_unavailable
+from faults_table import Fault, write_report
 from private_cluster import PrivateCluster
 
 HERE = Path(__file__).parent
@@ -24,6 +26,29 @@ def slurm() -> Iterator[PrivateCluster]:
         for name, value in cluster.env.items():
             patch.setenv(name, value)
         yield cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that `make faults` gives."""
+    parser.addoption("--faults-report", metavar="FILE", help="write the table of faults to FILE")
+
+
+@pytest.fixture(scope="session")
+def faults(request: pytest.FixtureRequest) -> Iterator[list[Fault]]:
+    """The faults that this session injects; their table is written at its end, if asked for."""
+    found: list[Fault] = []
+    yield found
+    if file := request.config.getoption("--faults-report"):
+        write_report(Path(file), found)
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest, faults: list[Fault]) -> Iterator[Fault]:
+    """A row of the table of faults: called with what was launched until all was done."""
+    fault = Fault(str(request.function.__doc__).strip(), started=time.monotonic())
+    yield fault
+    fault.ended = time.monotonic()
+    faults.append(fault)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -148,6 +148,17 @@ class PrivateCluster:
         self.stop_controller()
         self.start_controller()
 
+    def stop_accounting(self) -> None:
+        """End slurmdbd, as an outage of the accounting database would; the controller runs on."""
+        _kill_group(self._daemons.pop("slurmdbd"))
+
+    def start_accounting(self) -> None:
+        """Start slurmdbd and wait until it answers."""
+        # slurmdbd.conf has no setting for the socket, but libmariadb reads this variable.
+        mysql_socket = str(self.folder / "database" / "socket")
+        self._start_daemon("slurmdbd", "slurmdbd", "-D", MYSQL_UNIX_PORT=mysql_socket)
+        self._wait("slurmdbd", lambda: self._failure("sacctmgr", "show", "cluster"))
+
     def kill_node(self, name: str, *, tell_controller: bool = False) -> None:
         """End a node's slurmd and its jobs' processes at once, as a power cut would.
 
@@ -197,9 +208,7 @@ class PrivateCluster:
         access = ["--skip-networking", f"--socket={mysql_socket}", f"--pid-file={database / 'pid'}"]
         self._start_daemon("mariadbd", "mariadbd", *options, *access)
         self._wait("mariadbd", lambda: _refusal(mysql_socket))
-        # slurmdbd.conf has no setting for the socket, but libmariadb reads this variable.
-        self._start_daemon("slurmdbd", "slurmdbd", "-D", MYSQL_UNIX_PORT=mysql_socket)
-        self._wait("slurmdbd", lambda: self._failure("sacctmgr", "show", "cluster"))
+        self.start_accounting()
 
     def _start_daemon(self, name: str, *command: str, **env: str) -> None:
         spool = self.folder / "spool" / name
