@@ -261,7 +261,7 @@ def _print_logs(seen: Picture, name: str, lines: int) -> int:
         known = job.known
         why = f", {known.failure.replace('_', ' ')}" if known.failure else ""
         print(f"==> {job.ticket.kind} {job.ticket.label}: {known.state}{why}: {known.log}")
-        text = last_lines(Path(known.log), lines)
+        text = last_lines(Path(known.log), lines, f"{job.ticket.kind} {job.ticket.label}")
         print("\n".join(text) if text else "(the log is empty, or is not there)")
     return 0
 

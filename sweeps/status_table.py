@@ -177,7 +177,7 @@ def _stuck(stuck: list[Stuck]) -> list[str]:
         lines.append(
             f"{known.state}: {jobs}{why}; in {_count(len(group.cells), 'cell')}: {shown}{more}"
         )
-        if known.line != known.reason:
+        if known.reason not in known.line:
             lines.append(f"  said: {known.reason}")
         if known.line:
             lines.append(f"  line: {known.line}")
@@ -191,8 +191,8 @@ def _end(end: Forecast) -> str:
     at = time.localtime(time.time() + end.left_s)
     form = "%H:%M" if end.left_s < 12 * 3600 else "%a %d %b %H:%M"
     return (
-        f"expected end: about {time.strftime(form, at)}, in about {duration(end.left_s)}, if "
-        f"{_count(end.lanes, 'job')} go on at a time; by {end.basis}"
+        f"expected end: about {time.strftime(form, at)}, in about {duration(end.left_s)}, at "
+        f"{_count(end.lanes, 'job')} at a time; by {end.basis}"
     )
 
 

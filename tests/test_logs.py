@@ -14,6 +14,16 @@ def test_the_end_of_a_long_file(spaced):
     assert len(last_lines(path, 10**6)) == 20_000
 
 
+def test_a_job_that_shares_a_log_has_its_own_part(spaced):
+    path = spaced / "log"
+    lines = ["train a: starts in /a", "a1", "a2", "train ab: starts in /b", "b1", "the end"]
+    path.write_text("\n".join(lines) + "\n")
+    assert last_lines(path, 9, "train a") == lines[:3]
+    assert last_lines(path, 2, "train a") == ["a1", "a2"]
+    assert last_lines(path, 9, "train ab") == lines[3:]
+    assert last_lines(path, 2, "train elsewhere") == ["b1", "the end"]
+
+
 @pytest.mark.parametrize("name", ["nowhere", ""])
 def test_a_file_that_is_not_there_has_no_lines(spaced, name):
     assert tail(spaced / name) == "" and last_lines(spaced / name, 3) == []

@@ -127,7 +127,7 @@ class Ledger:
 
     def write_estimates(self, seconds: Mapping[str, float]) -> None:
         """Write down how long jobs are estimated to take, by identity, for `status.py`."""
-        short = {identity[:16]: round(value, 1) for identity, value in seconds.items()}
+        short = {identity[:16]: round(value, 3) for identity, value in seconds.items()}
         value = {"schema": ESTIMATES_SCHEMA, "seconds": short}
         write_text(self.folder / "estimates.json", json.dumps(value) + "\n")
 

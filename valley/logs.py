@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 TAIL_BYTES = 32_768
+JOB_BYTES = 4_194_304
 MOST_RANKS = 64
 STARTS = ": starts in "
 """What an element writes before it runs a job, so that of a shared log each has its own part."""
@@ -21,15 +22,19 @@ def tail(path: Path, size: int = TAIL_BYTES) -> str:
         return ""
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a file; none where it cannot be read."""
-    size = TAIL_BYTES
-    while True:
-        text = tail(path, size)
-        lines = text.splitlines()
-        if len(lines) > count or len(text.encode()) < size:
-            return lines[-count:]
-        size *= 8
+def last_lines(path: Path, count: int, job: str = "") -> list[str]:
+    """The last lines of a log; none where it cannot be read.
+
+    Args:
+        job: kind and label of a job, whose own part is meant where it shares the log.
+    """
+    lines = tail(path, JOB_BYTES).splitlines()
+    starts = [number for number, line in enumerate(lines) if STARTS in line]
+    mine = [number for number in starts if f"{job}{STARTS}" in lines[number]]
+    if job and mine:
+        end = next((number for number in starts if number > mine[-1]), len(lines))
+        lines = lines[mine[-1] : end]
+    return lines[-count:]
 
 
 def tail_of_last_job(log: Path) -> str:
