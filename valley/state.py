@@ -144,7 +144,10 @@ class Knowledge:
 
     def _has_not_come_to(self, job: Named, place: Place) -> bool:
         """Whether an element that runs is at work on another of its jobs."""
-        return len(place.element) > 1 and self.store.running(job.kind, job.identity) is None
+        others = (name for name in place.element if name[:16] != job.identity[:16])
+        return self.store.running(job.kind, job.identity) is None and any(
+            self.store.running(job.kind, name) is not None for name in others
+        )
 
     def _was_cancelled(self, job: Named, place: Place) -> bool:
         """Whether `cancel.py` cancelled an element that waited: Slurm forgets such a one at once."""

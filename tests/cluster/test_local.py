@@ -165,7 +165,7 @@ def test_what_a_killed_launcher_left_running_is_running_from_the_first_moment(wo
     pack = [job("a", sleeps_s=1.5), job("b")]
     deadline = time.monotonic() + 60
     while (states := [world.known(j).state for j in pack]) != ["done", "done"]:
-        assert states in (["running", "running"], ["done", "running"]), states
+        assert states in (["running", "running"], ["running", "pending"], ["done", "running"])
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert world.attempts(*pack) == [1, 1]
