@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 from plan_text import print_plan, print_stuck
-from running import DEFAULT_ROOT, make_plan, next_step, run, warn
+from running import DEFAULT_ROOT, Launch, make_plan, next_step, warn
 
 from valley.cluster import slurm
 from valley.cluster.machine import check_room
 from valley.errors import UserError, exit_on_user_error
 from valley.job import Trail
-from valley.ledger import Ledger, root_lock
+from valley.ledger import Ledger
 from valley.plan import Plan
 from valley.store import Store
 from valley.student import check_student
@@ -46,6 +46,36 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--cluster", choices=("auto", "slurm", "local"), help="where jobs run")
     parser.add_argument(
+        "--site",
+        type=Path,
+        default=os.environ.get("VALLEY_SITE"),
+        metavar="FILE",
+        help="a site's own `cluster:` and `resources:`, for what the grid leaves open "
+        "(default: VALLEY_SITE)",
+    )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="on Slurm: stay until all is done, and submit what its limits hold back as room appears; "
+        "anywhere: wait for another launcher at work on this root",
+    )
+    parser.add_argument(
+        "--canary",
+        action="store_true",
+        help="first run the smallest cell through all kinds, and the rest only if it passes",
+    )
+    parser.add_argument(
+        "--print-scripts",
+        type=Path,
+        metavar="DIR",
+        help="write every sbatch script that would be submitted to a new folder, and submit nothing",
+    )
+    parser.add_argument(
+        "--break-lock",
+        action="store_true",
+        help="take over the lock of a launcher on another host that you know to be dead",
+    )
+    parser.add_argument(
         "--retry",
         action="append",
         default=[],
@@ -65,13 +95,13 @@ def main() -> int:
     """Plan, show, submit."""
     options = parse(sys.argv[1:])
     path = find_grid(options.grid)
-    sweep, cells = load_sweep(path, options.settings)
+    sweep, cells = load_sweep(path, options.settings, options.site)
     for name in dict.fromkeys(cell.axes["student"] for cell in cells):
         check_student(name, sweep.students[name])
     # A dry run changes nothing, not even the name of a damaged file.
     store = Store(_root(options.root), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
-    where = _where(options.cluster or sweep.cluster.kind)
+    where = "slurm" if options.print_scripts else _where(options.cluster or sweep.cluster.kind)
     planned = trail(sweep, cells)
     _check_pool(planned, store)
     retry = frozenset(options.retry)
@@ -86,9 +116,14 @@ def main() -> int:
     if not plan.with_action("submit", "wait"):
         _record(sweep, plan, origin, store, ledger)
         return _nothing_to_do(plan, sweep, store)
-    with root_lock(store.root):
+    launch = Launch(sweep, store, ledger, where, retry, options.wait, options.break_lock)
+    with launch.lock():
         _record(sweep, plan, origin, store, ledger)
-        return run(sweep, planned, store, ledger, where, retry)
+    if options.print_scripts:
+        return launch.print_scripts(planned, options.print_scripts)
+    if options.canary and (status := launch.canary(planned)):
+        return status
+    return launch.run(planned)
 
 
 def _root(path: Path) -> Path:
@@ -115,14 +150,12 @@ def _record(sweep: Sweep, plan: Plan, origin: str, store: Store, ledger: Ledger)
 
 
 def _where(kind: str) -> str:
-    if kind == "auto":
-        return "slurm" if slurm.answers() else "local"
-    if kind == "slurm" and not slurm.answers():
-        raise UserError(
-            "--cluster slurm: sbatch is not installed or the controller does not answer "
-            "(scontrol ping); launch on a login node, or with --cluster local"
-        )
-    return kind
+    if kind == "local":
+        return "local"
+    why = slurm.why_silent()
+    if kind == "slurm" and why:
+        raise UserError(f"--cluster slurm: {why}; launch on a login node, or with --cluster local")
+    return "local" if why else "slurm"
 
 
 def _check_pool(planned: Trail, store: Store) -> None:

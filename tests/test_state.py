@@ -169,7 +169,7 @@ def test_what_waits_for_what_waits_for_ever_does_so_too(laid, scheduler):
 
     grade, generate, train = states("FAILED", "DependencyNeverSatisfied")
     assert (train.state, generate.state, grade.state) == ("failed", "new", "new")
-    assert (generate.place, grade.place) == ("1", "2")
+    assert (generate.place, grade.place) == ("1_0", "2_0")
     grade, generate, train = states("RUNNING", "Dependency")
     assert (train.state, generate.state, grade.state) == ("running", "pending", "pending")
 
@@ -233,7 +233,7 @@ def test_the_last_submission_counts(laid, scheduler):
     scheduler({("7", 1): slurm.Task("FAILED", ""), ("9", 0): slurm.Task("PENDING", "Priority")}, {})
     twice = [submitted(identity), submitted(identity, "9", [[identity]])]
     known = knowledge(store, twice)(Ticket("train", identity))
-    assert known.state == "pending" and known.log.endswith("/logs/9_0_log.err")
+    assert known.state == "pending" and known.log.endswith("/logs/9_0_0_log.err")
 
 
 def test_an_array_whose_id_was_never_written_down_is_found_by_its_folder(laid, scheduler):

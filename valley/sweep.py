@@ -127,7 +127,9 @@ def find_grid(name: str) -> Path:
     raise UserError(f"{name}: no such grid here or in sweeps/ (grids there: {there})")
 
 
-def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, list[Cell]]:
+def load_sweep(
+    path: Path, settings: list[str] | None = None, site: Path | None = None
+) -> tuple[Sweep, list[Cell]]:
     """Read and validate a grid file and expand it into distinct cells.
 
     Nothing that the grid points to is read: whether a student and its data are there, their
@@ -136,12 +138,13 @@ def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, li
     Args:
         settings: `key=value` pairs that override the file. A key is an axis, which is then set in
             every block, or the dotted path of a setting; a value is YAML.
+        site: a file with a site's `cluster` and `resources`, for what the grid leaves open.
 
     Raises:
         UserError: names the file and line or the setting, the key, what was found, and what is
             allowed.
     """
-    file = GridFile(path, settings or [])
+    file = GridFile(path, settings or [], site)
     sweep = validate(Sweep, file.value, file.at)
     _check_stages(sweep, file)
     cells = _expand(sweep, file)

@@ -19,6 +19,7 @@ from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
 from valley.records import canonical_json
+from valley.short_name import LETTERS, cell_name
 from valley.store import identity_of_text
 from valley.sweep import Cell, Recipe, Sweep
 from valley.train.config import TrainConfig
@@ -51,16 +52,27 @@ class _Builder:
         return self._made[key]
 
     def job(
-        self, kind: str, label: str, config: _Config, inputs: dict[str, Job], **rest: Any
+        self,
+        kind: str,
+        label: str,
+        config: _Config,
+        inputs: dict[str, Job],
+        name: str = "",
+        **rest: Any,
     ) -> Job:
-        """A job; `label` may hold no character that a folder's name may not."""
+        """A job; `label` may hold no character that a folder's name may not.
+
+        Args:
+            name: what its cell is called in short; what belongs to no cell goes by its slot.
+        """
         identity = identity_of_text(
             kind, config.text, {role: j.identity for role, j in inputs.items()}
         )
         job = self.jobs.get(identity)
         if job is None:
+            short = LETTERS[kind] + (name or f".{rest.get('slot', '')}")
             job = self.jobs[identity] = Job(
-                kind, identity, label[:MAX_LABEL], config.value, inputs, **rest
+                kind, identity, label[:MAX_LABEL], config.value, inputs, short=short, **rest
             )
         return job
 
@@ -127,6 +139,7 @@ class _Builder:
             f"{_safe(name)}-first-lessons",
             _Config(config),
             {"init": initial, "pool": data.pool},
+            name="0.lessons",
             execution=_execution(lessons),
             after=(data.disjoint,),
             slot="lessons",
@@ -189,6 +202,7 @@ class _Builder:
             label,
             _Config(value, text),
             {"init": start, "pool": data.pool},
+            name=cell_name(axes),
             execution=execution,
             after=(data.disjoint,),
             steps=train.total_steps(axes["size"]),
@@ -199,6 +213,7 @@ class _Builder:
     def rows(self, cell: Cell) -> list[Row]:
         """The trail of a cell, one row per decoding profile."""
         recipe, label, data = cell.recipe, _safe(cell.label), self.data(cell.recipe)
+        short = cell_name(cell.axes)
         model = self.checkpoint(cell, label)
         # A student that was taught here before, on another sweep's evaluation set, is checked too.
         after = (data.disjoint,) if model.kind == "train" else ()
@@ -215,6 +230,7 @@ class _Builder:
                 f"{label}-{slot}",
                 config,
                 {"model": model, "evaluation": data.evaluation},
+                name=short,
                 after=after,
                 slot=name,
                 examples=examples,
@@ -225,6 +241,7 @@ class _Builder:
                 f"{label}-{slot}",
                 grading,
                 {"samples": generate, "evaluation": data.evaluation},
+                name=short,
                 slot=name,
                 examples=examples,
                 parameters=model.parameters,

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import valley
+from valley.cluster import slurm
 from valley.cluster.rendezvous import leave_process_group, place
 from valley.errors import UserError
 from valley.processes import is_alive, this_process
@@ -49,6 +50,31 @@ class ElementFailed(RuntimeError):
 
 class OutOfTime(RuntimeError):
     """The time limit is near, and the job that was at work has failed by it."""
+
+
+def run_array_element(elements: dict[int, list[str]], snapshot: str) -> None:
+    """Run the element of a Slurm array that this process belongs to; see `run_element`.
+
+    Args:
+        elements: by index in the array, the folders of the jobs of every element.
+    """
+    array, index = os.environ["SLURM_ARRAY_JOB_ID"], os.environ["SLURM_ARRAY_TASK_ID"]
+    folders = elements[int(index)]
+    if folders and os.environ.get("SLURM_PROCID") == "0":
+        slurm.rename(f"{array}_{index}", _shown_name(folders))
+    run_element(folders, snapshot)
+
+
+def _shown_name(folders: list[str]) -> str:
+    """What squeue is to show of an element: its first job, how many more, and the array's own name."""
+    array_name = os.environ.get("SLURM_JOB_NAME", "")
+    try:
+        short = str(read_job(Path(folders[0])).execution.get("short", ""))
+    except UserError:  # told where the job is run
+        return array_name
+    more = f"+{len(folders) - 1}" if len(folders) > 1 else ""
+    # After a requeue the name is this one already.
+    return array_name if array_name.startswith(short) else f"{short}{more}-{array_name}"
 
 
 def run_element(
@@ -146,6 +172,9 @@ def run_job(path: Path) -> bool:
     if store.result(job.kind, job.identity) is not None:
         logger.info("%s %s: result is there already", job.kind, job.label)
         return True
+    if _is_anothers(job):
+        logger.info("%s %s: submitted again since; passed over", job.kind, job.label)
+        return False
     missing = [role for role, at in job.inputs.items() if not (at / "result.json").is_file()]
     if missing:
         logger.error("%s %s: no result of its %s; passed over", job.kind, job.label, missing[0])
@@ -186,6 +215,15 @@ def run_job(path: Path) -> bool:
         return False
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
     return True
+
+
+def _is_anothers(job: JobFile) -> bool:
+    """Whether this process belongs to an earlier submission than the job does now.
+
+    However an array came to be forgotten and submitted once more, its jobs are not run twice at once.
+    """
+    mine, owner = os.environ.get("SUBMITIT_FOLDER"), job.execution.get("submission")
+    return mine is not None and owner is not None and mine != owner
 
 
 def _clear_earlier_failure(job: JobFile) -> None:
@@ -263,6 +301,7 @@ def provenance() -> dict[str, Any]:
     }
     return {
         "snapshot": Path(valley.__file__).resolve().parent.parent.name,
+        "code": str(Path(valley.__file__).resolve()),
         "python": sys.version.split()[0],
         "versions": versions,
         "hostname": socket.gethostname(),
