@@ -91,8 +91,7 @@ class Ledger:
         """Write the trail from every cell to its jobs' folders."""
 
         def place(job: Job) -> str:
-            folder = store.folder(job.kind, job.label, job.identity)
-            return str(folder.relative_to(store.path))
+            return store.place(job.kind, job.label, job.identity)
 
         lines = []
         for row in rows:

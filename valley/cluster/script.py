@@ -115,7 +115,7 @@ def sbatch_parameters(
     if resources.gpus_per_node:
         parameters["gpus_per_node"] = resources.gpus_per_node
     if resources.memory_gib is not None:
-        parameters["mem_gb"] = resources.memory_gib
+        parameters["mem"] = f"{round(resources.memory_gib * 1024)}M"
     return parameters
 
 
