@@ -206,15 +206,18 @@ class _Run:
                 if self.store.failure(job.kind, job.identity) is not None:
                     # It is to be run again, so an earlier failure is no longer the last word.
                     self.store.lay(job, job.execution)
-        self.ledger.append(
-            {
-                "event": "held",
-                "at": time.time(),
-                "intent": f"held-{uuid.uuid4().hex[:6]}",
-                "elements": [[job.identity for job in e.jobs] for e in self.outcome.held],
-                "reason": self.outcome.reason,
-            }
-        )
+        elements = [[job.identity for job in element.jobs] for element in self.outcome.held]
+        last = self.ledger.submissions()[-1:]
+        if not last or last[0].cluster != "held" or last[0].elements != elements:
+            self.ledger.append(
+                {
+                    "event": "held",
+                    "at": time.time(),
+                    "intent": f"held-{uuid.uuid4().hex[:6]}",
+                    "elements": elements,
+                    "reason": self.outcome.reason,
+                }
+            )
 
 
 def by_leader(elements: Iterable[Element], places: Mapping[str, str]) -> list[list[Element]]:
