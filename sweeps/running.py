@@ -52,6 +52,8 @@ class Launch:
     break_lock: bool = False
     tried: set[str] = field(default_factory=set)
     """What this launch has submitted: a second time would be a retry that nobody asked for."""
+    held: int = 0
+    """How many jobs Slurm had no room for, as was said last."""
 
     def run(self, planned: Trail) -> int:
         """Run what is missing; the status that the command ends with."""
@@ -114,6 +116,7 @@ class Launch:
                         break
                     if held and (under_way != before or pause == POLL_S[1]):
                         with self.lock():
+                            settle(self.store.root)
                             self._submit(make_plan(planned, self.store))
                     pause = (
                         min(pause * POLL_GROWTH, POLL_S[1]) if under_way == before else POLL_S[0]
@@ -186,11 +189,12 @@ class Launch:
             print(f"  submitted {job_id:>8}  {array.name} ({count})", flush=True)
         held = {job.identity for element in outcome.held for job in element.jobs}
         self.tried |= {d.job.identity for d in plan.with_action("submit")} - held
-        if held:
+        if held and len(held) != self.held:
             way = "as room appears" if self.wait else "by the next launch, or at once with --wait"
             print(
                 f"  {len(held)} jobs held back, to be submitted {way}: {outcome.reason}", flush=True
             )
+        self.held = len(held)
 
     def _run_here(self, plan: Plan) -> int:
         from progress import Display

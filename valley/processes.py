@@ -36,10 +36,11 @@ def is_alive(who: dict[str, Any]) -> bool | None:
     return start is not None and start == who.get("start")
 
 
-def has_argument(argument: str) -> bool:
-    """Whether a process of this host was started with this very argument."""
+def runs_with(*arguments: str) -> bool:
+    """Whether a process of this host was started with these very arguments, among others."""
+    wanted = {argument.encode() for argument in arguments}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has just ended, or is not ours to see
-            if argument.encode() in path.read_bytes().split(b"\0"):
+            if wanted <= set(path.read_bytes().split(b"\0")):
                 return True
     return False

@@ -11,8 +11,8 @@ import pytest
 from scripted_jobs import array, job
 from submitit.core.utils import DelayedSubmission
 
+from valley.cluster.array_element import run_array_element
 from valley.cluster.config import ClusterConfig
-from valley.cluster.element import run_array_element
 from valley.cluster.script import spelled, write_submission
 
 GOLDEN = Path(__file__).parent / "golden" / "submission.sh"

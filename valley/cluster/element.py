@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import valley
-from valley.cluster import slurm
 from valley.cluster.rendezvous import leave_process_group, place
 from valley.errors import UserError
 from valley.processes import is_alive, this_process
@@ -50,31 +49,6 @@ class ElementFailed(RuntimeError):
 
 class OutOfTime(RuntimeError):
     """The time limit is near, and the job that was at work has failed by it."""
-
-
-def run_array_element(elements: dict[int, list[str]], snapshot: str) -> None:
-    """Run the element of a Slurm array that this process belongs to; see `run_element`.
-
-    Args:
-        elements: by index in the array, the folders of the jobs of every element.
-    """
-    array, index = os.environ["SLURM_ARRAY_JOB_ID"], os.environ["SLURM_ARRAY_TASK_ID"]
-    folders = elements[int(index)]
-    if folders and os.environ.get("SLURM_PROCID") == "0":
-        slurm.rename(f"{array}_{index}", _shown_name(folders))
-    run_element(folders, snapshot)
-
-
-def _shown_name(folders: list[str]) -> str:
-    """What squeue is to show of an element: its first job, how many more, and the array's own name."""
-    array_name = os.environ.get("SLURM_JOB_NAME", "")
-    try:
-        short = str(read_job(Path(folders[0])).execution.get("short", ""))
-    except UserError:  # told where the job is run
-        return array_name
-    more = f"+{len(folders) - 1}" if len(folders) > 1 else ""
-    # After a requeue the name is this one already.
-    return array_name if array_name.startswith(short) else f"{short}{more}-{array_name}"
 
 
 def run_element(

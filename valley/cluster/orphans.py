@@ -13,7 +13,7 @@ from pathlib import Path
 
 from valley.cluster import slurm
 from valley.ledger import Ledger, Submission
-from valley.processes import has_argument
+from valley.processes import runs_with
 
 POLL_S = 0.2
 
@@ -44,7 +44,7 @@ def settle(root: Path) -> None:
     opened = [(ledger, s) for ledger in ledgers for s in ledger.submissions() if s.is_open]
     if not opened:
         return
-    while any(has_argument(str(submission.script)) for _, submission in opened):
+    while any(runs_with(*slurm.SBATCH[1:], str(submission.script)) for _, submission in opened):
         time.sleep(POLL_S)
     found = find_orphans([submission for _, submission in opened], slurm.queue())
     for ledger, submission in opened:

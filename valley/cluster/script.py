@@ -20,9 +20,9 @@ from typing import Any
 from submitit.core.utils import DelayedSubmission
 from submitit.slurm.slurm import SlurmExecutor
 
+from valley.cluster.array_element import run_array_element
 from valley.cluster.arrays import Array
 from valley.cluster.config import ClusterConfig, Resources
-from valley.cluster.element import run_array_element
 from valley.cluster.environment import environment_lines
 from valley.ledger import SCRIPT
 from valley.records import write_text

@@ -9,12 +9,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from valley.errors import UserError
 
+SBATCH = ("sbatch", "--parsable")
 TIMEOUT_S = 60
 SBATCH_TIMEOUT_S = 300  # it tries again for two minutes while the controller's queue is full
 RENAME_TIMEOUT_S = 10
@@ -94,7 +95,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def submit(script: Path, options: Sequence[str] = ()) -> str:
+def submit(script: Path) -> str:
     """Submit a script with sbatch; the job's id.
 
     Options in the script win over the environment's SBATCH_* variables, as a grid wins over a site.
@@ -106,7 +107,7 @@ def submit(script: Path, options: Sequence[str] = ()) -> str:
     stated_by = {f"SBATCH_{name.upper().replace('-', '_')}" for name in stated}
     stated_by |= {"SBATCH_TIMELIMIT", "SBATCH_ARRAY_INX", "SBATCH_WAIT"}
     env = {name: value for name, value in environment().items() if name not in stated_by}
-    command = ["sbatch", "--parsable", *options, str(script)]
+    command = [*SBATCH, str(script)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SBATCH_TIMEOUT_S, env=env
