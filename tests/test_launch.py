@@ -319,7 +319,7 @@ def test_a_second_launcher_is_told_of_the_first(finished, spaced):
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from valley.ledger import root_lock\nwith root_lock(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)",
+            "import sys, time; from pathlib import Path; from valley.root_lock import root_lock\nwith root_lock(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)",
             str(root),
         ],
         stdout=subprocess.PIPE,

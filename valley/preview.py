@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from valley.job import Job
 from valley.plan import Plan
-from valley.statistics import minimum_detectable_difference
 from valley.sweep import Sweep
 from valley.train.throughput import training_flops
 
@@ -64,6 +63,9 @@ def detectable(plan: Plan, sweep: Sweep) -> float | None:
 
     At one seed and a score of 0.25, one-sided 5 %, with 80 % power; None where there is nothing to compare.
     """
+    # Here, since it takes numpy, and a launch does without.
+    from valley.statistics import minimum_detectable_difference
+
     if not plan.rows:
         return None
     row = plan.rows[0]

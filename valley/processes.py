@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -33,3 +34,13 @@ def is_alive(who: dict[str, Any]) -> bool | None:
         return None
     start = process_start(int(who.get("pid", 0)))
     return start is not None and start == who.get("start")
+
+
+def runs_with(*arguments: str) -> bool:
+    """Whether a process of this host was started with these very arguments, among others."""
+    wanted = {argument.encode() for argument in arguments}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended, or is not ours to see
+            if wanted <= set(path.read_bytes().split(b"\0")):
+                return True
+    return False

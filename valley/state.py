@@ -17,6 +17,7 @@ from typing import Protocol
 
 from valley.cluster import slurm
 from valley.cluster.element import has_live_task
+from valley.cluster.orphans import find_orphans
 from valley.errors import UserError
 from valley.ledger import Submission
 from valley.plan import Known
@@ -69,19 +70,17 @@ class _Place:
     """Where a job was submitted last."""
 
     submission: Submission
+    element: list[str]
+    """The identities of the jobs that share the element."""
     index: int
+    """The element's, in the array."""
     array: str = ""
     """Slurm's id of the array."""
 
     @property
-    def element(self) -> list[str]:
-        """The identities of the jobs that share the element."""
-        return self.submission.elements[self.index]
-
-    @property
     def name(self) -> str:
         """Slurm's name of the element."""
-        return f"{self.array}_{self.index}" if len(self.submission.elements) > 1 else self.array
+        return f"{self.array}_{self.index}"
 
 
 def knowledge(store: Store, submissions: list[Submission]) -> Callable[[Named], Known]:
@@ -103,14 +102,14 @@ class _Knowledge:
         self.places: dict[str, _Place] = {}
         on_slurm = [s for s in submissions if s.cluster == "slurm"]
         ids = {s.intent: s.job_id for s in on_slurm if s.job_id is not None}
-        if len(ids) < len(on_slurm):
-            # The launcher died after sbatch and before it wrote the id; the working folder tells.
-            folders = {task.folder: array for (array, _), task in self.queue.items()}
-            ids |= {s.intent: folders[str(s.folder)] for s in on_slurm if str(s.folder) in folders}
+        opened = [s for s in on_slurm if s.is_open]
+        if opened and not (all(s.printed for s in opened) and slurm.why_silent()):
+            ids |= find_orphans(opened, self.queue)
         for submission in submissions:  # later ones win
             if submission.cluster != "slurm" or submission.intent in ids:
-                for index, identities in enumerate(submission.elements):
-                    place = _Place(submission, index, ids.get(submission.intent, ""))
+                array = ids.get(submission.intent, "")
+                for position, identities in enumerate(submission.elements):
+                    place = _Place(submission, identities, submission.index(position), array)
                     self.places.update({identity[:16]: place for identity in identities})
 
     @cached_property
@@ -143,6 +142,8 @@ class _Knowledge:
             return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))
         if place is None:
             return _from_note(self.store, job) or NEW
+        if place.submission.cluster == "held":
+            return Known("new", f"held back: {place.submission.reason}")
         if place.array:
             return self._from_slurm(job, place)
         return self._from_machine(job, place)
@@ -151,7 +152,11 @@ class _Knowledge:
         name = place.name
         log = str(place.submission.folder / f"{name}_0_log.err")
         key = (place.array, place.index)
-        task = self.queue.get(key) or self.accounting.get(key)
+        task = self.queue.get(key)
+        if task is None:
+            task = self.accounting.get(key)
+            if task is not None and task.state in LIVE_RUNNING | LIVE_PENDING:
+                task = None  # the queue knows better: its end never reached accounting
         if task is None:
             return Known("lost", f"Slurm no longer knows job {name}, and it left no result", log)
         if task.state in LIVE_RUNNING:

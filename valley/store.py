@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from valley.errors import UserError
-from valley.records import canonical_json, write_json
+from valley.records import canonical_json, write_json, write_text
 
 JOB_SCHEMA = "valley.job/1"
 PROGRESS_SCHEMA = "valley.progress/1"
@@ -102,6 +102,12 @@ class Store:
         found = self._listing(kind).get(identity[:16])
         return found or self.path / kind / identity[:2] / f"{label}-{identity[:16]}"
 
+    def place(self, kind: str, label: str, identity: str) -> str:
+        """The same relative to `path`, as manifests and job files name it."""
+        found = self._listing(kind).get(identity[:16])
+        name = found.name if found else f"{label}-{identity[:16]}"
+        return f"{kind}/{identity[:2]}/{name}"
+
     def _listing(self, kind: str) -> dict[str, Path]:
         # Each folder of a kind is listed once, instead of being probed once per job.
         if kind not in self._folders:
@@ -183,29 +189,29 @@ class Store:
         resume from them.
         """
         folder = self.folder(job.kind, job.label, job.identity)
+        if self.has(job.kind, job.identity):
+            for name in ("failed.json", "running.json", "progress.json"):
+                (folder / name).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("failed.json", "running.json", "progress.json"):
-            (folder / name).unlink(missing_ok=True)
-        write_json(
-            folder / "job.json",
-            {
-                "schema": JOB_SCHEMA,
-                "identity": job.identity,
-                "kind": job.kind,
-                "label": job.label,
-                "config": job.config,
-                "execution": execution,
-                "inputs": {
-                    role: {"identity": j.identity, "folder": self._place(j)}
-                    for role, j in job.inputs.items()
-                },
+        value = {
+            "schema": JOB_SCHEMA,
+            "identity": job.identity,
+            "kind": job.kind,
+            "label": job.label,
+            "config": job.config,
+            "execution": execution,
+            "inputs": {
+                role: {"identity": j.identity, "folder": self.place(j.kind, j.label, j.identity)}
+                for role, j in job.inputs.items()
             },
-        )
+        }
+        # A line per key. Not synced, since a launch writes thousands: what a power cut takes of them
+        # the job refuses to run from, and the next launch writes again.
+        lines = (f" {json.dumps(key)}: {json.dumps(value[key])}" for key in sorted(value))
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        write_text(folder / "job.json", text, sync=False)
         self._listing(job.kind)[job.identity[:16]] = folder
         return folder
-
-    def _place(self, job: Described) -> str:
-        return str(self.folder(job.kind, job.label, job.identity).relative_to(self.path))
 
 
 def set_aside(path: Path) -> Path:

@@ -122,7 +122,12 @@ def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, li
     return grid.sweep, grid.cells
 
 
-def read_grid(path: Path, settings: list[str] | None = None, dry_run: bool = False) -> Grid:
+def read_grid(
+    path: Path,
+    settings: list[str] | None = None,
+    dry_run: bool = False,
+    site: Path | None = None,
+) -> Grid:
     """Read and validate a grid file and expand it into distinct cells.
 
     Nothing that the grid points to is read: whether a student and its data are there, their
@@ -132,12 +137,13 @@ def read_grid(path: Path, settings: list[str] | None = None, dry_run: bool = Fal
         settings: `key=value` pairs that override the file. A key is an axis, which is then set in
             every block, or the dotted path of a setting; a value is YAML.
         dry_run: plan also with students and data that are not there, which have made-up identities.
+        site: a file with a site's `cluster` and `resources`, for what the grid leaves open.
 
     Raises:
         UserError: names the file and line or the setting, the key, what was found, and what is
             allowed.
     """
-    file = GridFile(path, settings or [])
+    file = GridFile(path, settings or [], site)
     sweep = validate(Sweep, file.value, file.at)
     _check_stages(sweep, file)
     base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)

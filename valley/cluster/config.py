@@ -32,6 +32,15 @@ class Resources(BaseModel):
     """
     python: str | None = None
     """Interpreter of this kind, where it needs an environment of its own; null is the launcher's."""
+    account: str | None = None
+    """The kind's own, as the three below, in place of the cluster's; an empty text is none."""
+    partition: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    array_throttle: int | None = Field(None, ge=1)
+    """The kind's own, in place of the cluster's."""
+    setup: list[str] = []
+    """Shell lines of this kind, after the cluster's."""
 
 
 class ClusterConfig(BaseModel):

@@ -146,6 +146,9 @@ def run_job(path: Path) -> bool:
     if store.result(job.kind, job.identity) is not None:
         logger.info("%s %s: result is there already", job.kind, job.label)
         return True
+    if _is_anothers(job):
+        logger.info("%s %s: submitted again since; passed over", job.kind, job.label)
+        return False
     missing = [role for role, at in job.inputs.items() if not (at / "result.json").is_file()]
     if missing:
         logger.error("%s %s: no result of its %s; passed over", job.kind, job.label, missing[0])
@@ -186,6 +189,15 @@ def run_job(path: Path) -> bool:
         return False
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
     return True
+
+
+def _is_anothers(job: JobFile) -> bool:
+    """Whether this process belongs to an earlier submission than the job does now.
+
+    However an array came to be forgotten and submitted once more, its jobs are not run twice at once.
+    """
+    mine, owner = os.environ.get("SUBMITIT_FOLDER"), job.execution.get("submission")
+    return mine is not None and owner is not None and mine != owner
 
 
 def _clear_earlier_failure(job: JobFile) -> None:
@@ -263,6 +275,7 @@ def provenance() -> dict[str, Any]:
     }
     return {
         "snapshot": Path(valley.__file__).resolve().parent.parent.name,
+        "code": str(Path(valley.__file__).resolve()),
         "python": sys.version.split()[0],
         "versions": versions,
         "hostname": socket.gethostname(),

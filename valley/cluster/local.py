@@ -19,7 +19,8 @@ from valley.cluster import machine
 from valley.cluster.arrays import Array, Element
 from valley.cluster.config import ClusterConfig, Resources
 from valley.cluster.element import JOURNALED, has_live_task, run_element
-from valley.cluster.submit import changed_environment, environment_of, journal_intent, lay_jobs
+from valley.cluster.environment import changed_environment, environment_of
+from valley.cluster.submit import journal_intent, lay_jobs, new_intent
 from valley.job import Job
 from valley.ledger import Ledger
 from valley.processes import process_start, this_process
@@ -153,8 +154,9 @@ def _start(
     import submitit
 
     resources = element.array.resources
-    intent, folder = journal_intent(ledger, element.array, [element], "local")
-    work = lay_jobs(store, element)
+    intent = new_intent(element.array)
+    folder = journal_intent(ledger, intent, [element], "local")
+    work = lay_jobs(store, element, folder)
     me = this_process()
     python = {"local_python": shlex.quote(resources.python)} if resources.python else {}
     executor = submitit.AutoExecutor(folder=folder, cluster="local", **python)
