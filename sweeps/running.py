@@ -105,23 +105,22 @@ class Launch:
         from progress import Display, from_plan
 
         plan = make_plan(planned, self.store)
-        pause, before = POLL_S[0], -1
+        pause, before = POLL_S[0], (-1, -1)
         try:
             with Display(plan, self.store) as display:
                 while True:
                     display.show(from_plan(plan, self.store))
-                    under_way = len(plan.with_action("wait"))
+                    now = (len(plan.with_action("wait")), len(plan.with_action("done")))
                     held = any(d.job.identity not in self.tried for d in plan.with_action("submit"))
-                    if not under_way and not held:
+                    if not now[0] and not held:
                         break
-                    if held and (under_way != before or pause == POLL_S[1]):
+                    pause = POLL_S[0] if now != before else min(pause * POLL_GROWTH, POLL_S[1])
+                    # Room may also appear where another's jobs end, of which nothing is seen here.
+                    if held and (now != before or pause == POLL_S[1]):
                         with self.lock():
                             settle(self.store.root)
                             self._submit(make_plan(planned, self.store))
-                    pause = (
-                        min(pause * POLL_GROWTH, POLL_S[1]) if under_way == before else POLL_S[0]
-                    )
-                    before = under_way
+                    before = now
                     time.sleep(pause)
                     plan = make_plan(planned, self.store)
         except KeyboardInterrupt:

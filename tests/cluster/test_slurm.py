@@ -25,6 +25,24 @@ def test_limits_on_queued_jobs_are_told_from_other_refusals(said, full):
     assert slurm.names_full_queue(said) is full
 
 
+def test_accounting_names_each_element(spaced, monkeypatch):
+    sacct = spaced / "sacct"
+    lines = [
+        "7_0|COMPLETED|0:0",
+        "7_1|FAILED|1:0",
+        "7_[2-3,9%2]|CANCELLED by 0|0:0",
+        "8|TIMEOUT|0:0",
+    ]
+    sacct.write_text("#!/bin/bash\n" + "".join(f"echo '{line}'\n" for line in lines))
+    sacct.chmod(0o755)
+    monkeypatch.setenv("PATH", str(spaced), prepend=":")
+    tasks = slurm.accounting(["7", "8"])
+    states = {f"{array}_{index}": task.state for (array, index), task in tasks.items()}
+    cancelled = dict.fromkeys(["7_2", "7_3", "7_9"], "CANCELLED")
+    assert states == {"7_0": "COMPLETED", "7_1": "FAILED", "8_0": "TIMEOUT", **cancelled}
+    assert tasks["7", 1].reason == "exit code 1:0" and tasks["7", 0].reason == ""
+
+
 def test_variables_of_the_job_that_launches_stay_with_it(monkeypatch):
     outer = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "9", "SBATCH_PARTITION": "x", "SRUN_DEBUG": "3"}
     for name, value in {**outer, "SLURM_CONF": "/c", "SQUEUE_USERS": "him", "MINE": "1"}.items():

@@ -155,7 +155,8 @@ def accounting(array_ids: Iterable[str]) -> dict[tuple[str, int], Task]:
     ids = sorted(set(array_ids))
     if not ids or shutil.which("sacct") is None:
         return {}
-    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--array"]
+    # Without --array, which 22.05 does not know: what has not begun is one line, `7_[0-3,5]`.
+    command = ["sacct", "--noheader", "--parsable2", "--allocations"]
     command += ["--format=JobID,State,ExitCode", f"--jobs={','.join(ids)}"]
     try:
         text = _call(command)
@@ -164,12 +165,21 @@ def accounting(array_ids: Iterable[str]) -> dict[tuple[str, int], Task]:
     tasks = {}
     for line in text.splitlines():
         job, state, exit_code = line.split("|", 2)
-        match = re.fullmatch(r"(\d+)(?:_(\d+))?", job)
-        if match:
-            word = state.split()[0]
-            reason = f"exit code {exit_code}" if exit_code != "0:0" else ""
-            tasks[match.group(1), int(match.group(2) or 0)] = Task(word, reason)
+        array, _, indices = job.partition("_")
+        word = state.split()[0]
+        reason = f"exit code {exit_code}" if exit_code != "0:0" else ""
+        tasks.update({(array, index): Task(word, reason) for index in _indices(indices)})
     return tasks
+
+
+def _indices(text: str) -> list[int]:
+    """What sacct writes behind an array's id: an index, or `[0-3,5%2]` of what has not begun."""
+    found: list[int] = []
+    for part in text.strip("[]").partition("%")[0].split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            found += range(int(first), int(last or first) + 1)
+    return found or [0]
 
 
 def accounting_by_folder(since: float) -> dict[str, str]:
