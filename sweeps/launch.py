@@ -15,14 +15,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from plan_text import print_plan, print_stuck, summary
+from from_result import load_locked, print_drift
+from plan_text import hold_to_budget, print_plan, print_stuck, summary
 
+from valley.checkout import circumstances
 from valley.cluster import slurm
 from valley.cluster.arrays import make_arrays
 from valley.cluster.machine import check_room
 from valley.errors import UserError, exit_on_user_error
 from valley.job import Job, Trail
 from valley.ledger import Ledger, all_submissions, root_lock
+from valley.lock import launch_notes, read_locked
 from valley.plan import Decision, Plan, decide
 from valley.preview import cost_s
 from valley.state import knowledge
@@ -43,7 +46,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("grid", help="a grid file, here or in sweeps/")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("grid", nargs="?", help="a grid file, here or in sweeps/")
+    what.add_argument(
+        "--from",
+        type=Path,
+        dest="result",
+        metavar="RESULT",
+        help="instead of a grid: run the cell of this result again, by the lock that it carries, and "
+        "say what differs today (a result.json or its folder; give another --root to compute it anew)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and submit nothing")
     parser.add_argument(
         "--set",
@@ -52,6 +64,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         metavar="KEY=VALUE",
         dest="settings",
         help="override the grid: an axis in every block (seed=[0,1,2]) or a setting (train.epochs=3)",
+    )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="GPU_HOURS",
+        help="refuse a plan that asks for more than about so many GPU-hours",
     )
     parser.add_argument("--cluster", choices=("auto", "slurm", "local"), help="where jobs run")
     parser.add_argument(
@@ -73,8 +91,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Plan, show, submit."""
     options = parse(sys.argv[1:])
-    path = find_grid(options.grid)
-    sweep, cells = load_sweep(path, options.settings)
+    locked = read_locked(options.result) if options.result else None
+    if locked is not None:
+        sweep, cells = load_locked(locked, options.settings)
+    else:
+        sweep, cells = load_sweep(find_grid(options.grid), options.settings)
     for name in dict.fromkeys(cell.axes["student"] for cell in cells):
         check_student(name, sweep.students[name])
     # A dry run changes nothing, not even the name of a damaged file.
@@ -82,17 +103,23 @@ def main() -> int:
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = _where(options.cluster or sweep.cluster.kind)
     planned = trail(sweep, cells)
+    if locked is not None:
+        print_drift(locked, planned)
     _check_pool(planned, store)
     retry = frozenset(options.retry)
     plan = _plan(planned, store, retry)
     if where == "local":
-        kinds = {d.job.kind for d in plan.with_action("submit")}
+        kinds = {d.job.kind for d in plan.to_run}
         check_room(sweep.resources, kinds, sweep.cluster)
     if options.dry_run:
-        print_plan(plan, sweep, where)
+        print_plan(plan, sweep, where, store)
+    if options.budget is not None:
+        hold_to_budget(plan, sweep, store, options.budget)
+    if options.dry_run:
         return 0
-    origin = " ".join([str(path), *(f"--set {setting}" for setting in options.settings)])
-    if not plan.with_action("submit", "wait"):
+    source = f"--from {locked.path}" if locked else str(find_grid(options.grid))
+    origin = " ".join([source, *(f"--set {setting}" for setting in options.settings)])
+    if not plan.with_action("submit", "rebuild", "wait"):
         _record(sweep, plan, origin, store, ledger)
         return _nothing_to_do(plan, sweep, store)
     with root_lock(store.root):
@@ -136,6 +163,7 @@ def _run(
     # Looked at again under the lock: another launcher may have been at work until now.
     plan = _plan(planned, store, retry)
     snapshot = take_snapshot(ledger.folder / "snapshot")
+    store.notes = launch_notes(sweep, plan.rows, circumstances(), lambda job: cost_s(job, sweep))
     print(summary(plan, sweep, where))
     print_stuck(plan)
     if left := len(_to_wait_for(plan, where)):
@@ -160,9 +188,9 @@ def _run_on_slurm(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapsh
 
     live = {d.job.identity: d.place for d in plan.with_action("wait")}
     # What waits for ever for a parent that failed has a place too, which its successor takes over.
-    slurm.cancel(sorted({d.place for d in plan.with_action("submit") if d.place}))
+    slurm.cancel(sorted({d.place for d in plan.to_run if d.place}))
     arrays = make_arrays(
-        [d.job for d in plan.with_action("submit")],
+        [d.job for d in plan.to_run],
         sweep.resources,
         lambda job: cost_s(job, sweep),
         sweep.name,
@@ -186,7 +214,7 @@ def _run_here(plan: Plan, sweep: Sweep, ledger: Ledger, store: Store, snapshot: 
         return cost_s(job, sweep)
 
     arrays = make_arrays(
-        [d.job for d in plan.with_action("submit")],
+        [d.job for d in plan.to_run],
         sweep.resources,
         estimate,
         sweep.name,

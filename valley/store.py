@@ -120,6 +120,10 @@ class Store:
             self._folders[kind] = listing
         return self._folders[kind]
 
+    def folders(self, kind: str) -> Mapping[str, Path]:
+        """Every folder of a kind, by the first 16 digits of its job's identity."""
+        return self._listing(kind)
+
     def has(self, kind: str, identity: str) -> bool:
         """Whether the job has a folder, so that something may be known of it."""
         return identity[:16] in self._listing(kind)

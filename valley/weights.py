@@ -87,9 +87,7 @@ def size_bytes(folder: Path) -> int:
 
 def _mark(folder: Path, at: float, by: str) -> None:
     who = this_process()
-    write_json(
-        folder / MARKER, {"schema": PRUNED_SCHEMA, "at": at, "by": by, "host": who["host"]}
-    )
+    write_json(folder / MARKER, {"schema": PRUNED_SCHEMA, "at": at, "by": by, "host": who["host"]})
 
 
 def _finished_at(result: Mapping[str, Any]) -> float:
