@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,12 @@ MOST_DESIGNS = 8
 
 def summary(plan: Plan, sweep: Sweep, where: str) -> str:
     """One line: how many cells, where, and how many jobs in which state."""
-    cells = len({row.cell.label for row in plan.rows})
-    counts = {action: len(plan.with_action(action)) for action in ("done", "rebuild", "wait")}
-    stuck = len(plan.with_action("failed", "lost", "blocked"))
+    cells = len({id(row.cell) for row in plan.rows})
+    counts = Counter(decision.action for decision in plan.decisions)
+    stuck = counts["failed"] + counts["lost"] + counts["blocked"]
     text = (
         f"{sweep.name}: {cells} cells on {'Slurm' if where == 'slurm' else 'this machine'}: "
-        f"{len(plan.to_run)} jobs to run, {counts['wait']} under way, {counts['done']} done"
+        f"{counts['submit'] + counts['rebuild']} jobs to run, {counts['wait']} under way, {counts['done']} done"
     )
     rebuilt = f", {counts['rebuild']} of those to run for weights that were pruned"
     text += rebuilt if counts["rebuild"] else ""

@@ -58,7 +58,8 @@ class Locks:
             "students": {name: whole["students"][name]},
             "stages": stages,
             "generate": {**generate, "profiles": {profile: generate["profiles"][profile]}},
-            "grid": [axes],
+            # A value that is a list itself would be taken for several.
+            "grid": [{axis: [v] if isinstance(v, list | dict) else v for axis, v in axes.items()}],
         }
 
     def _chain(self, cell: Cell) -> list[int]:

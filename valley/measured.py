@@ -29,8 +29,9 @@ def measure(plan: Plan, sweep: Sweep, store: Store) -> Measurements:
     """
     found: dict[Key, Measured] = {}
     reader = _Reader(store)
-    for kind in dict.fromkeys(d.job.kind for d in plan.to_run if d.job.kind in CHECKPOINT_ROLE):
-        own = [d.job.identity[:16] for d in plan.with_action("done") if d.job.kind == kind]
+    done = plan.with_action("done")
+    for kind in sorted({d.job.kind for d in plan.to_run} & CHECKPOINT_ROLE.keys()):
+        own = [d.job.identity[:16] for d in done if d.job.kind == kind]
         on_gpu = getattr(sweep.resources, kind).gpus_per_node > 0
         for key, measured in reader.measured(kind, own, on_gpu):
             found[key] = found.get(key, Measured()) + measured

@@ -130,26 +130,29 @@ class _Names:
 
 def _groups(plan: Plan) -> tuple[list[_Group], dict[str, str]]:
     """Jobs to run in groups, and the labels of all students. One pass, for a plan may be of 500,000."""
-    student_of: dict[str, str] = {}
+    student_of: dict[int, str] = {}
     labels: dict[str, str] = {}
     groups: dict[tuple, _Group] = {}
     for decision in plan.decisions:  # parents before children
         job = decision.job
         kind = job.kind
-        if kind == "prepare":
-            student = job.identity
-            student_of[student] = student
-            labels[student] = job.label
-        else:
-            student = student_of[job.inputs[CHECKPOINT_ROLE[kind]].identity]
-            if kind != "grade":
-                student_of[job.identity] = student
+        # Jobs share the object of settings that they agree in.
+        settings = job.config
+        match kind:
+            case "grade":
+                student = student_of[id(job.inputs["samples"].inputs["model"])]
+            case "generate":
+                student = student_of[id(job.inputs["model"])]
+            case "train":
+                student = student_of[id(job)] = student_of[id(job.inputs["init"])]
+                settings = settings["train"]
+            case _:
+                student = student_of[id(job)] = job.identity
+                labels[student] = job.label
         action = decision.action
         if action != "submit" and action != "rebuild":
             continue
-        # Jobs share the object of settings that they agree in.
-        settings = id(job.config["train"]) if kind == "train" else id(job.config)
-        key = (action, kind, student, settings, job.slot, job.depth)
+        key = (action, kind, student, id(settings), job.slot, job.depth)
         group = groups.get(key)
         if group is None:
             group = groups[key] = _Group(job, action == "rebuild", student)
