@@ -106,7 +106,10 @@ def test_a_result_carries_what_its_launch_noted(world, spaced):
     assert locked.result["provenance"] == {"device": "cpu", "launched": {"host": "login1"}}
     assert locked.result["config"] == row.grade.config
     places = locked.result["inputs"]
-    assert places["samples"].startswith("generate/") and (spaced / "store" / places["samples"]).is_dir()
+    assert (
+        places["samples"].startswith("generate/")
+        and (spaced / "store" / places["samples"]).is_dir()
+    )
     assert unlocked(spaced, locked.document).rows[0].grade == row.grade
     assert locked.document["name"] == f"test-from-{row.grade.identity[:8]}"
 

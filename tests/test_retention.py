@@ -101,7 +101,9 @@ def test_a_finished_sweep_needs_no_weights_and_a_new_one_all(world):
 
 def test_a_child_keeps_what_it_starts_from_and_nothing_before_that(world):
     _, rows, jobs = world
-    generation = next(p for p, j in jobs.items() if j.kind == "generate" and "tiny-t2-n8" in j.label)
+    generation = next(
+        p for p, j in jobs.items() if j.kind == "generate" and "tiny-t2-n8" in j.label
+    )
     done = {job for place, job in jobs.items() if place != generation and job.kind != "grade"}
     kept = needed_of(rows, jobs, done, done)
     assert list(kept.values()) == [generation]

@@ -86,7 +86,7 @@ def test_killed_between_marker_and_removal_the_weights_count_as_pruned(trained, 
 
 
 def test_a_rebuild_ends_the_pruning_only_with_its_new_result(trained):
-    store, job, file = trained
+    store, job, _ = trained
     prune(store, job)
     again = read_job(store.lay(job, {}))
     _save(again.folder)

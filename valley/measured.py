@@ -1,6 +1,6 @@
 """What finished jobs took, read from the store: for estimates, and to hold estimates against.
 
-Not every result is read: a few hundred of a kind say how fast it works, and a status must be quick.
+Not every result is read: a hundred of a kind say how fast it works, and a status must be quick.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from valley.store import Store
 from valley.sweep import Sweep
 from valley.throughput_model import Key, Measured, Measurements
 
-MOST_READ = 200
+MOST_READ = 100
 """Results of a kind."""
 
 
@@ -55,7 +55,7 @@ class Spent:
 def measured_against_estimated(store: Store, places: Iterable[str]) -> dict[str, Spent]:
     """By kind, what finished jobs took against what the preview assumed at their launch, in hours.
 
-    Of many jobs of a kind some hundreds are read, spread over all. Results without an estimate, of
+    Of many jobs of a kind a hundred are read, spread over all. Results without an estimate, of
     earlier versions, are left out.
 
     Args:
