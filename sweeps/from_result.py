@@ -9,15 +9,15 @@ from valley.drift import drift
 from valley.errors import UserError
 from valley.job import Trail
 from valley.lock import Locked
-from valley.sweep import Cell, Sweep, load_sweep
+from valley.sweep import Grid, read_grid
 from valley.yaml_faults import write_yaml
 
 
-def load_locked(locked: Locked, settings: list[str]) -> tuple[Sweep, list[Cell]]:
+def read_lock(locked: Locked, settings: list[str], dry_run: bool) -> Grid:
     """The sweep of the one cell that a result's lock describes.
 
     Args:
-        settings: as `load_sweep` takes them.
+        settings, dry_run: as `read_grid` takes them.
 
     Raises:
         UserError: today's code does not take the lock for a grid, or a setting is wrong.
@@ -26,7 +26,7 @@ def load_locked(locked: Locked, settings: list[str]) -> tuple[Sweep, list[Cell]]
         path = Path(folder) / "lock.yaml"
         path.write_text(write_yaml(locked.document), encoding="utf-8")
         try:
-            return load_sweep(path, settings)
+            return read_grid(path, settings, dry_run)
         except UserError as error:
             said = str(error).replace(str(path), "its lock")
             raise UserError(f"--from {locked.path}: {said}") from error

@@ -2,11 +2,14 @@
 
 python sweeps/launch.py grid.yaml             # run; again = resume
 python sweeps/launch.py grid.yaml --dry-run   # show the plan, submit nothing
+python sweeps/launch.py grid.yaml --where size=0,1000   # a part of the grid, and what it needs
+python sweeps/launch.py --schema              # a JSON Schema of grid files, for editors
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shlex
 import signal
@@ -15,7 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from from_result import load_locked, print_drift
+from from_result import print_drift, read_lock
+from grid_notes import NO_SLURM, notes
 from plan_text import hold_to_budget, print_plan, print_stuck, summary
 
 from valley.checkout import circumstances
@@ -31,8 +35,9 @@ from valley.preview import cost_s
 from valley.state import knowledge
 from valley.store import Store
 from valley.student import check_student
-from valley.sweep import Sweep, find_grid, load_sweep
-from valley.trail import check_pool, trail
+from valley.sweep import Sweep, find_grid, read_grid
+from valley.trail import check_pool, part, trail
+from valley.where import Where
 
 # Jobs share a process until they last this many start-ups (as far as `pack` allows).
 SHARED_STARTUPS = 4
@@ -56,7 +61,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="instead of a grid: run the cell of this result again, by the lock that it carries, and "
         "say what differs today (a result.json or its folder; give another --root to compute it anew)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and submit nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the plan and submit nothing; what is not there yet of students and data is named",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="in a dry run, a row for each job, however many they are"
+    )
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only these cells and what they need: size=0,1000 stage!=2 size<4000 (repeatable; all hold)",
+    )
+    parser.add_argument(
+        "--schema", action=_Schema, nargs=0, help="print a JSON Schema of grid files, and exit"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -88,31 +110,50 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+class _Schema(argparse.Action):
+    """Prints the schema and exits, whatever else is asked, as `--help` does."""
+
+    def __call__(self, *_: Any) -> None:
+        from valley.grid_schema import schema_text
+
+        print(schema_text(), end="")
+        raise SystemExit(0)
+
+
 def main() -> int:
     """Plan, show, submit."""
     options = parse(sys.argv[1:])
+    # A plan is many objects and no garbage; looking for some takes a third of the time.
+    gc.disable()
+    conditions = Where.parse(options.where)
     locked = read_locked(options.result) if options.result else None
     if locked is not None:
-        sweep, cells = load_locked(locked, options.settings)
+        grid = read_lock(locked, options.settings, options.dry_run)
     else:
-        sweep, cells = load_sweep(find_grid(options.grid), options.settings)
+        grid = read_grid(find_grid(options.grid), options.settings, options.dry_run)
+    sweep, cells = grid.sweep, grid.cells
+    for warning in grid.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     for name in dict.fromkeys(cell.axes["student"] for cell in cells):
         check_student(name, sweep.students[name])
     # A dry run changes nothing, not even the name of a damaged file.
     store = Store(_root(options.root), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
-    where = _where(options.cluster or sweep.cluster.kind)
-    planned = trail(sweep, cells)
+    where = _where(options.cluster or sweep.cluster.kind, options.dry_run)
+    whole = trail(sweep, cells)
     if locked is not None:
-        print_drift(locked, planned)
-    _check_pool(planned, store)
+        print_drift(locked, whole)
+    _check_pool(whole, store)
+    planned = _part(whole, conditions)
     retry = frozenset(options.retry)
     plan = _plan(planned, store, retry)
     if where == "local":
         kinds = {d.job.kind for d in plan.to_run}
         check_room(sweep.resources, kinds, sweep.cluster)
     if options.dry_run:
-        print_plan(plan, sweep, where, store)
+        print_plan(plan, sweep, where, store, options.all)
+        for note in notes(grid, where):
+            print(note)
     if options.budget is not None:
         hold_to_budget(plan, sweep, store, options.budget)
     if options.dry_run:
@@ -120,10 +161,11 @@ def main() -> int:
     source = f"--from {locked.path}" if locked else str(find_grid(options.grid))
     origin = " ".join([source, *(f"--set {setting}" for setting in options.settings)])
     if not plan.with_action("submit", "rebuild", "wait"):
-        _record(sweep, plan, origin, store, ledger)
+        _record(sweep, whole, origin, store, ledger)
         return _nothing_to_do(plan, sweep, store)
+    gc.enable()
     with root_lock(store.root):
-        _record(sweep, plan, origin, store, ledger)
+        _record(sweep, whole, origin, store, ledger)
         return _run(sweep, planned, store, ledger, where, retry)
 
 
@@ -142,9 +184,9 @@ def _root(path: Path) -> Path:
     return root
 
 
-def _record(sweep: Sweep, plan: Plan, origin: str, store: Store, ledger: Ledger) -> None:
-    """Leave word of the launch: the sweep as it is now, its cells, and when."""
-    ledger.write_manifest(plan.rows, store)
+def _record(sweep: Sweep, whole: Trail, origin: str, store: Store, ledger: Ledger) -> None:
+    """Leave word of the launch: the sweep as it is now, all its cells, and when."""
+    ledger.write_manifest(whole.rows, store)
     ledger.write_sweep(sweep.model_dump(mode="json", by_alias=True), origin)
     ledger.append({"event": "launch", "at": time.time(), "origin": origin})
     _warn(store)
@@ -255,15 +297,24 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _where(kind: str) -> str:
+def _where(kind: str, dry_run: bool) -> str:
     if kind == "auto":
         return "slurm" if slurm.answers() else "local"
-    if kind == "slurm" and not slurm.answers():
-        raise UserError(
-            "--cluster slurm: sbatch is not installed or the controller does not answer "
-            "(scontrol ping); launch on a login node, or with --cluster local"
-        )
+    # A dry run plans for a cluster from anywhere.
+    if kind == "slurm" and not dry_run and not slurm.answers():
+        raise UserError(f"--cluster slurm: {NO_SLURM}, or with --cluster local")
     return kind
+
+
+def _part(whole: Trail, conditions: Where) -> Trail:
+    """The rows that the conditions choose, with the jobs that they need."""
+    if not conditions.conditions:
+        return whole
+    planned = part(whole, [row for row in whole.rows if conditions.matches(row.cell.axes)])
+    if not planned.rows:
+        axes = dict.fromkeys(name for row in whole.rows for name in row.cell.axes)
+        raise UserError(f"--where {conditions}: no such cell; the axes here: {', '.join(axes)}")
+    return planned
 
 
 def _plan(planned: Trail, store: Store, retry: frozenset[str]) -> Plan:
@@ -289,7 +340,7 @@ def _check_pool(planned: Trail, store: Store) -> None:
 
 
 def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:
-    cells = len({row.cell.label for row in plan.rows})
+    cells = len({row.cell for row in plan.rows})
     stuck = plan.with_action("failed", "lost")
     if not stuck:
         print(f"{sweep.name}: nothing to do: all {cells} cells are done")

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from plan_table import print_table
+
 from valley.cluster import slurm
 from valley.measured import measure
-from valley.plan import Decision, Plan
+from valley.plan import Plan
 from valley.power import PLANNING_SCORE, Detectable, detectable
 from valley.preview import Cost, check_budget, costs, total
 from valley.store import Store
 from valley.sweep import Sweep
 
 GIB = 2**30
-MOST_LINES = 2000
-"""Jobs that a dry run names one by one; of more it says how many there are of each sort."""
 MOST_DESIGNS = 8
 
 
 def summary(plan: Plan, sweep: Sweep, where: str) -> str:
     """One line: how many cells, where, and how many jobs in which state."""
-    cells = len({id(row.cell) for row in plan.rows})
+    cells = len({row.cell for row in plan.rows})
     counts = Counter(decision.action for decision in plan.decisions)
     stuck = counts["failed"] + counts["lost"] + counts["blocked"]
     text = (
@@ -48,15 +47,16 @@ def print_stuck(plan: Plan) -> None:
         print(f"they are left alone; to run them again: the same command with {ways}")
 
 
-def print_plan(plan: Plan, sweep: Sweep, where: str, store: Store) -> None:
-    """Every job with its action, reason and resources; the cost by kind; what the grid can detect."""
-    lines = [*(_jobs(plan, sweep) if len(plan.decisions) <= MOST_LINES else _sorts(plan)), ""]
+def print_plan(plan: Plan, sweep: Sweep, where: str, store: Store, every: bool = False) -> None:
+    """The jobs with their actions, reasons and resources; the cost by kind; what the grid can detect."""
+    print_table(plan, sweep, every)
+    lines = [""]
     parts = costs(plan, sweep, measure(plan, sweep, store), _max_elements(where))
     if parts:
         lines += [*_costs(parts), *_disk(parts, store.root), ""]
     lines += _detectable(detectable(plan.rows))
     lines.append(summary(plan, sweep, where) + "; dry run: nothing was submitted")
-    sys.stdout.write("\n".join(lines) + "\n")
+    print("\n".join(lines))
 
 
 def hold_to_budget(plan: Plan, sweep: Sweep, store: Store, gpu_hours: float) -> None:
@@ -72,34 +72,8 @@ def hold_to_budget(plan: Plan, sweep: Sweep, store: Store, gpu_hours: float) -> 
 
 
 def _max_elements(where: str) -> int:
-    return slurm.max_array_size() if where == "slurm" else 1000
-
-
-def _jobs(plan: Plan, sweep: Sweep) -> Iterator[str]:
-    yield f"{'action':8} {'kind':9} {'cell':58} {'resources':22} reason"
-    asks = {}
-    for kind, resources in sweep.resources:
-        gpus = f" {resources.gpus_per_node} GPU" if resources.gpus_per_node else ""
-        asks[kind] = (
-            f"{resources.nodes}x{resources.tasks_per_node}x{resources.cpus_per_task} CPU{gpus} "
-            f"{resources.time_limit_min} min"
-        )
-    for decision in plan.decisions:
-        job = decision.job
-        yield (
-            f"{decision.action:8} {job.kind:9} {job.label:58} {asks[job.kind]:22} {decision.reason}"
-        )
-
-
-def _sorts(plan: Plan) -> Iterator[str]:
-    """How many jobs there are of each action and kind, with the first of them."""
-    sorts: dict[tuple[str, str], list[Decision]] = {}
-    for decision in plan.decisions:
-        sorts.setdefault((decision.action, decision.job.kind), []).append(decision)
-    yield f"{'action':8} {'kind':9} {'jobs':>8}  the first of them, and its reason"
-    for (action, kind), decisions in sorts.items():
-        first = decisions[0]
-        yield f"{action:8} {kind:9} {len(decisions):8,}  {first.job.label}: {first.reason}"
+    # A dry run plans for a cluster from anywhere.
+    return slurm.max_array_size() if where == "slurm" and slurm.answers() else 1000
 
 
 def _costs(parts: list[Cost]) -> Iterator[str]:

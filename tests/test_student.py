@@ -157,3 +157,17 @@ def test_a_tokenizer_without_a_chat_template_is_refused(spaced):
     (spaced / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match="has no chat template"):
         load_tokenizer(spaced)
+
+
+def test_a_dry_run_makes_do_without_a_student(spaced):
+    for config in (
+        PackageStudent(source="package", package="no_such_package", file="x.gguf"),
+        FolderStudent(source="folder", path=str(spaced / "nowhere")),
+    ):
+        dry = config.for_a_dry_run()
+        assert len(config.missing()) == len(dry.missing()) == 1
+        with pytest.raises(UserError):
+            config.semantic()
+        assert dry.semantic()["source"] == config.source
+    hub = FolderStudent(source="folder", path="some/model", revision="abc")
+    assert not hub.missing() and hub.for_a_dry_run().semantic() == hub.semantic()

@@ -1,10 +1,10 @@
-"""The axes of a grid, and the points that one of its blocks stands for."""
+"""The axes of a grid: their names, and the values that each may take."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from valley.errors import UserError
@@ -14,6 +14,9 @@ NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
 DIFFICULTIES = ("all", "easy", "medium", "hard")
 CORRECTNESSES = ("all", "correct", "incorrect")
 RECIPE_SECTIONS = ("data", "train", "generate", "grade")
+STEPS = "train.steps"
+"""The axis that may be derived: see `recipe.matched_steps`."""
+MATCHING = "matching_size"
 MAX_POINTS = 1_000_000
 """Most points of one block; a block of more is a slip of the pen."""
 MAX_NUMBER = 2**63 - 1
@@ -23,92 +26,103 @@ At = Callable[..., str]
 """Says where an axis of the block stands, or the block itself: a file, a line, a key."""
 
 
-def block_points(
-    block: Mapping[str, Any],
-    students: tuple[str, ...],
-    stages: tuple[int, ...],
-    at: At,
-) -> Iterator[dict[str, Any]]:
-    """Yield the axes of every point of a block: the named ones first, then dotted ones by name.
+@dataclass(frozen=True)
+class Choices:
+    """What a sweep's students and stages leave to choose from."""
 
-    Args:
-        block: one item of `grid`: a value, a list or a range by axis.
-        students: names that `student` may take, its default first.
-        stages: numbers that `stage` may take; the least is its default.
+    students: tuple[str, ...]
+    """The default first."""
+    stages: tuple[int, ...]
+    """The least is the default."""
 
-    Raises:
-        UserError: names the axis, what was found and what is allowed.
-    """
-    if "size" not in block:
-        raise UserError(f"{at()}: no `size`; expected one number of traces, or a list")
-    defaults = {
-        "student": students[0],
-        "stage": min(stages),
-        "difficulty": "all",
-        "correctness": "all",
-        "seed": 0,
-    }
-    allowed = {
-        "student": students,
-        "stage": stages,
-        "difficulty": DIFFICULTIES,
-        "correctness": CORRECTNESSES,
-    }
-    values = {
-        name: _axis_values(name, value, allowed.get(name), at)
-        for name, value in {**defaults, **block}.items()
-    }
-    points = math.prod(len(listed) for listed in values.values())
-    if points > MAX_POINTS:
-        raise UserError(f"{at()}: stands for {points} cells; at most {MAX_POINTS} are allowed")
-    names = [*NAMED_AXES, *sorted(set(values) - set(NAMED_AXES))]
-    for point in itertools.product(*(values[name] for name in names)):
-        yield _normalised(dict(zip(names, point, strict=True)))
+    def default(self, name: str) -> Any:
+        """A named axis's value where a grid gives none; None for `size`, which has none."""
+        defaults = {
+            "student": self.students[0],
+            "stage": min(self.stages),
+            "difficulty": "all",
+            "correctness": "all",
+            "seed": 0,
+        }
+        return defaults.get(name)
 
+    def values(self, name: str, value: Any, at: At) -> list[Any]:
+        """The values that a grid gives an axis: one, a list, or a range.
 
-def _normalised(axes: dict[str, Any]) -> dict[str, Any]:
-    """A baseline without the axes that say what would have been trained, and how."""
-    if axes["size"] > 0:
-        return axes
-    kept = {name: value for name, value in axes.items() if not name.startswith("train.")}
-    return {**kept, "difficulty": "all", "correctness": "all", "seed": 0}
+        Args:
+            at: says where an axis stands.
 
+        Raises:
+            UserError: names the axis, what was found and what is allowed.
+        """
+        if isinstance(value, dict) and MATCHING not in value:
+            value = _range(name, value, at)
+        listed = value if isinstance(value, list) else [value]
+        if not listed:
+            raise UserError(f"{at(name)}: an empty axis; expected at least one value")
+        for item in listed:
+            self.check(name, item, at)
+        return listed
 
-def _axis_values(name: str, value: Any, allowed: tuple[Any, ...] | None, at: At) -> list[Any]:
-    _check_name(name, at)
-    if isinstance(value, dict):
-        value = _range(name, value, at)
-    listed = value if isinstance(value, list) else [value]
-    if not listed:
-        raise UserError(f"{at(name)}: an empty axis; expected at least one value")
-    for item in listed:
+    def check(self, name: str, item: Any, at: At) -> None:
+        """Refuse a value that an axis cannot take. Settings are held against their sections later.
+
+        Raises:
+            UserError: names the axis, what was found and what is allowed.
+        """
         if name in ("size", "seed"):
             if type(item) is not int or item < 0:
                 raise UserError(f"{at(name)}: found {item!r}; expected a whole number, 0 or more")
             if item > MAX_NUMBER:
                 raise UserError(f"{at(name)}: found {item}; expected {MAX_NUMBER} at most")
-        elif allowed and not any(type(one) is type(item) and one == item for one in allowed):
-            raise UserError(
-                f"{at(name)}: found {item!r}; expected one of {', '.join(map(str, allowed))}"
-                + (f"; define it under `{name}s`" if name in ("stage", "student") else "")
-            )
-    return listed
+        elif isinstance(item, dict) and MATCHING in item:
+            _check_matching(name, item, at)
+        elif name in NAMED_AXES:
+            allowed: tuple[Any, ...] = {
+                "student": self.students,
+                "stage": self.stages,
+                "difficulty": DIFFICULTIES,
+                "correctness": CORRECTNESSES,
+            }[name]
+            if not any(type(one) is type(item) and one == item for one in allowed):
+                raise UserError(
+                    f"{at(name)}: found {item!r}; expected one of {', '.join(map(str, allowed))}"
+                    + (f"; define it under `{name}s`" if name in ("stage", "student") else "")
+                )
 
 
-def _check_name(name: str, at: At) -> None:
+def check_name(name: str, at: At, keys: tuple[str, ...] = ()) -> None:
+    """Refuse what is no axis.
+
+    Args:
+        at: says where an axis stands.
+        keys: what else may stand in its place.
+
+    Raises:
+        UserError: names what is allowed.
+    """
     if name in NAMED_AXES:
         return
     section, _, field = name.partition(".")
     if section not in RECIPE_SECTIONS or not field:
+        named = [*NAMED_AXES, *keys]
+        near = difflib.get_close_matches(name, named, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        also = f", or {', '.join(keys)}" if keys else ""
         raise UserError(
             f"{at(name)}: unknown axis; expected one of {', '.join(NAMED_AXES)}, or a dotted "
-            f"setting of {', '.join(RECIPE_SECTIONS)}, such as train.learning_rate"
+            f"setting of {', '.join(RECIPE_SECTIONS)}, such as train.learning_rate{also}{meant}"
         )
     if section == "train" and field in TrainConfig.EXECUTION_FIELDS:
         raise UserError(
             f"{at(name)}: no axis, since a result does not depend on it and cells that differ in it "
             f"would be one; set `{field}` under `train`"
         )
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of YAML are equal; `true` is not 1."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _range(name: str, value: dict[str, Any], at: At) -> list[int]:
@@ -121,4 +135,17 @@ def _range(name: str, value: dict[str, Any], at: At) -> list[int]:
                 if len(numbers) > MAX_POINTS:
                     raise UserError(f"{at(name)}: a range of {len(numbers)} values is too long")
                 return list(numbers)
-    raise UserError(f"{at(name)}: found {value!r}; expected {{range: [start, stop, step]}}")
+    derived = f", or {{{MATCHING}: SIZE}}" if name == STEPS else ""
+    raise UserError(
+        f"{at(name)}: found {value!r}; expected {{range: [start, stop, step]}} of whole numbers{derived}"
+    )
+
+
+def _check_matching(name: str, item: dict[str, Any], at: At) -> None:
+    size = item[MATCHING]
+    if name != STEPS:
+        raise UserError(f"{at(name)}: found {item!r}; only {STEPS} can be derived from a size")
+    if len(item) > 1 or type(size) is not int or not 0 < size <= MAX_NUMBER:
+        raise UserError(
+            f"{at(name)}: found {item!r}; expected {{{MATCHING}: SIZE}}, a whole number, 1 or more"
+        )

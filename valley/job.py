@@ -39,8 +39,9 @@ class Job:
 
     def __post_init__(self) -> None:
         self.parents = (*self.inputs.values(), *self.after)
-        before = max((job.depth for job in self.inputs.values()), default=0)
-        self.depth = before + (self.kind == "train")
+        self.depth = 1 if self.kind == "train" else 0
+        if self.inputs:
+            self.depth += max([job.depth for job in self.inputs.values()])
 
     def __hash__(self) -> int:
         return hash(self.identity)

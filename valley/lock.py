@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from valley.axes import NAMED_AXES
 from valley.errors import UserError
 from valley.job import Job, Row
 from valley.store import RESULT_SCHEMA
@@ -45,7 +46,8 @@ class Locks:
         return self._made[key]
 
     def _reduced(self, cell: Cell, profile: str) -> dict[str, Any]:
-        whole, axes = self._document, cell.axes
+        whole = self._document
+        axes = {name: cell.axes[name] for name in (*NAMED_AXES, *cell.varied)}
         generate = whole["generate"]
         if any(name.startswith("generate.profiles") for name in axes):
             # They could not be applied to the one profile that is left, so they are filled in.

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from valley.axes import RECIPE_SECTIONS, At
+from valley.axes import MATCHING, RECIPE_SECTIONS, STEPS, At
 from valley.data.config import DataConfig
 from valley.data.pack import accumulation
 from valley.errors import UserError
@@ -29,6 +29,20 @@ class Recipe:
     generate: GenerateConfig
     grade: GradeConfig
 
+    def setting(self, name: str) -> Any:
+        """The value of a dotted setting.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        section, *rest = name.split(".")
+        value = getattr(self, section).model_dump(mode="json")
+        for part in rest:
+            if not isinstance(value, dict):
+                raise KeyError(name)
+            value = value[part]
+        return value
+
 
 class Recipes:
     """The recipes of a sweep, each distinct one made and checked once.
@@ -40,6 +54,8 @@ class Recipes:
     def __init__(self, base: Recipe, ranks: int, at: Callable[[Location], str]) -> None:
         """Start from the sections as they stand in the grid file.
 
+        Equal recipes are one object, however their settings were spelled.
+
         Args:
             ranks: how many processes a training runs in.
             at: says where a location in the grid file stands.
@@ -49,6 +65,10 @@ class Recipes:
         self._at = at
         self._recipes: dict[str, Recipe] = {}
         self._sections: dict[str, Any] = {}
+        self._distinct: dict[Any, Any] = {
+            (name, getattr(base, name).model_dump_json()): getattr(base, name)
+            for name in RECIPE_SECTIONS
+        }
 
     def of(self, overrides: Mapping[str, Any], at: At) -> Recipe:
         """The recipe with some settings replaced.
@@ -73,7 +93,8 @@ class Recipes:
                 return at(name) if name in overrides else self._at(tuple(name.split(".")))
 
             _check_recipe(recipe, self._ranks, origin)
-            self._recipes[key] = recipe
+            parts = tuple(id(section) for section in sections.values())
+            self._recipes[key] = self._distinct.setdefault(parts, recipe)
         return self._recipes[key]
 
     def _section(self, section: str, overrides: Mapping[str, Any], at: At) -> Any:
@@ -83,8 +104,26 @@ class Recipes:
             return base
         key = canonical_json(mine)
         if key not in self._sections:
-            self._sections[key] = _vary(section, base, mine, at)
+            made = _vary(section, base, mine, at)
+            self._sections[key] = self._distinct.setdefault((section, made.model_dump_json()), made)
         return self._sections[key]
+
+
+def matched_steps(train: TrainConfig, matching_size: int, size: int, at: At) -> int | None:
+    """The optimizer steps that a set of `matching_size` traces gets by the epochs; None if as many as `size`.
+
+    It is what `train.steps: {matching_size: …}` stands for.
+
+    Raises:
+        UserError: the recipe does not go by epochs.
+    """
+    if train.steps is not None:
+        raise UserError(
+            f"{at(STEPS)}: {MATCHING} counts steps by train.epochs, and train.steps is set to "
+            f"{train.steps}; set train.epochs instead"
+        )
+    steps = train.total_steps(matching_size)
+    return None if steps == train.total_steps(size) else steps
 
 
 def _vary(section: str, base: BaseModel, overrides: Mapping[str, Any], at: At) -> BaseModel:

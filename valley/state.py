@@ -131,9 +131,10 @@ class _Knowledge:
         return any(task.reason == NEVER_SATISFIED for task in self.queue.values())
 
     def known(self, job: Named) -> Known:
-        if job.identity[:16] not in self.told:
-            self.told[job.identity[:16]] = self._known(job)
-        return self.told[job.identity[:16]]
+        name = job.identity[:16]
+        if name not in self.told:
+            self.told[name] = self._known(job)
+        return self.told[name]
 
     def _known(self, job: Named) -> Known:
         place = self.places.get(job.identity[:16])

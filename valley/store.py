@@ -37,7 +37,7 @@ def identity_of(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str])
 
 def identity_of_text(kind: str, config: str, inputs: Mapping[str, str]) -> str:
     """`identity_of` settings that are canonical JSON already: a plan makes hundreds of thousands."""
-    roles = ",".join(f'"{role}":"{inputs[role]}"' for role in sorted(inputs))
+    roles = ",".join([f'"{role}":"{inputs[role]}"' for role in sorted(inputs)])
     text = f'{{"config":{config},"inputs":{{{roles}}},"kind":"{kind}","schema":"{JOB_SCHEMA}"}}'
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -11,7 +11,7 @@ import importlib.util
 import os
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -32,6 +32,26 @@ class _Config(BaseModel):
     def execution(self) -> dict[str, Any]:
         """What the prepare job needs beside its identity."""
         return {}
+
+    def content(self) -> dict[str, Any]:
+        """What is looked at of the student itself, for its identity.
+
+        Raises:
+            UserError: it is not there.
+        """
+        return {}
+
+    def missing(self) -> list[str]:
+        """What of the student is not there, a sentence each."""
+        try:
+            self.content()
+        except UserError as error:
+            return [str(error)]
+        return []
+
+    def for_a_dry_run(self) -> Self | DryRunPackage | DryRunFolder:
+        """The same, but that a student that is missing gets a made-up identity instead of an error."""
+        return self
 
 
 class TinyStudent(_Config):
@@ -100,8 +120,24 @@ class PackageStudent(_Config):
             "source": self.source,
             "package": self.package,
             "file": self.file,
-            **_known_file(self.package, self.file),
+            **self.content(),
         }
+
+    def content(self) -> dict[str, Any]:
+        """The package's release and the file's size."""
+        return _known_file(self.package, self.file)
+
+    def for_a_dry_run(self) -> DryRunPackage:
+        """The same, but that a missing package gets a made-up identity instead of an error."""
+        return DryRunPackage(**dict(self))
+
+
+class DryRunPackage(PackageStudent):
+    """A `PackageStudent` whose package may be missing."""
+
+    def semantic(self) -> dict[str, Any]:
+        """What decides the student; the settings alone where it is missing."""
+        return self.model_dump(mode="json") if self.missing() else super().semantic()
 
 
 class FolderStudent(_Config):
@@ -142,11 +178,27 @@ class FolderStudent(_Config):
         """
         if self.is_hub_id:
             return {"source": self.source, "hub_id": self.path, "revision": self.revision}
-        return {"source": self.source, "files": _known_content(self.path)}
+        return {"source": self.source, "files": self.content()}
+
+    def content(self) -> dict[str, Any]:
+        """The folder's files; nothing of what is on the hub."""
+        return {} if self.is_hub_id else _known_content(self.path)
 
     def execution(self) -> dict[str, Any]:
         """Where the folder lies."""
         return {} if self.is_hub_id else {"path": self.path}
+
+    def for_a_dry_run(self) -> DryRunFolder:
+        """The same, but that a missing folder gets a made-up identity instead of an error."""
+        return DryRunFolder(**dict(self))
+
+
+class DryRunFolder(FolderStudent):
+    """A `FolderStudent` whose folder may be missing."""
+
+    def semantic(self) -> dict[str, Any]:
+        """What decides the student; the settings alone where it is missing."""
+        return self.model_dump(mode="json") if self.missing() else super().semantic()
 
 
 StudentConfig = Annotated[

@@ -1,18 +1,19 @@
 """The sweep: a validated grid.yaml, and the cells that it stands for.
 
-A grid is a list of blocks; a block is the product of its lists. The named axes are `student`, `stage`,
-`size`, `difficulty`, `correctness` and `seed`; any field of `train`, `data`, `generate` or `grade` may
-be an axis too, by its dotted name. `{range: [start, stop, step]}` stands for a list, `stop` excluded.
+A grid is a list of blocks; a block is the product of its lists, or what `block` says more of it. The
+named axes are `student`, `stage`, `size`, `difficulty`, `correctness` and `seed`; any field of `train`,
+`data`, `generate` or `grade` may be an axis too, by its dotted name. `{range: [start, stop, step]}`
+stands for a list, `stop` excluded.
 
 1. `grid_file` reads the YAML and applies what the command line sets.
 2. `validation` makes a `Sweep` of it.
-3. `axes` yields every block's points, `recipe` each point's settings; equal points are one `Cell`.
+3. `cells` expands it: `block` yields every block's points, `recipe` each point's settings.
 4. What the sections ask of one another is checked for every distinct recipe.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,16 +21,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from valley.axes import NAMED_AXES as NAMED_AXES
-from valley.axes import block_points
+from valley.cells import Cell as Cell
+from valley.cells import expand
+from valley.cells import with_starts as with_starts
 from valley.cluster.config import ClusterConfig, ResourcesByKind
+from valley.conditional import When
 from valley.data.config import DataConfig
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.grid_file import GridFile
 from valley.recipe import Recipe as Recipe
-from valley.recipe import Recipes, check_ranks
-from valley.records import canonical_json
+from valley.recipe import check_ranks
 from valley.student import StudentConfig
 from valley.train.config import TrainConfig
 from valley.validation import validate
@@ -95,36 +98,22 @@ class Sweep(_Strict):
     grade: GradeConfig = GradeConfig()
     stages: dict[int, Stage] = Field(default_factory=lambda: {1: Stage()}, min_length=1)
     grid: list[dict[str, Any]] = Field(min_length=1)
+    when: list[When] = []
     resources: ResourcesByKind = ResourcesByKind()
     cluster: ClusterConfig = ClusterConfig()
     preview: PreviewConfig = PreviewConfig()
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One point of the grid. `axes` holds the named axes first, then dotted ones by name."""
+class Grid:
+    """A grid file, read: its sweep, the cells, and what a person should know of how they came about."""
 
-    axes: dict[str, Any]
-    recipe: Recipe
-
-    @property
-    def label(self) -> str:
-        """A name that a person can read."""
-        axes = self.axes
-        parts = [
-            str(axes["student"]),
-            f"t{axes['stage']}",
-            f"n{axes['size']}",
-            *(str(axes[name]) for name in ("difficulty", "correctness") if axes[name] != "all"),
-            *(f"{name}={axes[name]}" for name in axes if name not in NAMED_AXES),
-            f"seed{axes['seed']}",
-        ]
-        return "-".join(parts)
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether the cell is its stage's initial checkpoint, evaluated and never trained."""
-        return self.axes["size"] == 0
+    sweep: Sweep
+    cells: list[Cell]
+    left_out: list[str]
+    """What `exclude` left out and why, one sentence each."""
+    warnings: list[str]
+    """What is probably a slip in the grid, one sentence each."""
 
 
 def find_grid(name: str) -> Path:
@@ -141,6 +130,12 @@ def find_grid(name: str) -> Path:
 
 
 def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, list[Cell]]:
+    """The sweep and the cells of `read_grid`."""
+    grid = read_grid(path, settings)
+    return grid.sweep, grid.cells
+
+
+def read_grid(path: Path, settings: list[str] | None = None, dry_run: bool = False) -> Grid:
     """Read and validate a grid file and expand it into distinct cells.
 
     Nothing that the grid points to is read: whether a student and its data are there, their
@@ -149,6 +144,7 @@ def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, li
     Args:
         settings: `key=value` pairs that override the file. A key is an axis, which is then set in
             every block, or the dotted path of a setting; a value is YAML.
+        dry_run: plan also with students and data that are not there, which have made-up identities.
 
     Raises:
         UserError: names the file and line or the setting, the key, what was found, and what is
@@ -157,10 +153,16 @@ def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, li
     file = GridFile(path, settings or [])
     sweep = validate(Sweep, file.value, file.at)
     _check_stages(sweep, file)
-    cells = _expand(sweep, file)
-    _check_parents(sweep, cells, file)
-    _check_students(sweep, cells, file)
-    return sweep, cells
+    base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)
+    if dry_run:
+        base = replace(base, data=base.data.for_a_dry_run())
+        students = {name: student.for_a_dry_run() for name, student in sweep.students.items()}
+        sweep = sweep.model_copy(update={"students": students})
+    expansion = expand(sweep, base, file)
+    if not expansion.cells:
+        raise UserError(f"{file.at(('grid',))}: no cell is left: `exclude` leaves out all of them")
+    _check_students(sweep, expansion.cells, file)
+    return Grid(sweep, expansion.cells, expansion.left_out, expansion.warnings)
 
 
 def _check_stages(sweep: Sweep, file: GridFile) -> None:
@@ -182,35 +184,9 @@ def _check_stages(sweep: Sweep, file: GridFile) -> None:
             seen.append(following)
 
 
-def _expand(sweep: Sweep, file: GridFile) -> list[Cell]:
-    base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)
-    recipes = Recipes(base, _ranks(sweep), file.at)
-    cells: dict[str, Cell] = {}
-    for number, block in enumerate(sweep.grid):
-        at = partial(_in_block, file, number)
-        for axes in block_points(block, tuple(sweep.students), tuple(sweep.stages), at):
-            overrides = {name: axes[name] for name in axes if name not in NAMED_AXES}
-            cells.setdefault(canonical_json(axes), Cell(axes, recipes.of(overrides, at)))
-    return list(cells.values())
-
-
-def _in_block(file: GridFile, number: int, axis: str = "") -> str:
-    return file.at(("grid", number, axis) if axis else ("grid", number))
-
-
-def _ranks(sweep: Sweep) -> int:
-    return sweep.resources.train.nodes * sweep.resources.train.tasks_per_node
-
-
-def _check_parents(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
-    """Refuse a batch that cannot feed the ranks, where only stages' parents are trained with it."""
-    if any(sweep.stages[number].parent for number in {cell.axes["stage"] for cell in cells}):
-        check_ranks(sweep.train, _ranks(sweep), partial(file.at, ("train", "batch_size")))
-
-
 def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
     """Refuse first lessons that the data of a cell does not have, or that cannot feed the ranks."""
-    pairs = {(cell.axes["student"], cell.recipe.data.lessons): cell for cell in cells}
+    pairs = {(c.axes["student"], c.recipe.data.lessons): c for c in with_starts(cells)}
     for (name, answers), cell in pairs.items():
         student = sweep.students[name]
         if student.source != "tiny" or student.first_lessons is None:
@@ -221,4 +197,5 @@ def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
                 f"{at()}: the data of cell {cell.label} has no direct answers to learn from; raise "
                 "data.direct_answers (`source: tiny` alone has them) or leave first_lessons out"
             )
-        check_ranks(student.first_lessons, _ranks(sweep), at)
+        train = sweep.resources.train
+        check_ranks(student.first_lessons, train.nodes * train.tasks_per_node, at)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from valley.data.config import DataConfig
@@ -55,14 +55,28 @@ class _Builder:
     ) -> Job:
         """A job; `label` may hold no character that a folder's name may not."""
         identity = identity_of_text(
-            kind, config.text, {role: j.identity for role, j in inputs.items()}
+            kind, config.text, {role: job.identity for role, job in inputs.items()}
         )
         job = self.jobs.get(identity)
         if job is None:
-            job = self.jobs[identity] = Job(
-                kind, identity, label[:MAX_LABEL], config.value, inputs, **rest
-            )
+            job = Job(kind, identity, label[:MAX_LABEL], config.value, inputs, **rest)
+            self.jobs[identity] = job
         return job
+
+    def shared(self, recipe: Recipe) -> _Shared:
+        """What the cells of a recipe have in common."""
+        return self.once(("shared", id(recipe)), lambda: self._shared(recipe))
+
+    def _shared(self, recipe: Recipe) -> _Shared:
+        train = recipe.train
+        return _Shared(
+            data=self.data(recipe),
+            training=train.semantic(),
+            training_text=canonical_json(train.semantic()),
+            execution=_execution(train),
+            profiles=_profiles(recipe.generate),
+            grading=_Config(recipe.grade.model_dump(mode="json")),
+        )
 
     def data(self, recipe: Recipe) -> _Data:
         """The jobs that prepare a recipe's data, which no cell changes."""
@@ -135,84 +149,62 @@ class _Builder:
             parameters=student.parameters,
         )
 
-    def stage_start(self, name: str, number: int, recipe: Recipe) -> Job:
-        """The checkpoint that a stage starts from."""
-        parent = self.sweep.stages[number].parent
-        if parent is None:
-            return self.first_checkpoint(name, recipe)
-        axes = {
-            "student": name,
-            "stage": parent.stage if parent.stage is not None else number - 1,
-            "size": parent.size,
-            "difficulty": parent.difficulty,
-            "correctness": parent.correctness,
-            "seed": parent.seed,
-        }
-        # A cell's own training axes (a control's steps) are its own; the parent has the recipe's.
-        cell = Cell(axes, replace(recipe, train=self.sweep.train))
-        return self.checkpoint(cell, _safe(cell.label))
+    def start(self, cell: Cell) -> Job:
+        """The checkpoint that a cell's stage starts from."""
+        parent, name, recipe = cell.start, cell.axes["student"], cell.recipe
+        if parent is not None:
+            return self.once(
+                ("start", id(parent)), lambda: self.checkpoint(parent, _safe(parent.label))
+            )
+        key = ("student", name, id(recipe.data), recipe.grade.sandbox)
+        return self.once(key, lambda: self.first_checkpoint(name, recipe))
 
     def checkpoint(self, cell: Cell, label: str) -> Job:
         """The checkpoint that a cell is evaluated with."""
         axes, recipe = cell.axes, cell.recipe
-        name, number = axes["student"], axes["stage"]
-        key = ("start", name, number, id(recipe.data), recipe.grade.sandbox)
-        start = self.once(key, lambda: self.stage_start(name, number, recipe))
+        start = self.start(cell)
         if cell.is_baseline:
             return start
-        train = recipe.train
-        settings, settings_text, execution = self.once(
-            ("train", id(train)),
-            lambda: (train.semantic(), canonical_json(train.semantic()), _execution(train)),
-        )
-        select = {
-            "size": axes["size"],
-            "difficulty": axes["difficulty"],
-            "correctness": axes["correctness"],
-        }
+        shared = self.shared(recipe)
+        size, seed, data_seed = axes["size"], axes["seed"], recipe.data.data_seed
+        difficulty, correctness = axes["difficulty"], axes["correctness"]
         value = {
-            "train": settings,
-            "select": select,
-            "seed": axes["seed"],
-            "data_seed": recipe.data.data_seed,
+            "train": shared.training,
+            "select": {"size": size, "difficulty": difficulty, "correctness": correctness},
+            "seed": seed,
+            "data_seed": data_seed,
         }
         # The canonical JSON of `value`, put together from parts: see `test_identities_are_exact`.
         text = (
-            f'{{"data_seed":{value["data_seed"]},"seed":{value["seed"]},'
-            f'"select":{{"correctness":"{select["correctness"]}",'
-            f'"difficulty":"{select["difficulty"]}","size":{select["size"]}}},'
-            f'"train":{settings_text}}}'
+            f'{{"data_seed":{data_seed},"seed":{seed},'
+            f'"select":{{"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
+            f'"train":{shared.training_text}}}'
         )
-        data = self.data(recipe)
         return self.job(
             "train",
             label,
             _Config(value, text),
-            {"init": start, "pool": data.pool},
-            execution=execution,
-            after=(data.disjoint,),
-            steps=train.total_steps(axes["size"]),
-            examples=axes["size"],
-            parameters=self.sweep.students[name].parameters,
+            {"init": start, "pool": shared.data.pool},
+            execution=shared.execution,
+            after=(shared.data.disjoint,),
+            steps=recipe.train.total_steps(size),
+            examples=size,
+            parameters=self.sweep.students[axes["student"]].parameters,
         )
 
     def rows(self, cell: Cell) -> list[Row]:
         """The trail of a cell, one row per decoding profile."""
-        recipe, label, data = cell.recipe, _safe(cell.label), self.data(cell.recipe)
+        label, shared = _safe(cell.label), self.shared(cell.recipe)
+        data = shared.data
         model = self.checkpoint(cell, label)
         # A student that was taught here before, on another sweep's evaluation set, is checked too.
         after = (data.disjoint,) if model.kind == "train" else ()
-        grading = self.once(
-            ("grade", id(recipe.grade)), lambda: _Config(recipe.grade.model_dump(mode="json"))
-        )
         rows = []
-        for name, slot, samples, config in self.once(
-            ("generate", id(recipe.generate)), lambda: _profiles(recipe.generate)
-        ):
-            examples = data.evaluation_size * samples
+        for name, slot, samples, config in shared.profiles:
+            examples, asked = data.evaluation_size * samples, f"{label}-{slot}"
             generate = self.job(
                 "generate",
-                f"{label}-{slot}",
+                asked,
                 config,
                 {"model": model, "evaluation": data.evaluation},
                 after=after,
@@ -222,8 +214,8 @@ class _Builder:
             )
             grade = self.job(
                 "grade",
-                f"{label}-{slot}",
-                grading,
+                asked,
+                shared.grading,
                 {"samples": generate, "evaluation": data.evaluation},
                 slot=name,
                 examples=examples,
@@ -244,12 +236,24 @@ class _Config:
         self.text = canonical_json(value) if text is None else text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Data:
     evaluation: Job
     pool: Job
     disjoint: Job
     evaluation_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the cells of one recipe have in common."""
+
+    data: _Data
+    training: dict[str, Any]
+    training_text: str
+    execution: dict[str, Any]
+    profiles: list[tuple[str, str, int, _Config]]
+    grading: _Config
 
 
 def _profiles(config: GenerateConfig) -> list[tuple[str, str, int, _Config]]:
@@ -283,6 +287,20 @@ def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
     # The sort is stable, and a job is built after its inputs.
     jobs = sorted(builder.jobs.values(), key=lambda job: (job.depth, order[job.kind]))
     return Trail(rows, jobs, builder.pools)
+
+
+def part(whole: Trail, rows: list[Row]) -> Trail:
+    """Some rows of a trail, with the jobs that they need."""
+    needed: set[str] = set()
+    stack = [row.grade for row in rows]
+    while stack:
+        job = stack.pop()
+        if job.identity not in needed:
+            needed.add(job.identity)
+            stack.extend(job.parents)
+    jobs = [job for job in whole.jobs if job.identity in needed]
+    pools = {identity: pool for identity, pool in whole.pools.items() if identity in needed}
+    return Trail(rows, jobs, pools)
 
 
 def check_pool(planned: Trail, strata: Mapping[str, Mapping[str, int]]) -> None:

@@ -1,4 +1,10 @@
-"""Conditions on cells' axes, as a command line gives them: `difficulty=hard`, `size>=1000`. Pure."""
+"""Where: a part of a sweep, chosen by conditions on its cells' axes.
+
+    difficulty=hard    size=1000,10000    stage!=2    size<4000    train.learning_rate>=1e-4
+
+All conditions hold for what is chosen. Numbers are compared as numbers. An axis that a cell does not
+have equals nothing (but `null`) and is neither more nor less than anything.
+"""
 
 from __future__ import annotations
 
@@ -8,65 +14,100 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from valley.axes import NAMED_AXES, RECIPE_SECTIONS
+from valley.axes import CORRECTNESSES, DIFFICULTIES, NAMED_AXES, check_name
 from valley.errors import UserError
 
-_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+CONDITION = re.compile(r"\s*([^\s=!<>]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*")
+ORDER: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
 }
+WHOLE = ("stage", "size", "seed")
+WORDS = {"difficulty": DIFFICULTIES, "correctness": CORRECTNESSES}
+
+
+@dataclass(frozen=True)
+class _Condition:
+    axis: str
+    sign: str
+    values: tuple[str, ...]
+
+    def holds(self, axes: Mapping[str, Any]) -> bool:
+        value = axes.get(self.axis)
+        if self.sign in ORDER:
+            number = _number(value)
+            limit = _number(self.values[0])
+            return number is not None and limit is not None and ORDER[self.sign](number, limit)
+        return any(_is(value, text) for text in self.values) == (self.sign == "=")
 
 
 @dataclass(frozen=True)
 class Where:
-    """Conditions that all hold of a cell's axes: (axis, operator, values as text)."""
+    """Conditions that all hold. Without any, every cell is chosen."""
 
-    conditions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    conditions: tuple[_Condition, ...] = ()
 
     @classmethod
     def parse(cls, conditions: list[str]) -> Where:
-        """Read `axis=value[,value…]`, `axis!=value[,…]`, `axis<n`, `<=`, `>`, `>=`.
+        """Read conditions as a command line gives them.
 
         Raises:
-            UserError: names the condition, and what is allowed.
+            UserError: names the condition, what is wrong with it and what is allowed.
         """
         return cls(tuple(_parse(text) for text in conditions))
 
     def matches(self, axes: Mapping[str, Any]) -> bool:
-        """Whether a cell with these axes is meant. An axis that it does not have has no value."""
-        return all(_holds(axes.get(name), sign, values) for name, sign, values in self.conditions)
+        """Whether a cell of these axes is chosen."""
+        return all(condition.holds(axes) for condition in self.conditions)
+
+    def __str__(self) -> str:
+        return " ".join(f"{c.axis}{c.sign}{','.join(c.values)}" for c in self.conditions)
 
 
-def _parse(text: str) -> tuple[str, str, tuple[str, ...]]:
-    match = re.fullmatch(r"([\w.]+)(!=|<=|>=|=|<|>)(.+)", text)
-    if match is None:
-        raise UserError(f"--where {text}: expected AXIS=VALUE[,VALUE…], !=, <, <=, > or >=")
-    name, sign, values = match.groups()
-    if name not in NAMED_AXES and name.split(".")[0] not in RECIPE_SECTIONS:
+def _parse(text: str) -> _Condition:
+    at = f"--where {text}"
+    match = CONDITION.fullmatch(text)
+    values = tuple(part.strip() for part in match[3].split(",")) if match else ()
+    if match is None or not all(values):
         raise UserError(
-            f"--where {text}: unknown axis {name!r}; expected one of {', '.join(NAMED_AXES)}, or a "
-            f"dotted setting of {', '.join(RECIPE_SECTIONS)}"
+            f"{at}: expected AXIS=VALUE[,VALUE…], AXIS!=VALUE[,VALUE…], or AXIS followed by <, <=, > "
+            "or >= and a number, such as size<4000"
         )
-    if sign in _ORDERS and _number(values) is None:
-        raise UserError(f"--where {text}: found {values!r}; {sign} expects a number")
-    return name, sign, tuple(values.split(","))
+    axis, sign = match[1], match[2]
+    check_name(axis, lambda *_: at)
+    if sign in ORDER:
+        if axis not in WHOLE and axis in NAMED_AXES:
+            raise UserError(f"{at}: {axis} has no order; expected = or !=")
+        if len(values) > 1 or _number(values[0]) is None:
+            raise UserError(f"{at}: found {match[3]!r}; expected one number after {sign}")
+    elif axis in WHOLE:
+        for value in values:
+            if not value.isdecimal():
+                raise UserError(f"{at}: found {value!r}; expected a whole number, 0 or more")
+    elif axis in WORDS:
+        for value in values:
+            if value not in WORDS[axis]:
+                raise UserError(f"{at}: found {value!r}; expected one of {', '.join(WORDS[axis])}")
+    return _Condition(axis, sign, values)
 
 
-def _holds(value: Any, sign: str, values: tuple[str, ...]) -> bool:
-    if sign in _ORDERS:
-        return isinstance(value, int | float) and _ORDERS[sign](value, _number(values[0]))
-    among = any(str(value) == one or _same_number(value, one) for one in values)
-    return among == (sign == "=")
-
-
-def _same_number(value: Any, text: str) -> bool:
-    return isinstance(value, int | float) and value == _number(text)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
+def _number(value: Any) -> float | None:
+    """A number, or the text of one; None for all else."""
+    if isinstance(value, bool):
         return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if number == number else None
+
+
+def _is(value: Any, text: str) -> bool:
+    """Whether a value is what a text says."""
+    if value is None or isinstance(value, bool):
+        return text == {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return _number(text) == value
+    return str(value) == text

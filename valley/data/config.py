@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from valley.errors import UserError
 
 # A tiny student reads 512 tokens, and a step costs about 11 of them, stated and thought.
 Length = Annotated[int, Field(ge=1, le=32)]
@@ -40,6 +42,14 @@ class _Source(BaseModel):
 
     def check(self) -> None:
         """Refuse settings that cannot be met, without reading or making any data."""
+
+    def missing(self) -> list[str]:
+        """What of the data is not there, a sentence each."""
+        return []
+
+    def for_a_dry_run(self) -> Self:
+        """The same, but that what is missing gets a made-up identity instead of an error."""
+        return self
 
 
 class TinyConfig(_Source):
@@ -144,25 +154,57 @@ class PackagesConfig(_Source):
 
     def evaluation_semantic(self) -> dict[str, Any]:
         """What decides the evaluation problems: the limit and the package's version."""
-        from valley.data.sources.packages import EVALUATION_PACKAGE, version
+        from valley.data.sources.packages import EVALUATION_PACKAGE
 
         return {
             "source": self.source,
             "evaluation_limit": self.evaluation_limit,
-            "version": version(EVALUATION_PACKAGE),
+            "version": self._version(EVALUATION_PACKAGE),
         }
 
     def pool_semantic(self) -> dict[str, Any]:
         """What decides problems and traces: the package's version."""
-        from valley.data.sources.packages import POOL_PACKAGE, version
+        from valley.data.sources.packages import POOL_PACKAGE
 
-        return {"source": self.source, "version": version(POOL_PACKAGE)}
+        return {"source": self.source, "version": self._version(POOL_PACKAGE)}
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
         """Most traces that a stratum can hold, known before anything is graded."""
         from valley.data.sources.packages import pool_size
 
         return pool_size(difficulty)
+
+    def missing(self) -> list[str]:
+        """The packages that are not there, or are of another release; a sentence each."""
+        from valley.data.sources.packages import PACKAGES, version
+
+        said = []
+        for name in PACKAGES:
+            try:
+                version(name)
+            except UserError as error:
+                said.append(str(error))
+        return said
+
+    def for_a_dry_run(self) -> PackagesDryRun:
+        """The same, but that a missing package gets a made-up identity instead of an error."""
+        return PackagesDryRun(**dict(self))
+
+    def _version(self, name: str) -> str:
+        from valley.data.sources.packages import version
+
+        return version(name)
+
+
+class PackagesDryRun(PackagesConfig):
+    """`PackagesConfig` where packages may be missing: for a dry run, which reads nothing of them."""
+
+    def pool_limit(self, difficulty: str, correctness: str) -> int | None:
+        """Most traces that a stratum can hold; None where that is not known."""
+        return None if self.missing() else super().pool_limit(difficulty, correctness)
+
+    def _version(self, name: str) -> str:
+        return "missing" if self.missing() else super()._version(name)
 
 
 class JsonlConfig(_Source):
@@ -217,10 +259,41 @@ class JsonlConfig(_Source):
         """The number of traces in the file."""
         return self._file("traces").records
 
+    def missing(self) -> list[str]:
+        """The files that are not there, a sentence each."""
+        return [f"{path} is missing" for path in self.execution().values() if not _is_there(path)]
+
+    def for_a_dry_run(self) -> JsonlDryRun:
+        """The same, but that a missing file gets a made-up identity instead of an error."""
+        return JsonlDryRun(**dict(self))
+
     def _file(self, name: str) -> Any:
         from valley.data.sources import jsonl
 
         return jsonl.look(name, Path(getattr(self, name)))
+
+
+class JsonlDryRun(JsonlConfig):
+    """`JsonlConfig` whose files may be missing: for a dry run, which reads nothing of them."""
+
+    ASSUMED_RECORDS: ClassVar[int] = 300
+    """Lines that a missing file is taken to have, for the preview."""
+
+    def pool_limit(self, difficulty: str, correctness: str) -> int | None:
+        """The number of traces in the file; None where that is not known."""
+        return super().pool_limit(difficulty, correctness) if _is_there(self.traces) else None
+
+    def _file(self, name: str) -> Any:
+        from valley.data.sources import jsonl
+
+        path = getattr(self, name)
+        if _is_there(path):
+            return super()._file(name)
+        return jsonl.Content(f"missing: {path}", self.ASSUMED_RECORDS)
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)
 
 
 DataConfig = Annotated[TinyConfig | PackagesConfig | JsonlConfig, Field(discriminator="source")]

@@ -1,0 +1,27 @@
+"""What a dry run says of the grid itself: what was left out of it, and what is not there yet."""
+
+from __future__ import annotations
+
+from valley.cluster import slurm
+from valley.sweep import Grid, with_starts
+
+NO_SLURM = "sbatch is not installed or the controller does not answer (scontrol ping); launch on a login node"
+
+
+def notes(grid: Grid, where: str) -> list[str]:
+    """One sentence each.
+
+    Args:
+        where: `slurm` or `local`: where the sweep is to run.
+    """
+    students = dict.fromkeys(cell.axes["student"] for cell in grid.cells)
+    missing = [
+        f"students.{name}.{fault}"
+        for name in students
+        for fault in grid.sweep.students[name].missing()
+    ]
+    data = {id(cell.recipe.data): cell.recipe.data for cell in with_starts(grid.cells)}
+    missing += [fault for config in data.values() for fault in config.missing()]
+    if where == "slurm" and not slurm.answers():
+        missing.append(NO_SLURM)
+    return [*grid.left_out, *(f"before launching: {said}" for said in dict.fromkeys(missing))]

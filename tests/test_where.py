@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import operator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from valley.axes import CORRECTNESSES, DIFFICULTIES
+from valley.errors import UserError
+from valley.where import Where
+
+CELL = {
+    "student": "qwen",
+    "stage": 2,
+    "size": 1000,
+    "difficulty": "hard",
+    "correctness": "all",
+    "seed": 0,
+    "train.learning_rate": 8e-5,
+    "train.schedule": "cosine",
+    "train.gradient_clip": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("size=1000", True),
+        ("size=1e3", None),
+        ("size=10,1000", True),
+        ("size != 1000", False),
+        ("size!=1,2", True),
+        ("size<1000", False),
+        ("size<=1000", True),
+        ("size>999.5", True),
+        ("size>=1001", False),
+        ("difficulty=easy,hard", True),
+        ("difficulty!=hard", False),
+        ("student=qwen", True),
+        ("student=Qwen", False),
+        ("train.learning_rate=0.00008", True),
+        ("train.learning_rate=8e-5", True),
+        ("train.learning_rate>1e-4", False),
+        ("train.schedule=cosine", True),
+        ("train.schedule>1", False),
+        ("train.gradient_clip=null", True),
+        ("train.steps=null", True),
+        ("train.steps=5", False),
+        ("train.steps!=5", True),
+        ("train.steps<5", False),
+    ],
+)
+def test_a_condition(condition, holds):
+    if holds is None:
+        with pytest.raises(UserError, match="expected a whole number"):
+            Where.parse([condition])
+        return
+    assert Where.parse([condition]).matches(CELL) is holds
+
+
+def test_all_conditions_hold():
+    assert Where.parse([]).matches(CELL)
+    assert Where.parse(["size>10", "stage=2"]).matches(CELL)
+    assert not Where.parse(["size>10", "stage=1"]).matches(CELL)
+    assert str(Where.parse(["size > 10", "stage = 1,2"])) == "size>10 stage=1,2"
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("size", "expected AXIS=VALUE"),
+        ("=3", "expected AXIS=VALUE"),
+        ("size=", "expected AXIS=VALUE"),
+        ("size=1,", "expected AXIS=VALUE"),
+        ("", "expected AXIS=VALUE"),
+        ("sise=3", r"unknown axis; expected one of student.*; did you mean size\?"),
+        ("train=3", "unknown axis"),
+        ("train.micro_batch_size=3", "no axis, since a result does not depend on it"),
+        ("size==3", "found '=3'; expected a whole number"),
+        ("size=>3", "found '>3'; expected a whole number"),
+        ("size=many", "found 'many'; expected a whole number"),
+        ("size<many", "found 'many'; expected one number after <"),
+        ("size<1,2", "found '1,2'; expected one number after <"),
+        ("size<nan", "expected one number after <"),
+        ("seed=-1", "expected a whole number, 0 or more"),
+        ("difficulty=simple", "found 'simple'; expected one of all, easy, medium, hard"),
+        ("correctness=wrong", "expected one of all, correct, incorrect"),
+        ("difficulty<hard", "difficulty has no order; expected = or !="),
+    ],
+)
+def test_a_bad_condition_is_named(condition, message):
+    with pytest.raises(UserError, match=message) as fault:
+        Where.parse(["size=8", condition])
+    assert str(fault.value).startswith(f"--where {condition}: ")
+
+
+CELLS = st.fixed_dictionaries(
+    {
+        "student": st.sampled_from(["a", "b"]),
+        "stage": st.integers(1, 3),
+        "size": st.integers(0, 9),
+        "difficulty": st.sampled_from(DIFFICULTIES),
+        "correctness": st.sampled_from(CORRECTNESSES),
+        "seed": st.integers(0, 3),
+    }
+)
+SIGNS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@given(
+    cells=st.lists(CELLS, max_size=20),
+    numbers=st.lists(
+        st.tuples(
+            st.sampled_from(["stage", "size", "seed"]),
+            st.sampled_from(list(SIGNS)),
+            st.integers(0, 9),
+        ),
+        max_size=3,
+    ),
+    words=st.sets(st.sampled_from(DIFFICULTIES), min_size=1),
+)
+def test_a_part_is_what_a_plain_filter_keeps(cells, numbers, words):
+    where = Where.parse(
+        [f"{axis}{sign}{value}" for axis, sign, value in numbers]
+        + [f"difficulty={','.join(sorted(words))}"]
+    )
+    kept = [cell for cell in cells if where.matches(cell)]
+    assert kept == [
+        cell
+        for cell in cells
+        if cell["difficulty"] in words
+        and all(SIGNS[sign](cell[axis], value) for axis, sign, value in numbers)
+    ]
