@@ -68,7 +68,7 @@ def test_a_lock_is_one_cell_with_every_default_filled_in(world):
     sweep, whole = world
     row = next(row for row in whole.rows if row.cell.axes["stage"] == 9)
     lock = Locks(sweep, whole.rows).of(row.grade)
-    assert lock["grid"] == [row.cell.axes]
+    assert len(lock["grid"]) == 1 and lock["grid"][0].items() <= row.cell.axes.items()
     assert list(lock["students"]) == ["tiny"] and list(lock["stages"]) == ["1", "2", "9"]
     assert list(lock["generate"]["profiles"]) == [row.profile]
     assert lock["train"]["learning_rate"] == 8e-5 and lock["resources"]["grade"]["pack"] == 1
