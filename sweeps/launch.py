@@ -67,7 +67,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--budget",
-        type=float,
+        type=_gpu_hours,
         metavar="GPU_HOURS",
         help="refuse a plan that asks for more than about so many GPU-hours",
     )
@@ -86,6 +86,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="where results are kept (default: runs, or VALLEY_ROOT)",
     )
     return parser.parse_args(arguments)
+
+
+def _gpu_hours(text: str) -> float:
+    hours = float(text)
+    if not hours >= 0:  # nor is it a number where it is nan
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of hours, 0 or more")
+    return hours
 
 
 def main() -> int:

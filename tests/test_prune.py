@@ -9,6 +9,8 @@ import pytest
 from sweeping import MINI, command, launch, results, status
 
 from valley.ledger import root_lock
+from valley.processes import this_process
+from valley.records import write_json
 
 pytestmark = pytest.mark.xdist_group("launch")
 
@@ -39,7 +41,7 @@ def test_weights_go_when_they_are_told_to_and_nothing_else_does(copy):
     assert sum(line.startswith("prune ") for line in shown.stdout.splitlines()) == 6
     assert not list(root.rglob("pruned.json"))
     done = prune(root, "--apply")
-    assert done.returncode == 0 and "in 6 of 6 checkpoints" in done.stdout
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("removed")
     assert not weights(root) and len(list(root.rglob("pruned.json"))) == 6
     assert {p: p.read_bytes() for p in files} == files
     # A finished sweep stays finished.
@@ -97,6 +99,19 @@ def test_a_part_is_pruned(copy):
     wrong = prune(root, "--where", "colour=red")
     assert wrong.returncode == 2 and "colour" in wrong.stderr
     assert prune(root, "nosuch").returncode == 2
+
+
+def test_what_a_running_job_reads_stays_though_no_cell_is_planned_for_it_any_more(copy):
+    _, root = copy
+    running = next(root.glob("store/generate/*/*t1-n16*-greedy*"))
+    (running / "result.json").unlink()
+    write_json(running / "running.json", this_process())
+    manifest = root / "sweeps/mini/manifest.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(line for line in lines if running.name not in line))
+    kept = [line for line in prune(root, "--apply").stdout.splitlines() if line.startswith("keep")]
+    assert len(kept) == 1 and "train tiny-t1-n16-seed0" in kept[0]
+    assert "generate tiny-t1-n16-seed0-greedy is queued or running" in kept[0]
 
 
 def test_nothing_is_pruned_while_a_launcher_is_at_work(copy):
@@ -175,6 +190,8 @@ def test_a_budget_refuses_before_anything_is_written(spaced):
     assert "--budget 0.001: the plan asks for about" in done.stderr and "(train " in done.stderr
     assert not (spaced / "runs").exists()
     assert launched("--budget", "1000", "--dry-run").returncode == 0
+    for wrong in ("nan", "-1", "much"):
+        assert "--budget" in launched("--budget", wrong).stderr
     grid.write_text(MINI)
     none = launched("--budget", "0", "--dry-run")
     assert none.returncode == 0 and "this plan asks for none" in none.stdout
