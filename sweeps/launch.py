@@ -7,6 +7,7 @@ python sweeps/launch.py grid.yaml --dry-run   # show the plan, submit nothing
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import signal
@@ -89,8 +90,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _gpu_hours(text: str) -> float:
-    hours = float(text)
-    if not hours >= 0:  # nor is it a number where it is nan
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not hours >= 0:  # which is also so of nan
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of hours, 0 or more")
     return hours
 
