@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import shlex
 import signal
@@ -89,7 +90,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--budget",
-        type=float,
+        type=_gpu_hours,
         metavar="GPU_HOURS",
         help="refuse a plan that asks for more than about so many GPU-hours",
     )
@@ -118,6 +119,16 @@ class _Schema(argparse.Action):
 
         print(schema_text(), end="")
         raise SystemExit(0)
+
+
+def _gpu_hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not hours >= 0:  # which is also so of nan
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of hours, 0 or more")
+    return hours
 
 
 def main() -> int:

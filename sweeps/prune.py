@@ -77,7 +77,7 @@ def main() -> int:
     only = find_sweep(root, options.sweep).folder.name if options.sweep else None
     if not options.apply:
         found = _Root(root).checkpoints(only, where)
-        _show(found, "prune")
+        _show(found)
         again = " ".join(map(shlex.quote, sys.argv[1:]))
         print(f"dry run: nothing was removed; python sweeps/prune.py {again} --apply removes it")
         return 0
@@ -86,11 +86,22 @@ def main() -> int:
     with root_lock(root):
         # Looked at under the lock: no launch plans on weights that are about to go.
         found = _Root(root).checkpoints(only, where)
+        _show(found)
         for checkpoint in found:
             if not checkpoint.needed_by:
-                remove_weights(checkpoint.folder, checkpoint.result, "sweeps/prune.py")
-        _show(found, "pruned")
+                _remove(checkpoint)
+    print("removed; results, logs and samples are where they were")
     return 0
+
+
+def _remove(checkpoint: Checkpoint) -> None:
+    try:
+        remove_weights(checkpoint.folder, checkpoint.result, "sweeps/prune.py")
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or checkpoint.folder}: cannot be removed ({error.strerror}); what came "
+            "before it is gone, and these weights count as pruned; see to it and prune again"
+        ) from error
 
 
 class _Root:
@@ -185,13 +196,13 @@ class _Root:
                     yield kind, folder
 
 
-def _show(found: list[Checkpoint], verb: str) -> None:
+def _show(found: list[Checkpoint]) -> None:
     print(f"{'':7} {'GiB':>9}  {'checkpoint':60} why")
     for checkpoint in found:
         stays = checkpoint.needed_by
         name = f"{checkpoint.ticket.kind} {checkpoint.ticket.label}"
         why = stays or "no planned job needs it"
-        print(f"{'keep' if stays else verb:7} {checkpoint.size / GIB:9.3f}  {name:60} {why}")
+        print(f"{'keep' if stays else 'prune':7} {checkpoint.size / GIB:9.3f}  {name:60} {why}")
     gone = [c for c in found if not c.needed_by]
     hours = sum(float(c.result["cost"].get("wall_s", 0)) for c in gone) / 3600
     total = sum(c.size for c in found)
