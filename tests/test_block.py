@@ -111,6 +111,24 @@ def test_a_block_may_hold_nothing_but_inclusions(load):
     assert points(load(block), "stage", "size", "train.steps") == [(2, 16, None), (2, 8, 5)]
 
 
+def test_inclusions_alone_have_all_values_of_the_blocks_axes(load):
+    block = """{seed: [0, 1], zip: {student: [tiny], difficulty: [hard]},
+               include: [{size: 8}, {size: 16, seed: 5}]}"""
+    assert points(load(block), "size", "seed", "difficulty") == [
+        (8, 0, "hard"),
+        (8, 1, "hard"),
+        (16, 5, "hard"),
+    ]
+    assert points(load("{include: [{size: 8}]}", "seed=[3, 4]"), "seed") == [(3,), (4,)]
+
+
+def test_an_axis_that_moves_with_others_is_not_set_alone(load):
+    with pytest.raises(
+        UserError, match=r"^--set seed=1: seed moves with other axes in the zip of g"
+    ):
+        load("{zip: [{size: [8], seed: [0]}]}", "seed=1")
+
+
 def test_an_exclusion_does_not_touch_inclusions(load):
     block = "{size: [8, 16], exclude: [{size: 16}], include: [{size: 16, seed: 3}]}"
     assert points(load(block), "size", "seed") == [(8, 0), (16, 3)]
@@ -210,6 +228,10 @@ BAD = {
         "{zip: {size: {range: [0, 5000]}, seed: {range: [0, 5000]}}, stage: [1, 2], "
         "train.steps: {range: [1, 500]}}",
         r"grid\[0\]: stands for 4990000 cells",
+    ),
+    "endless inclusions": (
+        "{seed: {range: [0, 900000]}, include: [{size: 8}, {size: 16}]}",
+        r"grid\[0\]: stands for 1800000 cells",
     ),
     "a size that only steps can be derived from": (
         "{size: 8, train.epochs: {matching_size: 16}}",

@@ -66,6 +66,13 @@ def test_equal_values_that_are_spelled_apart_are_one(load):
     ]
 
 
+def test_axes_that_only_do_together_are_kept(load):
+    grid = load("[{size: 8, grade.k: [[1, 4]], generate.profiles.greedy.samples: 4}]")
+    assert list(grid.cells[0].axes)[-2:] == ["generate.profiles.greedy.samples", "grade.k"]
+    when = """[{if: {size: 8}, set: {train.epochs: 2}}, {if: {seed: 0}, set: {train.epochs: 3}}]"""
+    assert load("[{size: 8, train.epochs: 4}]", when).cells[0].recipe.train.epochs == 4
+
+
 def test_every_cell_has_a_value_on_every_axis_that_some_cell_varies(load):
     grid = load(
         "[{size: [0, 8]}, {size: 8, train.learning_rate: [1e-4]}, {size: 8, train.steps: 9}]"

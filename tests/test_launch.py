@@ -90,6 +90,13 @@ def test_the_sweep_as_it_was_launched_is_a_grid_of_its_own(finished, spaced):
     assert done.returncode == 2 and "stages" in done.stderr  # the overrides are applied and checked
 
 
+def test_a_part_leaves_the_sweep_whole(finished):
+    grid, root, _ = finished
+    done = launch(grid, root, "--where", "stage=1", "--where", "size=8,16")
+    assert done.returncode == 0 and "nothing to do: all 2 cells are done" in done.stdout
+    assert len(status(root)) == 10
+
+
 def test_the_sweep_that_was_launched_last_is_the_one_that_is_shown(copy):
     grid, root = copy
     other = grid.with_name("other.yaml")

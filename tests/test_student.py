@@ -161,13 +161,14 @@ def test_a_tokenizer_without_a_chat_template_is_refused(spaced):
 
 def test_a_dry_run_makes_do_without_a_student(spaced):
     for config in (
-        PackageStudent(source="package", package="no_such_package", file="x.gguf"),
-        FolderStudent(source="folder", path=str(spaced / "nowhere")),
+        PackageStudent(source="package", package="no_such_package", file="x", parameters_million=9),
+        FolderStudent(source="folder", path=str(spaced / "nowhere"), parameters_million=9),
     ):
-        dry = config.for_a_dry_run()
-        assert len(config.missing()) == len(dry.missing()) == 1
+        stand_in = config.for_a_dry_run()
+        assert len(stand_in.missing()) == 1 and stand_in.parameters == config.parameters == 9e6
         with pytest.raises(UserError):
             config.semantic()
-        assert dry.semantic()["source"] == config.source
+        assert stand_in.semantic()["settings"]["source"] == config.source
     hub = FolderStudent(source="folder", path="some/model", revision="abc")
-    assert not hub.missing() and hub.for_a_dry_run().semantic() == hub.semantic()
+    assert hub.for_a_dry_run() is hub and not hub.missing()
+    assert TinyStudent().for_a_dry_run() == TinyStudent()

@@ -290,7 +290,9 @@ def settings(value, place=""):
             yield from settings(inner, f"{place}{key}.")
 
 
-PLACES = sorted({*settings(yaml.safe_load(DEFAULT.read_text())), *NAMED_AXES, "grade.k", "grade"})
+PLACES = sorted(
+    {*settings(yaml.safe_load(DEFAULT.read_text())), *NAMED_AXES, "grade.k", "grade", "when"}
+)
 ODD = [
     "null",
     "true",
@@ -326,6 +328,15 @@ ODD = [
     "[{size: [8, x]}]",
     "[{size: 0, 3: 4}]",
     "&a [*a]",
+    "{matching_size: 5}",
+    "[{matching_size: null}, null]",
+    "[{size: 8, zip: [3], exclude: x}]",
+    "[{size: 8, zip: {seed: [1], stage: {range: [1, 3]}}}]",
+    "[{size: 8, exclude: [{size: {}}], include: [[]]}]",
+    "[{include: [{size: 8, train: 3}]}]",
+    "[{if: {size: 8}, set: {train: 3}}]",
+    "[{if: {size: {}}, set: {train.epochs: []}}]",
+    "[{if: {size: 8, train.steps: null}, set: {train.steps: {matching_size: 9}}}]",
 ]
 
 

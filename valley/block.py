@@ -24,6 +24,8 @@ from valley.validation import Location
 
 KEYS = ("zip", "exclude", "include")
 Values = tuple[Any, ...]
+Columns = dict[tuple[str, ...], list[Any]]
+"""What a product is of: an axis's values, or the tuples of a zip's axes."""
 
 
 @dataclass
@@ -69,25 +71,22 @@ class Block:
         }
         self._zips = self._read_zips(block.get("zip", []))
         zipped = {name for columns in self._zips for name in columns}
-        self._only_includes = "include" in block and "size" not in {*self._axes, *zipped}
-        self._points = self._read_includes(block.get("include", []))
+        self._only_includes = bool(block.get("include")) and "size" not in {*self._axes, *zipped}
+        self._inclusions = self._read_includes(block.get("include", []))
         if "size" not in {*self._axes, *zipped} and not self._only_includes:
             raise UserError(f"{at(())}: no `size`; expected one number of traces, or a list")
         for name in NAMED_AXES:
             if name not in {*self._axes, *zipped} and name != "size":
                 self._axes[name] = [choices.default(name)]
-        number = 0 if self._only_includes else math.prod(map(len, self._columns().values()))
-        if number > MAX_POINTS:
-            raise UserError(
-                f"{at(())}: stands for {number} cells; at most {MAX_POINTS} are allowed"
-            )
+        if not self._only_includes:
+            self._check_number(1)
         self.exclusions = self._read_exclusions(block.get("exclude", []))
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Yield the axes of every point: of the product, then what `include` adds."""
         if not self._only_includes:
             yield from self._product()
-        for point in self._points:
+        for point in self._inclusions:
             yield _normalised(point)
 
     def at(self, axis: str = "") -> str:
@@ -102,10 +101,9 @@ class Block:
         columns = self._columns()
         names = [name for group in columns for name in group]
         ordered = _ordered(names)
-        plain = all(len(group) == 1 for group in columns)
-        for values in itertools.product(*columns.values()):
-            flat = values if plain else itertools.chain.from_iterable(map(_flat, columns, values))
-            point = dict(zip(names, flat, strict=True))
+        plain = not self._zips
+        for values in _product(columns):
+            point = dict(zip(names, values if plain else _flat(columns, values), strict=True))
             if names != ordered:
                 point = {name: point[name] for name in ordered}
             if self.exclusions and self._is_left_out(point):
@@ -118,16 +116,21 @@ class Block:
             exclusion.left_out.add(repr(_normalised(point)))
         return bool(found)
 
-    def _columns(self) -> dict[tuple[str, ...], list[Any]]:
-        """What the product is of, in the axes' order: an axis's values, or a zip's tuples."""
-        columns: dict[tuple[str, ...], list[Any]] = {
-            (name,): values for name, values in self._axes.items()
-        }
+    def _columns(self) -> Columns:
+        """What the product is of, in the axes' order."""
+        columns: Columns = {(name,): values for name, values in self._axes.items()}
         for zipped in self._zips:
             columns[tuple(_ordered(zipped))] = list(
                 zip(*(zipped[name] for name in _ordered(zipped)), strict=True)
             )
         return dict(sorted(columns.items(), key=lambda column: _rank(column[0][0])))
+
+    def _check_number(self, times: int) -> None:
+        number = times * math.prod(map(len, self._columns().values()))
+        if number > MAX_POINTS:
+            raise UserError(
+                f"{self._at(())}: stands for {number} cells; at most {MAX_POINTS} are allowed"
+            )
 
     def _values(
         self, inside: Location, name: str, value: Any, keys: tuple[str, ...] = ()
@@ -167,19 +170,28 @@ class Block:
         return zips
 
     def _read_includes(self, value: Any) -> list[dict[str, Any]]:
-        given = {name: values[0] for name, values in self._axes.items() if len(values) == 1}
+        if self._only_includes:
+            self._check_number(len(value) if isinstance(value, list) else 1)
+            columns = self._columns()
+            names = [name for group in columns for name in group]
+            given = [dict(zip(names, _flat(columns, p), strict=True)) for p in _product(columns)]
+        else:
+            given = [{name: values[0] for name, values in self._axes.items() if len(values) == 1}]
         points = []
         for inside, item in self._items("include", value):
             for name, single in item.items():
                 check_name(name, self._place(*inside))
                 self._choices.check(name, single, self._place(*inside))
                 self._elsewhere.setdefault(name, (*inside, name))
-            point = {**given, **item}
-            if "size" not in point:
-                raise UserError(f"{self._at(inside)}: no `size`, here or as one value of the block")
-            for name in NAMED_AXES:
-                point.setdefault(name, self._choices.default(name))
-            points.append({name: point[name] for name in _ordered(point)})
+            for others in given:
+                point = {**others, **item}
+                if "size" not in point:
+                    raise UserError(
+                        f"{self._at(inside)}: no `size`, here or as one value of the block"
+                    )
+                for name in NAMED_AXES:
+                    point.setdefault(name, self._choices.default(name))
+                points.append({name: point[name] for name in _ordered(point)})
         return points
 
     def _read_exclusions(self, value: Any) -> list[Exclusion]:
@@ -218,8 +230,17 @@ class Block:
             yield inside, item
 
 
-def _flat(group: tuple[str, ...], value: Any) -> Values:
-    return value if len(group) > 1 else (value,)
+def _product(columns: Columns) -> Iterator[Values]:
+    return itertools.product(*columns.values())
+
+
+def _flat(columns: Columns, values: Values) -> Iterator[Any]:
+    """The values of single axes, out of the values of columns."""
+    for group, value in zip(columns, values, strict=True):
+        if len(group) > 1:
+            yield from value
+        else:
+            yield value
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from valley.axes import MATCHING, NAMED_AXES, STEPS, At, Choices
 from valley.block import Block
 from valley.conditional import Conditionals
+from valley.errors import UserError
 from valley.grid_file import GridFile
 from valley.recipe import Recipe, Recipes, matched_steps
 from valley.records import canonical_json
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from valley.sweep import Sweep
 
 EPOCHS = "train.epochs"
+NAMED = itemgetter(*NAMED_AXES)
 
 
 @dataclass(eq=False, slots=True)
@@ -107,7 +110,7 @@ class _Expander:
         for block in blocks:
             for point in block.points():
                 made = self._make(point, block.at)
-                key = (*map(point.__getitem__, NAMED_AXES), id(made.recipe), id(made.start))
+                key = (NAMED(point), id(made.recipe), id(made.start))
                 other = found.setdefault(key, (point, made))[1]
                 if made.own is not other.own and _length(made.own) < _length(other.own):
                     found[key] = (point, made)
@@ -144,12 +147,16 @@ class _Expander:
         made = self._of(named, own, at)
         for name in made.own:
             fewer = {n: v for n, v in made.own.items() if n != name}
-            shorter = self._of(named, fewer, at)
+            try:
+                shorter = self._of(named, fewer, at)
+            except UserError:  # without this axis the others would not do
+                continue
             if shorter.recipe is made.recipe and shorter.start is made.start:
                 made = shorter
         return made
 
     def _of(self, named: dict[str, Any], own: dict[str, Any], at: At) -> _Made:
+        """What axes come to: conditional settings, then the cell's own, then what is derived of them."""
         settings = self._when.settings(self._when.matching({**named, **own}), own)
         if named["size"] == 0:
             settings = {n: place for n, place in settings.items() if not n.startswith("train.")}
@@ -225,10 +232,10 @@ def _with_all_axes(found: list[tuple[dict[str, Any], _Made]]) -> list[Cell]:
         key = (id(made), point["size"] > 0)
         if key not in parts:
             parts[key] = _values(names, made, trained=point["size"] > 0)
-        axes = {
-            **dict(zip(NAMED_AXES, map(point.__getitem__, NAMED_AXES), strict=True)),
-            **parts[key],
-        }
+        # A point whose dotted axes make no difference may hold some all the same.
+        plain = len(point) == len(NAMED_AXES)
+        named = point if plain else dict(zip(NAMED_AXES, NAMED(point), strict=True))
+        axes = named | parts[key] if parts[key] else named
         cells.append(Cell(axes, made.recipe, tuple(made.own), made.start))
     return cells
 

@@ -51,6 +51,11 @@ class GridFile:
         if key in NAMED_AXES and isinstance(blocks, list):
             for number, block in enumerate(blocks):
                 if isinstance(block, dict):
+                    if _is_zipped(key, block):
+                        raise UserError(
+                            f"{origin}: {key} moves with other axes in the zip of grid[{number}]; "
+                            "change it in the file, or take a part with --where"
+                        )
                     block[key] = value
                     self._comes_from(("grid", number, key), origin)
             return
@@ -72,6 +77,12 @@ class GridFile:
         for known in inside:
             del self._set[known]
         self._set[location] = origin
+
+
+def _is_zipped(axis: str, block: dict[str, Any]) -> bool:
+    zips = block.get("zip")
+    listed = zips if isinstance(zips, list) else [zips]
+    return any(isinstance(zipped, dict) and axis in zipped for zipped in listed)
 
 
 def _key(part: str) -> str | int:

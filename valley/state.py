@@ -132,14 +132,14 @@ class _Knowledge:
 
     def known(self, job: Named) -> Known:
         name = job.identity[:16]
+        if name not in self.places and not self.store.has(job.kind, name):
+            return NEW
         if name not in self.told:
             self.told[name] = self._known(job)
         return self.told[name]
 
     def _known(self, job: Named) -> Known:
         place = self.places.get(job.identity[:16])
-        if place is None and not self.store.has(job.kind, job.identity):
-            return NEW
         result = self.store.result(job.kind, job.identity)
         if result is None:
             return self._undone(job, place)

@@ -32,13 +32,16 @@ NOTES = ("lock", "launched", "estimated_s")
 
 def identity_of(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """The identity of a job: what it computes and from what, and nothing of how or where."""
-    return identity_of_text(kind, canonical_json(config), inputs)
+    return identity_of_text(kind, canonical_json(config), canonical_json(inputs)[1:-1])
 
 
-def identity_of_text(kind: str, config: str, inputs: Mapping[str, str]) -> str:
-    """`identity_of` settings that are canonical JSON already: a plan makes hundreds of thousands."""
-    roles = ",".join([f'"{role}":"{inputs[role]}"' for role in sorted(inputs)])
-    text = f'{{"config":{config},"inputs":{{{roles}}},"kind":"{kind}","schema":"{JOB_SCHEMA}"}}'
+def identity_of_text(kind: str, config: str, inputs: str) -> str:
+    """`identity_of` what is canonical JSON already: a plan makes hundreds of thousands.
+
+    Args:
+        inputs: the identities by role, without the braces around them.
+    """
+    text = f'{{"config":{config},"inputs":{{{inputs}}},"kind":"{kind}","schema":"{JOB_SCHEMA}"}}'
     return hashlib.sha256(text.encode()).hexdigest()
 
 

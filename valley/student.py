@@ -33,25 +33,43 @@ class _Config(BaseModel):
         """What the prepare job needs beside its identity."""
         return {}
 
-    def content(self) -> dict[str, Any]:
-        """What is looked at of the student itself, for its identity.
+    def semantic(self) -> dict[str, Any]:
+        """What decides the student.
 
         Raises:
             UserError: it is not there.
         """
-        return {}
+        return self.model_dump(mode="json")
 
     def missing(self) -> list[str]:
         """What of the student is not there, a sentence each."""
-        try:
-            self.content()
-        except UserError as error:
-            return [str(error)]
         return []
 
-    def for_a_dry_run(self) -> Self | DryRunPackage | DryRunFolder:
-        """The same, but that a student that is missing gets a made-up identity instead of an error."""
+    def for_a_dry_run(self) -> Self | MissingStudent:
+        """The same; where it is not there, what stands for it."""
+        try:
+            self.semantic()
+        except UserError as error:
+            return MissingStudent(settings=self.model_dump(mode="json"), fault=str(error))
         return self
+
+
+class MissingStudent(_Config):
+    """Stands in a dry run for a student that is not there. Its identity is made up."""
+
+    source: Literal["missing"] = "missing"
+    settings: dict[str, Any]
+    fault: str
+
+    @property
+    def parameters(self) -> float | None:
+        """Number of parameters, as the grid states it."""
+        million: float | None = self.settings.get("parameters_million")
+        return million and million * 1e6
+
+    def missing(self) -> list[str]:
+        """What is not there."""
+        return [self.fault]
 
 
 class TinyStudent(_Config):
@@ -120,24 +138,8 @@ class PackageStudent(_Config):
             "source": self.source,
             "package": self.package,
             "file": self.file,
-            **self.content(),
+            **_known_file(self.package, self.file),
         }
-
-    def content(self) -> dict[str, Any]:
-        """The package's release and the file's size."""
-        return _known_file(self.package, self.file)
-
-    def for_a_dry_run(self) -> DryRunPackage:
-        """The same, but that a missing package gets a made-up identity instead of an error."""
-        return DryRunPackage(**dict(self))
-
-
-class DryRunPackage(PackageStudent):
-    """A `PackageStudent` whose package may be missing."""
-
-    def semantic(self) -> dict[str, Any]:
-        """What decides the student; the settings alone where it is missing."""
-        return self.model_dump(mode="json") if self.missing() else super().semantic()
 
 
 class FolderStudent(_Config):
@@ -178,27 +180,11 @@ class FolderStudent(_Config):
         """
         if self.is_hub_id:
             return {"source": self.source, "hub_id": self.path, "revision": self.revision}
-        return {"source": self.source, "files": self.content()}
-
-    def content(self) -> dict[str, Any]:
-        """The folder's files; nothing of what is on the hub."""
-        return {} if self.is_hub_id else _known_content(self.path)
+        return {"source": self.source, "files": _known_content(self.path)}
 
     def execution(self) -> dict[str, Any]:
         """Where the folder lies."""
         return {} if self.is_hub_id else {"path": self.path}
-
-    def for_a_dry_run(self) -> DryRunFolder:
-        """The same, but that a missing folder gets a made-up identity instead of an error."""
-        return DryRunFolder(**dict(self))
-
-
-class DryRunFolder(FolderStudent):
-    """A `FolderStudent` whose folder may be missing."""
-
-    def semantic(self) -> dict[str, Any]:
-        """What decides the student; the settings alone where it is missing."""
-        return self.model_dump(mode="json") if self.missing() else super().semantic()
 
 
 StudentConfig = Annotated[

@@ -19,7 +19,7 @@ from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
 from valley.records import canonical_json
-from valley.store import identity_of_text
+from valley.store import KINDS, identity_of_text
 from valley.sweep import Cell, Recipe, Sweep
 from valley.train.config import TrainConfig
 
@@ -54,9 +54,8 @@ class _Builder:
         self, kind: str, label: str, config: _Config, inputs: dict[str, Job], **rest: Any
     ) -> Job:
         """A job; `label` may hold no character that a folder's name may not."""
-        identity = identity_of_text(
-            kind, config.text, {role: job.identity for role, job in inputs.items()}
-        )
+        roles = ",".join([f'"{role}":"{inputs[role].identity}"' for role in sorted(inputs)])
+        identity = identity_of_text(kind, config.text, roles)
         job = self.jobs.get(identity)
         if job is None:
             job = Job(kind, identity, label[:MAX_LABEL], config.value, inputs, **rest)
@@ -283,10 +282,13 @@ def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
     """What every cell is made by."""
     builder = _Builder(sweep)
     rows = [row for cell in cells for row in builder.rows(cell)]
-    order = {"prepare": 0, "train": 1, "generate": 2, "grade": 3}
-    # The sort is stable, and a job is built after its inputs.
-    jobs = sorted(builder.jobs.values(), key=lambda job: (job.depth, order[job.kind]))
-    return Trail(rows, jobs, builder.pools)
+    # Parents before children, since a job is built after its inputs. Putting half a million in piles
+    # takes a third of the time that sorting them does.
+    piles: dict[tuple[int, str], list[Job]] = {}
+    for job in builder.jobs.values():
+        piles.setdefault((job.depth, job.kind), []).append(job)
+    order = sorted(piles, key=lambda pile: (pile[0], KINDS.index(pile[1])))
+    return Trail(rows, [job for pile in order for job in piles[pile]], builder.pools)
 
 
 def part(whole: Trail, rows: list[Row]) -> Trail:
