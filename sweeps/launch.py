@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from from_result import print_drift, read_lock
 from grid_notes import notes
-from plan_text import print_plan, print_stuck
+from plan_text import hold_to_budget, print_plan, print_stuck
 from running import DEFAULT_ROOT, Launch, make_plan, next_step, warn
 
 from valley.cluster import slurm
@@ -25,6 +27,7 @@ from valley.cluster.machine import check_room
 from valley.errors import UserError, exit_on_user_error
 from valley.job import Trail
 from valley.ledger import Ledger
+from valley.lock import read_locked
 from valley.plan import Plan
 from valley.store import Store
 from valley.student import check_student
@@ -40,7 +43,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("grid", help="a grid file, here or in sweeps/")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("grid", nargs="?", help="a grid file, here or in sweeps/")
+    what.add_argument(
+        "--from",
+        type=Path,
+        dest="result",
+        metavar="RESULT",
+        help="instead of a grid: run the cell of this result again, by the lock that it carries, and "
+        "say what differs today (a result.json or its folder; give another --root to compute it anew)",
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -66,6 +78,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         metavar="KEY=VALUE",
         dest="settings",
         help="override the grid: an axis in every block (seed=[0,1,2]) or a setting (train.epochs=3)",
+    )
+    parser.add_argument(
+        "--budget",
+        type=_gpu_hours,
+        metavar="GPU_HOURS",
+        help="refuse a plan that asks for more than about so many GPU-hours",
     )
     parser.add_argument("--cluster", choices=("auto", "slurm", "local"), help="where jobs run")
     parser.add_argument(
@@ -124,14 +142,28 @@ class _Schema(argparse.Action):
         raise SystemExit(0)
 
 
+def _gpu_hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not hours >= 0:  # which is also so of nan
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of hours, 0 or more")
+    return hours
+
+
 def main() -> int:
     """Plan, show, submit."""
     options = parse(sys.argv[1:])
     # A plan is many objects and no garbage; looking for some takes a third of the time.
     gc.disable()
-    path = find_grid(options.grid)
     conditions = Where.parse(options.where)
-    grid = read_grid(path, options.settings, options.dry_run, options.site)
+    locked = read_locked(options.result) if options.result else None
+    if locked is not None:
+        grid = read_lock(locked, options.settings, options.dry_run)
+    else:
+        path = find_grid(options.grid)
+        grid = read_grid(path, options.settings, options.dry_run, options.site)
     sweep, cells = grid.sweep, grid.cells
     for warning in grid.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -142,20 +174,26 @@ def main() -> int:
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = "slurm" if options.print_scripts else _where(options, sweep)
     whole = trail(sweep, cells)
+    if locked is not None:
+        print_drift(locked, whole)
     _check_pool(whole, store)
     planned = _part(whole, conditions)
     retry = frozenset(options.retry)
     plan = make_plan(planned, store, retry)
     if where == "local":
-        kinds = {d.job.kind for d in plan.with_action("submit")}
+        kinds = {d.job.kind for d in plan.to_run}
         check_room(sweep.resources, kinds, sweep.cluster)
     if options.dry_run:
-        print_plan(plan, sweep, where, options.all)
+        print_plan(plan, sweep, where, store, options.all)
         for note in notes(grid, where):
             print(note)
+    if options.budget is not None:
+        hold_to_budget(plan, sweep, store, options.budget)
+    if options.dry_run:
         return 0
-    origin = " ".join([str(path), *(f"--set {setting}" for setting in options.settings)])
-    if not plan.with_action("submit", "wait"):
+    source = f"--from {locked.path}" if locked else str(find_grid(options.grid))
+    origin = " ".join([source, *(f"--set {setting}" for setting in options.settings)])
+    if not plan.with_action("submit", "rebuild", "wait"):
         _record(sweep, whole, origin, store, ledger)
         return _nothing_to_do(plan, sweep, store)
     gc.enable()

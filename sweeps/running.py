@@ -15,11 +15,13 @@ from typing import Any
 from plan_text import print_stuck, summary
 
 from valley.canary import smallest_cell
+from valley.checkout import circumstances
 from valley.cluster import slurm
 from valley.cluster.arrays import Array, make_arrays
 from valley.cluster.orphans import settle
 from valley.job import Job, Trail
 from valley.ledger import Ledger, all_submissions
+from valley.lock import launch_notes
 from valley.plan import Decision, Plan, decide
 from valley.preview import cost_s
 from valley.root_lock import root_lock
@@ -33,7 +35,6 @@ DEFAULT_ROOT = "runs"
 # The queue is looked at after 2 s, and less and less often while nothing changes.
 POLL_S = (2.0, 30.0)
 POLL_GROWTH = 1.3
-DEFAULT_ARRAY_SIZE = 1000
 SQUEUE_FORMAT = "%.18i %.9P %.36j %.9T %.10M %R"
 
 
@@ -111,7 +112,7 @@ class Launch:
                 while True:
                     display.show(from_plan(plan, self.store))
                     now = (len(plan.with_action("wait")), len(plan.with_action("done")))
-                    held = any(d.job.identity not in self.tried for d in plan.with_action("submit"))
+                    held = any(d.job.identity not in self.tried for d in plan.to_run)
                     if not now[0] and not held:
                         break
                     pause = POLL_S[0] if now != before else min(pause * POLL_GROWTH, POLL_S[1])
@@ -137,12 +138,12 @@ class Launch:
         """What is to be submitted, grouped for the place where it runs."""
         on_slurm = self.where == "slurm"
         return make_arrays(
-            [d.job for d in plan.with_action("submit") if d.job.identity not in self.tried],
+            [d.job for d in plan.to_run if d.job.identity not in self.tried],
             self.sweep.resources,
             self.cost_s,
             self.sweep.name,
             share_s=SHARED_STARTUPS * self.sweep.preview.startup_s,
-            max_elements=_most_elements() if on_slurm else sys.maxsize,
+            max_elements=slurm.max_array_size() if on_slurm else sys.maxsize,
             live=_live(plan),
         )
 
@@ -161,6 +162,8 @@ class Launch:
         if self.where == "slurm" and not slurm.why_silent():
             settle(self.store.root)
         plan = make_plan(planned, self.store, self.retry)
+        # Before anything is laid: every job carries what it can be run again from.
+        self.store.notes = launch_notes(self.sweep, plan.rows, circumstances(), self.cost_s)
         print(summary(plan, self.sweep, self.where))
         print_stuck(plan)
         if left := len(_to_wait_for(plan, self.where)):
@@ -175,7 +178,7 @@ class Launch:
         from valley.cluster.submit import submit_to_slurm
 
         # What waits for ever for a parent that failed has a place too, which its successor takes over.
-        slurm.cancel(sorted({d.place for d in plan.with_action("submit") if d.place}))
+        slurm.cancel(sorted({d.place for d in plan.to_run if d.place}))
         outcome = submit_to_slurm(
             self.arrays(plan),
             self.sweep.cluster,
@@ -187,7 +190,7 @@ class Launch:
         for array, job_id, count in outcome.submitted:
             print(f"  submitted {job_id:>8}  {array.name} ({count})", flush=True)
         held = {job.identity for element in outcome.held for job in element.jobs}
-        self.tried |= {d.job.identity for d in plan.with_action("submit")} - held
+        self.tried |= {d.job.identity for d in plan.to_run} - held
         if held and len(held) != self.held:
             way = "as room appears" if self.wait else "by the next launch, or at once with --wait"
             print(
@@ -240,7 +243,7 @@ class Launch:
             print(next_step(self.sweep, self.store))
             return 0
         print_stuck(plan)
-        for decision in plan.with_action("submit"):
+        for decision in plan.to_run:
             job = decision.job
             print(f"  left: {job.kind} {job.label}: {decision.reason}; the same command runs it")
         return 1
@@ -266,11 +269,6 @@ def next_step(sweep: Sweep, store: Store) -> str:
     elsewhere = store.root != Path(DEFAULT_ROOT).resolve()
     root = f" --root {shlex.quote(str(store.root))}" if elsewhere else ""
     return f"next: python analysis/plot_valley.py --sweep {sweep.name}{root}"
-
-
-def _most_elements() -> int:
-    """The largest array here; where scripts are only printed, and Slurm is elsewhere, its default."""
-    return DEFAULT_ARRAY_SIZE if slurm.why_silent() else slurm.max_array_size()
 
 
 def _live(plan: Plan) -> dict[str, str]:

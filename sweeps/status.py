@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from valley.errors import exit_on_user_error
 from valley.ledger import Ledger, all_submissions, find_sweep
+from valley.measured import measured_against_estimated
 from valley.state import Ticket, knowledge
 from valley.store import Store
 
@@ -47,13 +49,27 @@ def main() -> int:
     cells = cell_states(ledger, store)
     for sentence in store.damaged:
         print(f"warning: {sentence}", file=sys.stderr)
+    spent = measured_against_estimated(store, _places(ledger))
     if options.json:
-        print(
-            json.dumps({"schema": "valley.status/1", "sweep": ledger.folder.name, "cells": cells})
-        )
+        told = {kind: {**asdict(one), "ratio": one.ratio} for kind, one in spent.items()}
+        status = {"schema": "valley.status/1", "sweep": ledger.folder.name, "cells": cells}
+        print(json.dumps({**status, "measured_against_estimated": told}))
         return 0
     _print_table(ledger.folder.name, cells)
+    for kind, one in spent.items():
+        times = f" ({one.ratio:.2g} times that)" if one.ratio else ""
+        print(
+            f"{kind}: {one.jobs} finished jobs took {one.measured_h:.2f} h, and "
+            f"{one.estimated_h:.2f} h were estimated{times}"
+        )
     return 0
+
+
+def _places(ledger: Ledger) -> list[str]:
+    """The folders of all jobs of a sweep."""
+    rows = list(ledger.rows())
+    own = (place for row in rows for place in row["jobs"].values() if place is not None)
+    return [*(place for row in rows for place in row["before"]), *own]
 
 
 def cell_states(ledger: Ledger, store: Store) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,25 +14,6 @@ import pytest
 from sweeping import MINI, REPOSITORY, command, launch, results, status
 
 pytestmark = pytest.mark.xdist_group("launch")
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A sweep that has been run to its end: its grid, its root, and what the launcher said."""
-    folder = tmp_path_factory.mktemp("a sweep")
-    grid = folder / "grid.yaml"
-    grid.write_text(MINI)
-    done = launch(grid, folder / "runs")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return grid, folder / "runs", done.stdout
-
-
-@pytest.fixture
-def copy(finished, spaced):
-    """The finished sweep once more, for a test that damages it."""
-    grid, root, _ = finished
-    shutil.copytree(root, spaced / "runs")
-    return grid, spaced / "runs"
 
 
 def test_a_sweep_runs_to_its_end(finished):

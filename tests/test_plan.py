@@ -145,6 +145,49 @@ def test_live_jobs_are_waited_for_and_lost_ones_are_named(make):
     assert not again.with_action("lost", "blocked")
 
 
+def test_pruned_weights_are_rebuilt_for_a_child_that_is_to_run_and_for_no_other(make):
+    planned = make()
+    stage2 = next(row for row in planned.rows if "t2-n8-easy" in row.cell.label)
+    undone = {stage2.generate, stage2.grade}
+
+    def known(job):
+        pruned = job.kind == "train" or job.slot == "student"
+        return Known("new" if job in undone else "done", pruned=pruned)
+
+    plan = decide(planned, known)
+    # Its own training, and whatever that rests on: their weights are gone too.
+    rebuilt = {d.job.label: d.reason for d in plan.with_action("rebuild")}
+    assert list(rebuilt) == [
+        "tiny",
+        "tiny-first-lessons",
+        "tiny-t1-n64-seed0",
+        "tiny-t2-n8-easy-seed0",
+    ]
+    assert rebuilt["tiny-t2-n8-easy-seed0"] == (
+        "weights were pruned, and generate tiny-t2-n8-easy-seed0-greedy needs them"
+    )
+    assert {d.job for d in plan.with_action("submit")} == undone
+    assert len(plan.to_run) == 6
+    undone.clear()
+    assert not decide(planned, known).to_run
+
+
+def test_a_rebuild_that_failed_is_retried_as_one(make):
+    planned = make()
+    row = next(row for row in planned.rows if "t1-n8" in row.cell.label)
+
+    def known(job):
+        if job == row.train:
+            return Known("failed", "OOM", pruned=True)
+        return Known("new" if job in (row.generate, row.grade) else "done")
+
+    plan = decide(planned, known)
+    assert [d.job for d in plan.with_action("failed")] == [row.train]
+    assert len(plan.with_action("blocked")) == 2
+    again = decide(planned, known, frozenset({"failed"}))
+    assert [d.job for d in again.with_action("rebuild")] == [row.train]
+
+
 def test_names_that_are_paths_become_folders_of_their_own(make):
     text = GRID.replace("tiny: {source", "'../Qwen/7B': {source")
     jobs = make(["generate.profiles={'t=0.6/p95': {}}"], text).jobs

@@ -8,7 +8,8 @@ from typing import Literal
 
 from valley.job import Job, Row, Trail
 
-Action = Literal["done", "submit", "wait", "failed", "lost", "blocked"]
+Action = Literal["done", "submit", "rebuild", "wait", "failed", "lost", "blocked"]
+"""`rebuild` is a submission too: of a job that is done, for its weights, which were pruned."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Known:
     reason: str = ""
     log: str = ""
     place: str = ""
+    pruned: bool = False
+    """Whether it has a result, and its weights are gone; `state` is then that of a rebuild, if any."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,11 @@ class Plan:
         """The decisions with one of these actions."""
         return [d for d in self.decisions if d.action in actions]
 
+    @property
+    def to_run(self) -> list[Decision]:
+        """What a launch submits."""
+        return self.with_action("submit", "rebuild")
+
 
 def decide(
     trail: Trail,
@@ -52,7 +60,8 @@ def decide(
     """Decide what is to be done about each job.
 
     A job whose result exists is done even if its parents' results are gone. What only done jobs would
-    need is left out of the work: a parent is submitted only if some child needs it.
+    need is left out of the work: a parent is submitted only if some child needs it. The same holds of
+    weights that were pruned: they are rebuilt only for a child that is to run.
 
     Args:
         retry: states that are submitted again: `failed`, `lost`.
@@ -70,36 +79,43 @@ def decide(
     return Plan(trail.rows, decisions)
 
 
-def _wanted(rows: list[Row], states: Mapping[str, Known]) -> set[str]:
-    wanted: set[str] = set()
-    stack = [row.grade for row in rows]
+def _wanted(rows: list[Row], states: Mapping[str, Known]) -> dict[str, Job]:
+    """What is to be done, each with the job that it is first wanted for (a grading for itself).
+
+    Only what starts from a checkpoint, or asks it, has a parent whose weights can be gone.
+    """
+    wanted: dict[str, Job] = {}
+    stack = [(row.grade, row.grade) for row in rows]
     while stack:
-        job = stack.pop()
+        job, child = stack.pop()
         if job.identity in wanted:
             continue
-        if states[job.identity].state != "done":
-            wanted.add(job.identity)
-            stack.extend(parent for parent in job.parents if parent.identity not in wanted)
+        state = states[job.identity]
+        if state.state != "done" or state.pruned:
+            wanted[job.identity] = child
+            stack.extend((parent, job) for parent in job.parents if parent.identity not in wanted)
     return wanted
 
 
 def _decide(
     job: Job,
     state: Known,
-    wanted: set[str],
+    wanted: Mapping[str, Job],
     stuck: Mapping[str, Action],
     retry: frozenset[str],
 ) -> tuple[Action, str]:
-    if state.state == "done":
-        return "done", "result is there"
     if job.identity not in wanted:
-        return "done", "not needed: what it is for is done"
+        there = state.state == "done"
+        return "done", "result is there" if there else "not needed: what it is for is done"
     if state.state in ("running", "pending"):
         return "wait", state.reason or state.state
     if stuck and (blocker := next((j for j in job.parents if j.identity in stuck), None)):
         return "blocked", f"{blocker.kind} {blocker.label} {stuck[blocker.identity]}"
     if state.state in ("failed", "lost"):
         if state.state in retry:
-            return "submit", f"again, after: {state.reason}"
+            return "rebuild" if state.pruned else "submit", f"again, after: {state.reason}"
         return ("failed" if state.state == "failed" else "lost"), state.reason
+    if state.pruned:
+        child = wanted[job.identity]
+        return "rebuild", f"weights were pruned, and {child.kind} {child.label} needs them"
     return "submit", state.reason or "no result yet"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -58,9 +58,18 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write one JSON value, indented, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, notes: Mapping[str, Any] | None = None) -> None:
+    """Write one JSON value, indented, whole or not at all.
+
+    Args:
+        notes: further keys of an object, each on a line of its own below the others, and not
+            indented: for what is large, and rarely read by a person.
+    """
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+    if notes:
+        lines = (f"{json.dumps(name)}: {canonical_json(notes[name])}" for name in sorted(notes))
+        text = ",\n ".join([text[:-2], *lines]) + "\n}"
+    write_text(path, text + "\n")
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

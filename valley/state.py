@@ -4,6 +4,9 @@ Order of trust: a valid result file is done; a failure that the job wrote down i
 it was submitted to last: Slurm's queue, then its accounting, or on one machine the process that was
 started. What was submitted and is nowhere to be found is lost; what was never submitted is new.
 
+A job that is done and whose weights were pruned stays done; a rebuild that was submitted since is told
+of as if the job had no result, since it has none that its children could start from.
+
 An element that was killed has failed for the one job that was at work. Jobs that shared it and had not
 begun, and jobs that waited for another in vain, are new again: nothing was ever tried of them.
 """
@@ -11,7 +14,7 @@ begun, and jobs that waited for another in vain, are new again: nothing was ever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -23,6 +26,7 @@ from valley.ledger import Submission
 from valley.plan import Known
 from valley.processes import is_alive
 from valley.store import Store, read_job
+from valley.weights import gone_since, lacks_weights
 
 NEVER_SATISFIED = "DependencyNeverSatisfied"
 LIVE_RUNNING = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "SUSPENDED"}
@@ -135,8 +139,21 @@ class _Knowledge:
 
     def _known(self, job: Named) -> Known:
         place = self.places.get(job.identity[:16])
-        if self.store.result(job.kind, job.identity) is not None:
+        result = self.store.result(job.kind, job.identity)
+        if result is None:
+            return self._undone(job, place)
+        folder = self.store.folder(job.kind, "", job.identity)
+        if not lacks_weights(folder, result):
             return Known("done")
+        if place is not None and place.submission.at <= gone_since(folder, result):
+            place = None  # what made the weights
+        rebuild = self._undone(job, place)
+        if rebuild.state == "new":
+            return replace(rebuild, state="done", pruned=True)
+        return replace(rebuild, pruned=True)
+
+    def _undone(self, job: Named, place: _Place | None) -> Known:
+        """What is known of a job that has no result, or none that its weights are there for."""
         failure = self.store.failure(job.kind, job.identity)
         if failure is not None:
             return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from valley.axes import NAMED_AXES as NAMED_AXES
 from valley.cells import Cell as Cell
@@ -69,9 +69,22 @@ class PreviewConfig(_Strict):
     tokens_per_answer: float = Field(8000, gt=0)
     train_tflops: float = Field(400.0, gt=0)
     """Floating-point operations per second of one rank, in 1e12; H100 at 40 % in bf16."""
+    mfu: float | None = Field(None, gt=0, le=1)
+    """The share of `peak_tflops` that a rank trains at; where set, it decides instead of `train_tflops`."""
+    peak_tflops: float | None = Field(None, gt=0)
+    """The peak of a rank's device in the training's precision, such as 989 of an H100 in bf16; where
+    set, measured speeds are told as a share of it too."""
     generate_tokens_per_s: float = Field(3000.0, gt=0)
     grade_samples_per_s: float = Field(50.0, gt=0)
     startup_s: float = Field(60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _mfu_has_a_peak(self) -> PreviewConfig:
+        if self.mfu is not None and self.peak_tflops is None:
+            raise ValueError(
+                f"mfu is {self.mfu:g} of nothing; set peak_tflops, such as 989 for an H100 in bf16"
+            )
+        return self
 
 
 class Sweep(_Strict):

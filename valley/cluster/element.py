@@ -30,6 +30,7 @@ from valley.errors import UserError
 from valley.processes import is_alive, this_process
 from valley.records import write_json
 from valley.store import JobFile, Store, read_job, write_failure, write_result
+from valley.weights import MARKER, lacks_weights
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ def _end_all_ranks(message: str) -> NoReturn:
 
 
 def run_job(path: Path) -> bool:
-    """Run one job unless its result is there; whether it has a result at the end.
+    """Run one job unless its result and weights are there; whether it has a result at the end.
 
     A failure is recorded in the job's folder, and its traceback goes to the log.
 
@@ -143,15 +144,21 @@ def run_job(path: Path) -> bool:
     job = read_job(path)
     leads = place().rank == 0
     store = Store(job.folder.parents[2].parent)
-    if store.result(job.kind, job.identity) is not None:
+    result = store.result(job.kind, job.identity)
+    if result is not None and not lacks_weights(job.folder, result):
         logger.info("%s %s: result is there already", job.kind, job.label)
         return True
     if _is_anothers(job):
         logger.info("%s %s: submitted again since; passed over", job.kind, job.label)
         return False
-    missing = [role for role, at in job.inputs.items() if not (at / "result.json").is_file()]
+    missing = [role for role, at in job.inputs.items() if not _is_there(at)]
     if missing:
-        logger.error("%s %s: no result of its %s; passed over", job.kind, job.label, missing[0])
+        logger.error(
+            "%s %s: no result or no weights of its %s; passed over",
+            job.kind,
+            job.label,
+            missing[0],
+        )
         return False
     if leads:
         _clear_earlier_failure(job)
@@ -198,6 +205,11 @@ def _is_anothers(job: JobFile) -> bool:
     """
     mine, owner = os.environ.get("SUBMITIT_FOLDER"), job.execution.get("submission")
     return mine is not None and owner is not None and mine != owner
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a job that is another's input has a result, and its weights if it makes any."""
+    return (folder / "result.json").is_file() and not (folder / MARKER).exists()
 
 
 def _clear_earlier_failure(job: JobFile) -> None:

@@ -25,6 +25,7 @@ from valley.job import Job
 from valley.ledger import Ledger
 from valley.processes import process_start, this_process
 from valley.store import Store, read_job, write_failure
+from valley.weights import MARKER
 
 POLL_S = 0.1
 STOP_S = 15.0
@@ -192,7 +193,7 @@ def _note_finished(running: list[_Running], store: Store, progress: Progress) ->
         for job in item.element.jobs:
             if job.identity not in progress.finished:
                 folder = store.folder(job.kind, job.label, job.identity)
-                if (folder / "result.json").is_file():
+                if (folder / "result.json").is_file() and not (folder / MARKER).exists():
                     progress.finished.add(job.identity)
 
 
@@ -206,7 +207,8 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
     log = str(item.handle.paths.stdout)
     unbegun: list[Job] = []
     for job in item.element.jobs:
-        if store.result(job.kind, job.identity) is not None:
+        folder = store.folder(job.kind, job.label, job.identity)
+        if store.result(job.kind, job.identity) is not None and not (folder / MARKER).exists():
             progress.finished.add(job.identity)
             continue
         progress.finished.discard(job.identity)
@@ -222,7 +224,6 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
             said = (
                 f"its process ended without a result, after {time.monotonic() - item.started:.0f} s"
             )
-            folder = store.folder(job.kind, job.label, job.identity)
             write_failure(read_job(folder), said, log)
             failure = {"error": said, "log": log}
         progress.failed[job.identity] = f"{failure['error']} (log: {failure['log'] or log})"
