@@ -151,6 +151,9 @@ class _Knowledge:
         log = str(place.submission.folder / f"{name}_0_log.err")
         key = (place.array, place.index)
         task = self.queue.get(key) or self.accounting.get(key)
+        stopped = _from_stop(self.store, job)
+        if stopped and (task is None or task.state not in LIVE_RUNNING | LIVE_PENDING):
+            return stopped
         if task is None:
             return Known("lost", f"Slurm no longer knows job {name}, and it left no result", log)
         if task.state in LIVE_RUNNING:
@@ -232,11 +235,23 @@ def _is_alive(submission: Submission) -> bool | None:
     return is_alive(submission.process) if submission.process else False
 
 
+def _from_stop(store: Store, job: Named) -> Known | None:
+    """That a job was stopped at its time limit and can go on; None where it was not."""
+    note = store.stopped(job.kind, job.identity)
+    if note is None:
+        return None
+    log = str(note.get("log", ""))
+    if "step" not in note:
+        return Known("new", "stopped at its time limit; begins again", log)
+    at = f"at step {note['step']} of {note.get('steps')}"
+    return Known("new", f"stopped at its time limit {at}; resumes", log)
+
+
 def _from_note(store: Store, job: Named) -> Known | None:
     """What the job's own note of the process that runs it tells; None where it left none."""
     note = store.running(job.kind, job.identity)
     if note is None:
-        return None
+        return _from_stop(store, job)
     log = str(note.get("log", ""))
     match is_alive(note):
         case True:

@@ -159,6 +159,10 @@ class Store:
         """Who said last that it runs the job: host, process id, start time, and the log; or None."""
         return self._note(kind, identity, "running.json")
 
+    def stopped(self, kind: str, identity: str) -> dict[str, Any] | None:
+        """Where a job was stopped at its time limit, to go on from there when it is run again; or None."""
+        return self._note(kind, identity, "stopped.json")
+
     def progress(self, kind: str, identity: str) -> dict[str, Any] | None:
         """How far the job said that it is, or None."""
         return self._note(kind, identity, "progress.json")
@@ -181,7 +185,7 @@ class Store:
         """
         folder = self.folder(job.kind, job.label, job.identity)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("failed.json", "running.json", "progress.json"):
+        for name in ("failed.json", "running.json", "progress.json", "stopped.json"):
             (folder / name).unlink(missing_ok=True)
         write_json(
             folder / "job.json",

@@ -20,6 +20,7 @@ from typing import Any
 from valley.cluster.arrays import Array, Element
 from valley.cluster.config import ClusterConfig, Resources
 from valley.cluster.element import run_element
+from valley.cluster.requeue import RequeuePolicy
 from valley.errors import UserError
 from valley.ledger import Ledger
 from valley.store import Store
@@ -126,7 +127,8 @@ def _sbatch(
         **sbatch_parameters(array, resources, folder, config, snapshot, dependency)
     )
     try:
-        jobs = executor.map_array(run_element, work, [str(snapshot)] * len(work))
+        same: list[Any] = [str(snapshot), None, None, requeue_policy(config)]
+        jobs = executor.map_array(run_element, work, *([each] * len(work) for each in same))
     except Exception as error:  # submitit raises several kinds, each with sbatch's message in it
         # All of it: what to do stands in a line before the last, or in a site's own words.
         said = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
@@ -136,6 +138,11 @@ def _sbatch(
             "settings and launch again"
         ) from error
     return str(jobs[0].job_id.split("_")[0])
+
+
+def requeue_policy(config: ClusterConfig) -> RequeuePolicy:
+    """What a site lets its elements do at their time limit."""
+    return RequeuePolicy(requeue=config.requeue, time_outs=config.retry.time_outs)
 
 
 def sbatch_parameters(
@@ -148,6 +155,7 @@ def sbatch_parameters(
 ) -> dict[str, Any]:
     """submitit's parameters for an array."""
     extra: dict[str, Any] = {"chdir": str(folder)}
+    extra["requeue" if config.requeue else "no-requeue"] = True
     if dependency:
         extra["dependency"] = dependency
         extra["kill-on-invalid-dep"] = "yes" if config.kill_on_invalid_dep else "no"
@@ -160,6 +168,7 @@ def sbatch_parameters(
         "tasks_per_node": resources.tasks_per_node,
         "cpus_per_task": resources.cpus_per_task,
         "timeout_min": resources.time_limit_min,
+        "slurm_signal_delay_s": min(config.signal_lead_s, resources.time_limit_min * 30),
         "slurm_array_parallelism": config.array_throttle or len(array.elements),
         # Or ranks that wait for one that failed would wait till the time limit.
         "slurm_srun_args": ["--kill-on-bad-exit=1"],

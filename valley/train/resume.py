@@ -116,8 +116,8 @@ class ResumeFolder:
         for step in _from_first(self._steps()):
             folder = self.folder / f"step-{step}"
             marker = _from_first(_read_marker(folder) if rank == 0 else None)
-            fault = _fault(folder, marker)
-            if fault:
+            fault = f"no valid {MARKER}" if marker is None else _fault(folder, marker)
+            if marker is None or fault:
                 if rank == 0:
                     _set_aside(folder, fault)
                 dist.barrier()
@@ -199,12 +199,10 @@ def _read_marker(folder: Path) -> dict[str, Any] | None:
     return marker if sound else None
 
 
-def _fault(folder: Path, marker: dict[str, Any] | None) -> str:
+def _fault(folder: Path, marker: dict[str, Any]) -> str:
     """What is wrong with a checkpoint's files; empty where they are whole. Ranks share the reading."""
     import torch.distributed as dist
 
-    if marker is None:
-        return f"no valid {MARKER}"
     names = sorted(marker["files"])[dist.get_rank() :: dist.get_world_size()]
     faults = {name: "" for name in names if _size_and_sum(folder / name) != marker["files"][name]}
     damaged = sorted(_gathered(faults))
