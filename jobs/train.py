@@ -24,6 +24,8 @@ def run(job: JobFile) -> dict[str, Any]:
 
     config = TrainConfig.model_validate({**job.config["train"], **_fields_of(job)})
     texts = training_texts(job.inputs["pool"], job.config["select"], job.config["data_seed"])
+    if not texts:
+        raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
     start = job.inputs["init"] / "model"
     tokenizer = load_tokenizer(start)
     rendered = [document(tokenizer, prompt, answer) for prompt, answer in texts]
