@@ -71,8 +71,8 @@ def weights(root):
     return (cell_folder(root) / "model" / "model.safetensors").read_bytes()
 
 
-def attempts(root):
-    path = cell_folder(root) / "attempts.jsonl"
+def stints(root):
+    path = cell_folder(root) / "stints.jsonl"
     return [json.loads(line)["why"] for line in path.read_text().splitlines()]
 
 
@@ -85,13 +85,13 @@ def test_interrupted_at_its_limit_and_killed_it_ends_as_an_undisturbed_one(grid,
     os.killpg(launcher.pid, signal.SIGINT)  # Ctrl-C: to everything in the terminal
     assert launcher.wait(60) == 130
     first = kept(root)
-    assert first > 0 and attempts(root) == ["terminated"]
+    assert first > 0 and stints(root) == ["terminated"]
     assert {row["state"] for row in status(root)} == {"new"}
 
     launcher = begin(grid, root)
     pid = wait_for(launcher, lambda: at_work(root, first))
     os.kill(pid, signal.SIGUSR2)  # its time limit is near: it goes on in another element
-    wait_for(launcher, lambda: attempts(root) == ["terminated", "time_limit", ""])
+    wait_for(launcher, lambda: stints(root) == ["terminated", "time_limit", ""])
     second = kept(root)
     assert second > first
     pid = wait_for(launcher, lambda: at_work(root, second))
@@ -101,7 +101,7 @@ def test_interrupted_at_its_limit_and_killed_it_ends_as_an_undisturbed_one(grid,
 
     done = launch(grid, root, *SETTINGS, "--retry", "failed")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert attempts(root) == ["terminated", "time_limit", "killed", "done"]
+    assert stints(root) == ["terminated", "time_limit", "killed", "done"]
     assert weights(root) == weights(whole)
     assert not cell_folder(root).joinpath("resume").exists()
     lines = (cell_folder(root) / "log.jsonl").read_text().splitlines()

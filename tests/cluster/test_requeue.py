@@ -10,9 +10,9 @@ import time
 import pytest
 from scripted_jobs import World, array, job, make_snapshot
 
-from valley.cluster.attempts import read_attempts
 from valley.cluster.config import ClusterConfig
 from valley.cluster.local import run_locally
+from valley.cluster.stints import read_stints
 from valley.processes import is_alive, process_start
 
 AT_LIMIT = {"sends": ["SIGUSR2", "itself"]}  # what submitit's controller sends when it is near
@@ -36,7 +36,7 @@ def run(world, arrays, show=lambda progress: None, **retry):
 
 
 def whys(world, j):
-    return [attempt.why for attempt in read_attempts(world.folder(j))]
+    return [stint.why for stint in read_stints(world.folder(j))]
 
 
 def test_what_the_others_of_a_pack_left_no_time_for_is_begun_again(world):

@@ -32,13 +32,13 @@ def folder_of(root):
     return next(iter(root.glob("store/train/*/*n8*")), None)
 
 
-def attempts(root):
-    path = folder_of(root) / "attempts.jsonl"
+def stints(root):
+    path = folder_of(root) / "stints.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def whys(root):
-    return [attempt["why"] for attempt in attempts(root)]
+    return [stint["why"] for stint in stints(root)]
 
 
 def steps_done(root):
@@ -61,7 +61,7 @@ def wait_for_training(root, seconds=120):
 
 
 def slurm_id(root):
-    return attempts(root)[-1]["slurm"]
+    return stints(root)[-1]["slurm"]
 
 
 def run(*words):
@@ -109,7 +109,7 @@ def test_two_nodes_preempted_go_on_from_where_they_stopped(slurm, grid, root, sp
     wait(lambda: "terminated" in whys(root), root, 30)
     assert wait_for_training(root) == expected
     assert whys(root) == ["preempted", "done"]
-    first, second = attempts(root)
+    first, second = stints(root)
     assert first["slurm"] == second["slurm"]
     log = [json.loads(line)["step"] for line in (folder_of(root) / "log.jsonl").open()]
     assert log == list(range(1, steps + 1))
@@ -129,7 +129,7 @@ def test_two_nodes_at_their_time_limit_requeue_themselves(slurm, grid, root, spa
     slurm_launch(grid, root, *settings(cell(steps), *limit))
     assert wait_for_training(root, 500) == expected
     assert whys(root)[-1] == "done" and set(whys(root)[:-1]) == {"time_limit"}
-    assert len({attempt["slurm"] for attempt in attempts(root)}) == 1
+    assert len({stint["slurm"] for stint in stints(root)}) == 1
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_where_a_site_forbids_requeueing_the_next_launch_goes_on(slurm, grid, ro
     slurm_launch(grid, root, *chosen)
     assert wait_for_training(root) == expected
     assert whys(root) == ["time_limit", "done"]
-    assert len({attempt["slurm"] for attempt in attempts(root)}) == 2
+    assert len({stint["slurm"] for stint in stints(root)}) == 2
 
 
 @pytest.mark.slow

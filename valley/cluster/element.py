@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import valley
-from valley.cluster.attempts import begin_attempt, end_attempt
 from valley.cluster.rendezvous import leave_process_group, place
 from valley.cluster.requeue import RequeuePolicy, end_between, end_stopped
 from valley.cluster.signals import Interrupted, stop_signals
+from valley.cluster.stints import begin_stint, end_stint
 from valley.errors import Stopped, UserError
 from valley.processes import children_of, is_alive, this_process
 from valley.records import write_json
@@ -164,7 +164,7 @@ def run_job(path: Path) -> bool:
         return False
     if leads:
         _clear_earlier_failure(job)
-        begin_attempt(job.folder)
+        begin_stint(job.folder)
         who = {"schema": "valley.running/1", **this_process(), "log": log_path()}
         write_json(job.folder / "running.json", who)
     logger.info("%s %s: starts in %s", job.kind, job.label, job.folder)
@@ -179,7 +179,7 @@ def run_job(path: Path) -> bool:
                 "ranks": place().world_size,
             }
             write_result(job, outcome, cost, provenance())
-            end_attempt(job.folder, "done")
+            end_stint(job.folder, "done")
             _forget_resume(job)
     except Stopped:
         raise
@@ -191,7 +191,7 @@ def run_job(path: Path) -> bool:
         if not (job.folder / "failed.json").exists():
             write_failure(job, said.splitlines()[0] if said else type(error).__name__, log_path())
         if leads:
-            end_attempt(job.folder, "failed")
+            end_stint(job.folder, "failed")
         return False
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
     return True

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from valley.cluster import slurm
-from valley.cluster.attempts import end_attempt, time_outs
 from valley.cluster.rendezvous import leave_process_group, place, said_by_any
 from valley.cluster.signals import Interrupted, Reason, stop_signals
+from valley.cluster.stints import end_stint, time_outs
 from valley.errors import Stopped, UserError
 from valley.records import write_json
 from valley.store import JobFile, write_failure
@@ -59,7 +59,7 @@ def end_stopped(
         logger.warning("%s %s: %s (%s)", job.kind, job.label, stop, reason.replace("_", " "))
         if reason == "terminated":
             # Its note of being at work stays: who cancels a job is to see it as cancelled.
-            end_attempt(job.folder, "terminated")
+            end_stint(job.folder, "terminated")
         else:
             _at_time_limit(job, stop, done, policy, log)
     if isinstance(stop, Stopped):
@@ -87,7 +87,7 @@ def _at_time_limit(
             f"stopped at its time limit {times} times; raise {setting} or cluster.retry.time_outs"
         )
     else:
-        end_attempt(job.folder, "time_limit")
+        end_stint(job.folder, "time_limit")
         note: dict[str, Any] = {"schema": STOPPED_SCHEMA, "identity": job.identity, "log": log}
         if isinstance(stop, Stopped):
             note |= {"step": stop.step, "steps": stop.steps}
@@ -95,7 +95,7 @@ def _at_time_limit(
         (job.folder / "running.json").unlink(missing_ok=True)
         _requeue(policy)
         return
-    end_attempt(job.folder, "failed")
+    end_stint(job.folder, "failed")
     write_failure(job, failure, log)
 
 

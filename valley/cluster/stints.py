@@ -1,6 +1,6 @@
-"""Attempts: how often a job was begun, where, and why each attempt ended.
+"""Stints: how often a job was begun, where, and what ended each time.
 
-They stand in `attempts.jsonl` in the job's folder, oldest first, and tell how often it has been stopped
+They stand in `stints.jsonl` in the job's folder, oldest first, and tell how often it has been stopped
 at its time limit. The first rank writes them.
 """
 
@@ -21,12 +21,12 @@ Why = Literal["", "done", "failed", "time_limit", "terminated", "preempted", "ki
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One beginning of a job."""
+class Stint:
+    """One process, or set of ranks, at work on a job: from one beginning to whatever ended it."""
 
-    SCHEMA: ClassVar[str] = "valley.attempt/1"
+    SCHEMA: ClassVar[str] = "valley.stint/1"
 
-    attempt: int
+    number: int
     """Counted from 1."""
     host: str
     slurm: str
@@ -39,44 +39,44 @@ class Attempt:
     `preempted` when Slurm begins the same element again. `killed` had no time to say anything."""
 
 
-def read_attempts(folder: Path) -> list[Attempt]:
-    """The attempts at the job in this folder, oldest first. A damaged file is set aside."""
-    path = folder / "attempts.jsonl"
+def read_stints(folder: Path) -> list[Stint]:
+    """The stints at the job in this folder, oldest first. A damaged file is set aside."""
+    path = folder / "stints.jsonl"
     if not path.is_file():
         return []
     try:
-        return read_records(path, Attempt)
+        return read_records(path, Stint)
     except UserError:
         set_aside(path)
         return []
 
 
-def begin_attempt(folder: Path) -> None:
-    """Write down that a job begins here and now, and what the last attempt must have ended by."""
-    attempts = read_attempts(folder)
+def begin_stint(folder: Path) -> None:
+    """Write down that a job begins here and now, and what the last stint must have ended by."""
+    stints = read_stints(folder)
     task = slurm.this_task()
-    if attempts and attempts[-1].why in ("", "terminated"):
-        last = attempts[-1]
+    if stints and stints[-1].why in ("", "terminated"):
+        last = stints[-1]
         again = bool(task) and last.slurm == task
         why: Why = "killed" if not last.why else "preempted" if again else "terminated"
-        attempts[-1] = replace(last, why=why)
-    attempts.append(Attempt(len(attempts) + 1, socket.gethostname(), task, time.time()))
-    write_records(folder / "attempts.jsonl", attempts)
+        stints[-1] = replace(last, why=why)
+    stints.append(Stint(len(stints) + 1, socket.gethostname(), task, time.time()))
+    write_records(folder / "stints.jsonl", stints)
 
 
-def end_attempt(folder: Path, why: Why) -> None:
-    """Write down why the attempt at work ended."""
-    attempts = read_attempts(folder)
-    if attempts:
-        attempts[-1] = replace(attempts[-1], ended=time.time(), why=why)
-        write_records(folder / "attempts.jsonl", attempts)
+def end_stint(folder: Path, why: Why) -> None:
+    """Write down why the stint at work ended."""
+    stints = read_stints(folder)
+    if stints:
+        stints[-1] = replace(stints[-1], ended=time.time(), why=why)
+        write_records(folder / "stints.jsonl", stints)
 
 
 def time_outs(folder: Path) -> int:
     """How often the job was stopped at its time limit since it failed last."""
     count = 0
-    for attempt in reversed(read_attempts(folder)):
-        if attempt.why == "failed":
+    for stint in reversed(read_stints(folder)):
+        if stint.why == "failed":
             break
-        count += attempt.why == "time_limit"
+        count += stint.why == "time_limit"
     return count
