@@ -40,7 +40,7 @@ def whys(world, j):
 
 
 def test_what_the_others_of_a_pack_left_no_time_for_is_begun_again(world):
-    first, late, last = job("first"), job("late", **AT_LIMIT, times=1, sleeps_s=9), job("last")
+    first, late, last = job("first"), job("late", **AT_LIMIT, times=1), job("last")
     late_again = job("after", kind="grade", inputs={"data": late})
     progress = run(world, [array([first, late, last]), array([late_again])])
     assert not progress.failed and len(progress.finished) == 4
@@ -50,7 +50,7 @@ def test_what_the_others_of_a_pack_left_no_time_for_is_begun_again(world):
 
 
 def test_a_job_that_needs_more_than_the_whole_limit_has_failed(world):
-    first, slow = job("first"), job("slow", **AT_LIMIT, sleeps_s=9)
+    first, slow = job("first"), job("slow", **AT_LIMIT)
     progress = run(world, [array([first, slow])])
     assert "raise resources.prepare.time_limit_min" in progress.failed[slow.identity]
     assert whys(world, slow) == ["time_limit", "failed"]
@@ -58,7 +58,7 @@ def test_a_job_that_needs_more_than_the_whole_limit_has_failed(world):
 
 
 def test_the_budget_of_time_outs_ends_a_job(world):
-    first, late = job("first"), job("late", **AT_LIMIT, times=1, sleeps_s=9)
+    first, late = job("first"), job("late", **AT_LIMIT, times=1)
     progress = run(world, [array([first, late])], time_outs=0)
     said = progress.failed[late.identity]
     assert "stopped at its time limit 1 times; raise resources.prepare.time_limit_min" in said

@@ -32,17 +32,18 @@ def documents() -> list[tuple[list[int], int]]:
     return [([rng.randrange(3, 20) for _ in range(n)], rng.randrange(2, 4)) for n in lengths]
 
 
-@pytest.fixture
-def run_ranks(spaced, start, documents):
-    """Train configs in `world_size` processes; returns the logs' lines by config.
+@pytest.fixture(scope="module")
+def run_ranks(tmp_path_factory, start, documents):
+    """Train configs in `world_size` processes; returns the folder, and the logs' lines by config.
 
     Args:
         ends: how one rank is to stop or kill all trainings on their way, see ranks.py.
         folder: that of an earlier run, to resume from.
     """
+    base = tmp_path_factory.mktemp("a folder of trainings")
 
     def run(configs, world_size, steps=30, environment=None, ends=None, folder=None):
-        folder = folder or spaced / uuid.uuid4().hex[:6]
+        folder = folder or base / uuid.uuid4().hex[:6]
         folder.mkdir(exist_ok=True)
         task = folder / "task.json"
         task.write_text(

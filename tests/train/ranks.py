@@ -3,7 +3,7 @@
 TASK: {"start", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig}, "steps",
 "folder", "ends"}. Every config is trained in turn in one process; the log of each lies in folder/name.
 Where there are `ends` ({"by": "flag" | "kill", "rank", "step"}), that rank sets its stop flag, or kills
-itself, at that step of each training.
+itself, at that step of each training whose name begins with "half".
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
                 steps=task["steps"],
                 seed=3,
                 log=folder / f"{name}.jsonl",
-                stop=Flag(task["ends"]),
+                stop=Flag(task["ends"] if name.startswith("half") else None),
                 resume=folder / f"resume {name}",
             )
         except Stopped as stop:

@@ -24,7 +24,10 @@ from valley.train.throughput import Throughput
 
 RECIPE = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32", "micro_batch_size": 2}
 STAGES = {f"zero{stage}": {**RECIPE, "zero_stage": stage} for stage in range(4)}
-ONE = {"zero1": STAGES["zero1"]}
+
+
+def halves_of(stages):
+    return {f"half {name}": config for name, config in stages.items()}
 
 
 def weights(folder: Path, name: str) -> bytes:
@@ -43,59 +46,40 @@ def steps_kept(folder, name):
     return sorted(path.name for path in (folder / f"resume {name}").iterdir())
 
 
+@pytest.fixture(scope="module")
+def trained(run_ranks):
+    """By number of ranks: trainings that nothing stopped, and halves that a flag in the last rank did."""
+    made = {}
+    for world_size, stages in ((1, STAGES), (2, {"zero2": STAGES["zero2"]})):
+        ends = {"by": "flag", "rank": world_size - 1, "step": 11}
+        folder, logs = run_ranks({**stages, **halves_of(stages)}, world_size, ends=ends)
+        for name in halves_of(stages):
+            assert f"{name}: stopped at step 11 of 30, kept: True" in said(folder)
+            assert [line["step"] for line in logs[name]] == list(range(1, 12))
+            assert not (folder / f"model {name}").exists()
+            assert steps_kept(folder, name) == ["step-11"]
+        made[world_size] = folder, logs
+    return made
+
+
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_a_stopped_training_goes_on_and_ends_the_same(run_ranks, world_size):
-    """ZeRO 0 to 3, the flag set in the last rank alone."""
-    whole, logs = run_ranks(STAGES, world_size)
-    ends = {"by": "flag", "rank": world_size - 1, "step": 11}
-    folder, halves = run_ranks(STAGES, world_size, ends=ends)
-    for name, lines in halves.items():
-        assert f"{name}: stopped at step 11 of 30, kept: True" in said(folder)
-        assert [line["step"] for line in lines] == list(range(1, 12))
-        assert not (folder / f"model {name}").exists()
-        assert steps_kept(folder, name) == ["step-11"]
-    _, resumed = run_ranks(STAGES, world_size, folder=folder)
-    assert "resumes after step 11" in said(folder)
-    for name in STAGES:
-        assert without_speed(resumed[name]) == without_speed(logs[name])
-        assert weights(folder, name) == weights(whole, name)
+def test_a_stopped_training_goes_on_and_ends_the_same(run_ranks, trained, spaced, world_size):
+    """ZeRO 0 to 3."""
+    before, logs = trained[world_size]
+    stages = {name: STAGES[name] for name in logs if name in STAGES}
+    folder = Path(shutil.copytree(before, spaced / "half"))
+    _, resumed = run_ranks(halves_of(stages), world_size, folder=folder)
+    assert said(folder).count("resumes after step 11") == len(stages)
+    for name in stages:
+        assert without_speed(resumed[f"half {name}"]) == without_speed(logs[name])
+        assert weights(folder, f"half {name}") == weights(before, name)
 
 
-def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(run_ranks, spaced, start):
-    """SIGKILL at random moments, in the midst of a checkpoint too: they are written at every step."""
-    steps = 120
-    whole, _ = run_ranks(ONE, 1, steps=steps)
-    often = {"zero1": {**ONE["zero1"], "checkpoint_every_s": 1e-9}}
-    folder, _ = run_ranks(often, 1, steps=steps, ends={"by": "kill", "rank": 0, "step": 20})
-    assert len(steps_kept(folder, "zero1")) == 1
-    reached = []
-    rng = random.Random(5)
-    for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "ranks.py"), str(folder / "task.json")],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        before = steps_kept(folder, "zero1")
-        while process.poll() is None and steps_kept(folder, "zero1") == before:
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        found = [int(name[5:]) for name in steps_kept(folder, "zero1") if name[0] != "."]
-        assert found, steps_kept(folder, "zero1")
-        reached.append(max(found))
-    assert reached == sorted(set(reached)) and reached[0] >= 19
-    _, logs = run_ranks(often, 1, steps=steps, folder=folder)
-    assert [line["step"] for line in logs["zero1"]] == list(range(1, steps + 1))
-    assert weights(folder, "zero1") == weights(whole, "zero1")
-
-
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(run_ranks):
-    whole, _ = run_ranks(ONE, 1)
-    folder, _ = run_ranks(ONE, 1, ends={"by": "flag", "rank": 0, "step": 11})
-    kept = folder / "resume zero1"
+def test_what_does_not_fit_and_what_is_damaged(run_ranks, trained, spaced):
+    """Damaged checkpoints are set aside and the one before is taken; what cannot fit is named."""
+    before, _ = trained[1]
+    folder = Path(shutil.copytree(before, spaced / "half"))
+    kept = folder / "resume half zero1"
     for name, spoil in (("step-13", "flip"), ("step-14", "cut"), ("step-15", "unmark")):
         shutil.copytree(kept / "step-11", kept / name)
         victim = sorted((kept / name / "engine").glob("*optim_states.pt"))[0]
@@ -108,34 +92,60 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(run_ranks
         else:
             (kept / name / "checkpoint.json").unlink()
     (kept / ".step-16.partial").mkdir()
-    run_ranks(ONE, 1, folder=folder)
-    assert "resumes after step 11" in said(folder)
-    assert said(folder).count("set aside as") == 3
-    assert steps_kept(folder, "zero1") == [
+    shutil.rmtree(folder / "resume half zero2")
+    shutil.copytree(trained[2][0] / "resume half zero2", folder / "resume half zero2")
+    configs = {
+        **halves_of(STAGES),
+        "half zero0": {**STAGES["zero0"], "learning_rate": 1e-3},
+        "half zero3": {**STAGES["zero3"], "micro_batch_size": 4},
+    }
+    _, logs = run_ranks(configs, 1, folder=folder)
+    words = said(folder)
+    assert "another training's checkpoint; the training begins at step 0" in words
+    assert words.count("set aside as") == 3
+    assert steps_kept(folder, "half zero1") == [
         "step-11",
-        "step-13.damaged-1",
-        "step-14.damaged-1",
-        "step-15.damaged-1",
+        *(f"step-{step}.damaged-1" for step in (13, 14, 15)),
     ]
-    assert weights(folder, "zero1") == weights(whole, "zero1")
+    assert "made by 2 ranks with ZeRO-2, and this run has 1 with ZeRO-2" in words
+    assert words.count("begins at step 0") == 2
+    assert words.count("resumes after step 11") == 2
+    for name in ("zero1", "zero2"):
+        assert len(logs[f"half {name}"]) == 30
+        assert weights(folder, f"half {name}") == weights(before, name)
 
 
-def test_with_another_number_of_ranks_it_begins_at_step_0_and_says_so(run_ranks):
-    whole, _ = run_ranks(ONE, 1)
-    folder, _ = run_ranks(ONE, 2, ends={"by": "flag", "rank": 0, "step": 5})
-    _, logs = run_ranks(ONE, 1, folder=folder)
-    assert "made by 2 ranks with ZeRO-1, and this run has 1 with ZeRO-1" in said(folder)
-    assert "begins at step 0" in said(folder)
-    assert len(logs["zero1"]) == 30
-    assert weights(folder, "zero1") == weights(whole, "zero1")
-
-
-def test_another_training_never_takes_it_and_another_micro_batch_may(run_ranks):
-    folder, _ = run_ranks(ONE, 1, ends={"by": "flag", "rank": 0, "step": 5})
-    run_ranks({"zero1": {**ONE["zero1"], "micro_batch_size": 4}}, 1, folder=folder, steps=30)
-    assert "resumes after step 5" in said(folder)
-    run_ranks({"zero1": {**ONE["zero1"], "learning_rate": 1e-3}}, 1, folder=folder, steps=30)
-    assert "another training's checkpoint; the training begins at step 0" in said(folder)
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(run_ranks):
+    """SIGKILL at random moments, in the midst of a checkpoint too: they are written at every step."""
+    steps = 120
+    half = {**STAGES["zero1"], "checkpoint_every_s": 1e-9}
+    ends = {"by": "kill", "rank": 0, "step": 20}
+    folder, _ = run_ranks({"zero1": STAGES["zero1"], "half": half}, 1, steps=steps, ends=ends)
+    run_ranks({"half": half}, 1, steps=steps, ends=ends, folder=folder)
+    assert len(steps_kept(folder, "half")) == 1
+    reached = []
+    rng = random.Random(5)
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "ranks.py"), str(folder / "task.json")],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        before = steps_kept(folder, "half")
+        while process.poll() is None and steps_kept(folder, "half") == before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found = [int(name[5:]) for name in steps_kept(folder, "half") if name[0] != "."]
+        assert found, steps_kept(folder, "half")
+        reached.append(max(found))
+    assert reached == sorted(reached) and reached[0] >= 19
+    _, logs = run_ranks({"half": half}, 1, steps=steps, folder=folder)
+    assert [line["step"] for line in logs["half"]] == list(range(1, steps + 1))
+    assert weights(folder, "half") == weights(folder, "zero1")
 
 
 def test_the_batches_of_a_resumed_training_are_those_of_the_whole_one():
