@@ -138,7 +138,7 @@ class _Knowledge:
         if self.store.result(job.kind, job.identity) is not None:
             return Known("done")
         failure = self.store.failure(job.kind, job.identity)
-        if failure is not None:
+        if failure is not None and not (place and self._is_requeued(place)):
             return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))
         if place is None:
             return _from_note(self.store, job) or NEW
@@ -176,6 +176,14 @@ class _Knowledge:
         # an element stands for what kept the element itself from beginning.
         blamed = task.state not in ("CANCELLED", "COMPLETED") and self._is_blamed(job, place)
         return Known("failed", said, log) if blamed else Known("new", f"had not begun: {said}", log)
+
+    def _is_requeued(self, place: _Place) -> bool:
+        """Whether an element that has run waits to run again: what failed in it is begun anew.
+
+        A training fails in the ranks that are left when a node of theirs does, and Slurm requeues it.
+        """
+        task = self.queue.get((place.array, place.index)) if place.array else None
+        return task is not None and task.state in LIVE_PENDING
 
     def _waits_in_vain(self, job: Named, task: slurm.Task) -> bool:
         """Whether a queued task will never start.

@@ -88,7 +88,7 @@ def undisturbed(grid, spaced, root, steps, *options):
     whole = spaced / "whole"
     run("cp", "-r", str(root), str(whole))
     (whole / "launcher.lock").unlink(missing_ok=True)
-    done = launch(grid, whole, *settings(cell(steps), *options))
+    done = launch(grid, whole, *settings(cell(steps), *options), timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return (folder_of(whole) / "model" / "model.safetensors").read_bytes()
 
@@ -118,7 +118,7 @@ def test_two_nodes_preempted_go_on_from_where_they_stopped(slurm, grid, root, sp
 @pytest.mark.slow
 def test_two_nodes_at_their_time_limit_requeue_themselves(slurm, grid, root, spaced):
     """A limit of a minute, which Slurm's clock reaches by itself, for a longer training."""
-    steps = 9000
+    steps = 6000
     expected = undisturbed(grid, spaced, root, steps, *TWO_RANKS)
     limit = [
         "resources.train={nodes: 2, time_limit_min: 1}",
@@ -156,8 +156,7 @@ def test_what_is_cancelled_stays_cancelled_and_a_retry_resumes_it(slurm, grid, r
     slurm_launch(grid, root, *settings(cell(steps)))
     wait(lambda: steps_done(root) > 20, root)
     run("scancel", slurm_id(root))
-    wait(lambda: status(root)[0]["state"] == "failed", root, 60)
-    assert "cancelled" in status(root)[0]["reason"]
+    wait(lambda: "cancelled" in status(root)[0]["reason"], root, 60)
     assert whys(root) == ["terminated"]
     slurm_launch(grid, root, *settings(cell(steps)), "--retry", "failed")
     assert wait_for_training(root) == expected
@@ -166,7 +165,7 @@ def test_what_is_cancelled_stays_cancelled_and_a_retry_resumes_it(slurm, grid, r
 
 @pytest.mark.slow
 def test_a_node_that_fails_costs_what_was_done_since_the_last_checkpoint(slurm, grid, root, spaced):
-    steps = 3000
+    steps = 1500
     expected = undisturbed(grid, spaced, root, steps, *TWO_RANKS)
     slurm_launch(grid, root, *settings(cell(steps), *TWO_NODES, OFTEN))
     wait(lambda: list(folder_of(root).glob("resume/step-*")) if folder_of(root) else [], root)
@@ -176,4 +175,5 @@ def test_a_node_that_fails_costs_what_was_done_since_the_last_checkpoint(slurm, 
         assert wait_for_training(root) == expected
     finally:
         slurm.start_node("n2")
-    assert whys(root) == ["killed", "done"]
+    # The rank that was left has lost the other, if it had time to notice.
+    assert whys(root) in (["killed", "done"], ["failed", "done"])
