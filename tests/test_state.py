@@ -86,6 +86,29 @@ def test_what_was_at_work_when_its_element_ended_has_failed(laid, scheduler, sta
     assert known.state == "failed" and "job 7_1" in known.reason
 
 
+def test_what_failed_in_an_element_that_slurm_requeued_waits_to_be_begun_again(laid, scheduler):
+    store, identity, job = laid
+    write_failure(job, "RuntimeError: Connection closed by peer", "")
+    ticket, submissions = Ticket("train", identity), [submitted(identity)]
+    scheduler({("7", 1): slurm.Task("PENDING", "BeginTime")}, {})
+    assert knowledge(store, submissions)(ticket).state == "pending"
+    # In a pack that goes on with its other jobs it has failed.
+    scheduler({("7", 1): slurm.Task("RUNNING", "None")}, {})
+    assert knowledge(store, submissions)(ticket).state == "failed"
+
+
+def test_what_was_stopped_at_its_limit_is_new_once_its_element_has_ended(laid, scheduler):
+    store, identity, job = laid
+    write_json(job.folder / "stopped.json", {"step": 3, "steps": 9})
+    ticket, submissions = Ticket("train", identity), [submitted(identity)]
+    for queued, state in (("RUNNING", "running"), ("PENDING", "pending"), ("FAILED", "new")):
+        scheduler({("7", 1): slurm.Task(queued, "None")}, {})
+        assert knowledge(store, submissions)(ticket).state == state
+    scheduler({}, {})
+    known = knowledge(store, submissions)(ticket)
+    assert known.reason == "stopped at its time limit at step 3 of 9; resumes"
+
+
 @pytest.fixture
 def pack(laid):
     """An element of three jobs, and a function that tells what is known of each."""

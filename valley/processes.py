@@ -22,6 +22,19 @@ def process_start(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes of this host that this one started and that have not ended."""
+    children = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent, *_ = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended since
+            continue
+        if int(parent) == pid and state != "Z":
+            children.append(int(stat.parent.name))
+    return children
+
+
 def this_process() -> dict[str, Any]:
     """Host, process id and start of the calling process."""
     pid = os.getpid()

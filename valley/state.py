@@ -155,7 +155,7 @@ class _Knowledge:
     def _undone(self, job: Named, place: _Place | None) -> Known:
         """What is known of a job that has no result, or none that its weights are there for."""
         failure = self.store.failure(job.kind, job.identity)
-        if failure is not None:
+        if failure is not None and not (place and self._is_requeued(place)):
             return Known("failed", str(failure.get("error", "")), str(failure.get("log", "")))
         if place is None:
             return _from_note(self.store, job) or NEW
@@ -174,6 +174,9 @@ class _Knowledge:
             task = self.accounting.get(key)
             if task is not None and task.state in LIVE_RUNNING | LIVE_PENDING:
                 task = None  # the queue knows better: its end never reached accounting
+        stopped = _from_stop(self.store, job)
+        if stopped and (task is None or task.state not in LIVE_RUNNING | LIVE_PENDING):
+            return stopped
         if task is None:
             return Known("lost", f"Slurm no longer knows job {name}, and it left no result", log)
         if task.state in LIVE_RUNNING:
@@ -196,6 +199,14 @@ class _Knowledge:
         # an element stands for what kept the element itself from beginning.
         blamed = task.state not in ("CANCELLED", "COMPLETED") and self._is_blamed(job, place)
         return Known("failed", said, log) if blamed else Known("new", f"had not begun: {said}", log)
+
+    def _is_requeued(self, place: _Place) -> bool:
+        """Whether an element that has run waits to run again: what failed in it is begun anew.
+
+        A training fails in the ranks that are left when a node of theirs does, and Slurm requeues it.
+        """
+        task = self.queue.get((place.array, place.index)) if place.array else None
+        return task is not None and task.state in LIVE_PENDING
 
     def _waits_in_vain(self, job: Named, task: slurm.Task) -> bool:
         """Whether a queued task will never start.
@@ -255,11 +266,23 @@ def _is_alive(submission: Submission) -> bool | None:
     return is_alive(submission.process) if submission.process else False
 
 
+def _from_stop(store: Store, job: Named) -> Known | None:
+    """That a job was stopped at its time limit and can go on; None where it was not."""
+    note = store.stopped(job.kind, job.identity)
+    if note is None:
+        return None
+    log = str(note.get("log", ""))
+    if "step" not in note:
+        return Known("new", "stopped at its time limit; begins again", log)
+    at = f"at step {note['step']} of {note.get('steps')}"
+    return Known("new", f"stopped at its time limit {at}; resumes", log)
+
+
 def _from_note(store: Store, job: Named) -> Known | None:
     """What the job's own note of the process that runs it tells; None where it left none."""
     note = store.running(job.kind, job.identity)
     if note is None:
-        return None
+        return _from_stop(store, job)
     log = str(note.get("log", ""))
     match is_alive(note):
         case True:

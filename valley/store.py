@@ -179,6 +179,10 @@ class Store:
         """Who said last that it runs the job: host, process id, start time, and the log; or None."""
         return self._note(kind, identity, "running.json")
 
+    def stopped(self, kind: str, identity: str) -> dict[str, Any] | None:
+        """Where a job was stopped at its time limit, to go on from there when it is run again; or None."""
+        return self._note(kind, identity, "stopped.json")
+
     def progress(self, kind: str, identity: str) -> dict[str, Any] | None:
         """How far the job said that it is, or None."""
         return self._note(kind, identity, "progress.json")
@@ -203,7 +207,7 @@ class Store:
         if self.has(job.kind, job.identity):
             if done := self.result(job.kind, job.identity):
                 mark_removed_by_hand(folder, done)
-            for name in ("failed.json", "running.json", "progress.json"):
+            for name in ("failed.json", "running.json", "progress.json", "stopped.json"):
                 (folder / name).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         value = {

@@ -7,21 +7,25 @@ from pathlib import Path
 
 from valley.cluster import slurm
 from valley.cluster.element import run_element
+from valley.cluster.requeue import RequeuePolicy
 from valley.errors import UserError
 from valley.store import read_job
 
 
-def run_array_element(elements: dict[int, list[str]], snapshot: str) -> None:
+def run_array_element(
+    elements: dict[int, list[str]], snapshot: str, requeue: RequeuePolicy
+) -> None:
     """Run the element of a Slurm array that this process belongs to; see `run_element`.
 
     Args:
         elements: by index in the array, the folders of the jobs of every element.
+        requeue: what to do at the time limit.
     """
     array, index = os.environ["SLURM_ARRAY_JOB_ID"], os.environ["SLURM_ARRAY_TASK_ID"]
     folders = elements[int(index)]
     if folders and os.environ.get("SLURM_PROCID") == "0":
         slurm.rename(f"{array}_{index}", _shown_name(folders))
-    run_element(folders, snapshot)
+    run_element(folders, snapshot, requeue=requeue)
 
 
 def _shown_name(folders: list[str]) -> str:

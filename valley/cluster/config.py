@@ -43,6 +43,15 @@ class Resources(BaseModel):
     """Shell lines of this kind, after the cluster's."""
 
 
+class RetryPolicy(BaseModel):
+    """How often what ended before its end is run again, by what ended it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time_outs: int = Field(3, ge=0)
+    """Stops at the time limit that a job may go on from."""
+
+
 class ClusterConfig(BaseModel):
     """A site's settings."""
 
@@ -60,6 +69,13 @@ class ClusterConfig(BaseModel):
     """Most elements of one array that run at once."""
     kill_on_invalid_dep: bool = True
     """Slurm cancels an element whose parent failed, instead of keeping it for ever."""
+    requeue: bool = True
+    """Slurm begins again what it preempted or what its node failed under, and an element that is
+    stopped at its time limit requeues itself. Where a site forbids it, the next launch does."""
+    signal_lead_s: int = Field(90, ge=1)
+    """Seconds before its time limit at which a job is told to stop (Slurm may send it half a minute
+    earlier): as long as a checkpoint takes to write. At most half of the limit is used."""
+    retry: RetryPolicy = RetryPolicy()
     slurm_parameters: dict[str, Any] = {}
     """Further sbatch options by their long name, as they are."""
     local_cpus: int | None = Field(None, ge=1)

@@ -8,9 +8,12 @@ at work has failed; what it had not begun runs again in another element.
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,11 @@ from valley.cluster.arrays import Array, Element
 from valley.cluster.config import ClusterConfig, Resources
 from valley.cluster.element import JOURNALED, has_live_task, run_element
 from valley.cluster.environment import changed_environment, environment_of
+from valley.cluster.requeue import RequeuePolicy
 from valley.cluster.submit import journal_intent, lay_jobs, new_intent
 from valley.job import Job
 from valley.ledger import Ledger
-from valley.processes import process_start, this_process
+from valley.processes import children_of, process_start, this_process
 from valley.store import Store, read_job, write_failure
 from valley.weights import MARKER
 
@@ -64,8 +68,9 @@ def run_locally(
 ) -> Progress:
     """Run arrays to their end, and return what became of every job.
 
-    A failed element does not stop its siblings; what depends on it is not run. Interrupted, it ends what
-    is running and raises KeyboardInterrupt; finished jobs stay finished.
+    A failed element does not stop its siblings; what depends on it is not run. A job that is stopped at
+    its time limit goes on in another element. Interrupted, it ends what is running, which keeps what it
+    can resume from, and raises KeyboardInterrupt; finished jobs stay finished.
 
     Raises:
         UserError: an element asks for more than the machine has.
@@ -88,7 +93,8 @@ def run_locally(
                 elif _ready(element, by_job, progress) and room.fits(element.array.resources):
                     waiting.remove(element)
                     gpus = room.take(element.array.resources)
-                    running.append(_start(element, gpus, ledger, store, snapshot))
+                    policy = RequeuePolicy.of(config)
+                    running.append(_start(element, gpus, ledger, store, snapshot, policy))
             progress.running = [job for item in running for job in item.element.jobs]
             progress.left_s = _left(waiting, running, whole, chain_s, cost_s, progress)
             _note_finished(running, store, progress)
@@ -150,7 +156,12 @@ def _blocked(element: Element, by_job: dict[str, Element], progress: Progress) -
 
 
 def _start(
-    element: Element, gpus: list[str], ledger: Ledger, store: Store, snapshot: Path
+    element: Element,
+    gpus: list[str],
+    ledger: Ledger,
+    store: Store,
+    snapshot: Path,
+    policy: RequeuePolicy,
 ) -> _Running:
     import submitit
 
@@ -167,8 +178,12 @@ def _start(
         timeout_min=resources.time_limit_min,
         stderr_to_stdout=True,
     )
-    with changed_environment(environment_of(resources, snapshot)):
-        handle = executor.submit(run_element, work, str(snapshot), launcher=me, gpus=gpus)
+    # A Ctrl-C reaches every process of the terminal; at it submitit's controller would kill its tasks
+    # within a second, which is too short for a checkpoint. Ignored signals are inherited.
+    with changed_environment(environment_of(resources, snapshot)), _ignored(signal.SIGINT):
+        handle = executor.submit(
+            run_element, work, str(snapshot), launcher=me, gpus=gpus, requeue=policy
+        )
     controller = int(handle.job_id)
     ledger.append(
         {
@@ -201,8 +216,9 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
     """After an element's end: what became of its jobs.
 
     Returns:
-        Jobs that it had not begun and that are to run in another element. There are none where the
-        element ended without getting anywhere, since another would hardly fare better.
+        Jobs that it had not begun, or was stopped in at its time limit, and that are to run in another
+        element. There are none where the element ended without getting anywhere, since another would
+        hardly fare better.
     """
     log = str(item.handle.paths.stdout)
     unbegun: list[Job] = []
@@ -227,7 +243,8 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
             write_failure(read_job(folder), said, log)
             failure = {"error": said, "log": log}
         progress.failed[job.identity] = f"{failure['error']} (log: {failure['log'] or log})"
-    if len(unbegun) < len(item.element.jobs):
+    stopped = any(store.stopped(job.kind, job.identity) for job in unbegun)
+    if stopped or len(unbegun) < len(item.element.jobs):
         return unbegun
     for job in unbegun:
         # Not written down as a failure: the next launch begins with it.
@@ -259,9 +276,29 @@ def _left(
 
 
 def _stop(running: list[_Running]) -> None:
-    """End the elements that run. submitit's controller interrupts its tasks, then kills them."""
+    """End the elements that run: asked first, so that trainings keep a checkpoint, and then killed."""
     for item in running:
-        item.handle.cancel()
+        _send(int(item.handle.job_id), signal.SIGTERM)  # the controller passes it on to its tasks
     deadline = time.monotonic() + STOP_S
     while time.monotonic() < deadline and not all(item.handle.done() for item in running):
         time.sleep(POLL_S)
+    for item in running:
+        if not item.handle.done():
+            controller = int(item.handle.job_id)
+            for pid in (*children_of(controller), controller):
+                _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+@contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    """Have a signal ignored for a while, and in the processes that are started meanwhile."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

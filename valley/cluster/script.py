@@ -24,6 +24,7 @@ from valley.cluster.array_element import run_array_element
 from valley.cluster.arrays import Array
 from valley.cluster.config import ClusterConfig, Resources
 from valley.cluster.environment import environment_lines
+from valley.cluster.requeue import RequeuePolicy
 from valley.ledger import SCRIPT
 from valley.records import write_text
 
@@ -65,7 +66,7 @@ def write_submission(
     )
     # Makes submitit name logs by array and index. The indices themselves are among the parameters.
     executor.parameters["map_count"] = len(work)
-    call = DelayedSubmission(run_array_element, dict(work), str(snapshot))
+    call = DelayedSubmission(run_array_element, dict(work), str(snapshot), RequeuePolicy.of(config))
     call.set_timeout(resources.time_limit_min, executor.max_num_timeout)
     call.dump(folder / PICKLE)
     script = script or folder / SCRIPT
@@ -85,6 +86,7 @@ def sbatch_parameters(
     resources = array.resources
     throttle = site_value("array_throttle", resources, config)
     extra: dict[str, Any] = {"chdir": str(folder)}
+    extra["requeue" if config.requeue else "no-requeue"] = True
     # Said in any case: one who submits a printed script states the dependency by hand.
     extra["kill-on-invalid-dep"] = "yes" if config.kill_on_invalid_dep else "no"
     if dependency:
@@ -100,6 +102,7 @@ def sbatch_parameters(
         "ntasks_per_node": resources.tasks_per_node,
         "cpus_per_task": resources.cpus_per_task,
         "time": resources.time_limit_min,
+        "signal_delay_s": min(config.signal_lead_s, resources.time_limit_min * 30),
         # Or ranks that wait for one that failed would wait till the time limit.
         "srun_args": ["--kill-on-bad-exit=1"],
         # Sent as `submitit` otherwise, which sites without such a key refuse.

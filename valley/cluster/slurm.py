@@ -241,6 +241,25 @@ def cancel(job_ids: list[str]) -> None:
         _call(["scancel", *job_ids])
 
 
+def this_task() -> str:
+    """Slurm's name of the array element that this process is part of (`123_4`); empty elsewhere."""
+    env = os.environ
+    if env.get("SUBMITIT_EXECUTOR") != "slurm":
+        return ""
+    if "SLURM_ARRAY_JOB_ID" in env:
+        return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
+    return env.get("SLURM_JOB_ID", "")
+
+
+def requeue(task: str) -> None:
+    """End an element and queue it again (`123_4`, not the number that its SLURM_JOB_ID gives).
+
+    Raises:
+        UserError: the site or the job's own settings forbid it.
+    """
+    _call(["scontrol", "requeue", task])
+
+
 def _call(command: list[str]) -> str:
     try:
         done = subprocess.run(
