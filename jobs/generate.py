@@ -9,6 +9,7 @@ from valley.cluster.element import foreground
 from valley.data.prepared import evaluation_problems
 from valley.errors import exit_on_user_error
 from valley.evaluate.profiles import Profile
+from valley.evaluate.samples import count_samples
 from valley.records import write_records
 from valley.store import JobFile
 
@@ -26,13 +27,9 @@ def run(job: JobFile) -> dict[str, Any]:
         job.config["precision"],
         job.report,
     )
+    counts = count_samples(samples)
     write_records(job.folder / "samples.jsonl", samples)
-    return {
-        "backend": "transformers",
-        "samples": len(samples),
-        "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
-        "completion_tokens": sum(sample.completion_tokens for sample in samples),
-    }
+    return {"backend": "transformers", **counts}
 
 
 if __name__ == "__main__":

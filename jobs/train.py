@@ -8,6 +8,7 @@ from typing import Any
 
 from valley.cluster.element import foreground
 from valley.cluster.rendezvous import join_process_group, place
+from valley.cluster.signals import stop_signals
 from valley.data.prepared import training_texts
 from valley.data.render import document
 from valley.errors import UserError, exit_on_user_error
@@ -23,6 +24,8 @@ def run(job: JobFile) -> dict[str, Any]:
 
     config = TrainConfig.model_validate({**job.config["train"], **_fields_of(job)})
     texts = training_texts(job.inputs["pool"], job.config["select"], job.config["data_seed"])
+    if not texts:
+        raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
     start = job.inputs["init"] / "model"
     tokenizer = load_tokenizer(start)
     rendered = [document(tokenizer, prompt, answer) for prompt, answer in texts]
@@ -33,17 +36,20 @@ def run(job: JobFile) -> dict[str, Any]:
             "raise train.max_tokens"
         )
     join_process_group(place())
-    trained = train(
-        kept,
-        start,
-        job.folder / "model",
-        config,
-        # Dropped examples do not shorten a training whose steps the plan has stated.
-        steps=config.total_steps(len(rendered)),
-        seed=job.config["seed"],
-        log=job.folder / "log.jsonl",
-        report=job.report,
-    )
+    with stop_signals.heeded() as stop:
+        trained = train(
+            kept,
+            start,
+            job.folder / "model",
+            config,
+            # Dropped examples do not shorten a training whose steps the plan has stated.
+            steps=config.total_steps(len(rendered)),
+            seed=job.config["seed"],
+            log=job.folder / "log.jsonl",
+            report=job.report,
+            stop=stop,
+            resume=job.folder / "resume",
+        )
     return {
         **dataclasses.asdict(trained),
         "model": "model",

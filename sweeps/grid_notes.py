@@ -5,8 +5,6 @@ from __future__ import annotations
 from valley.cluster import slurm
 from valley.sweep import Grid, with_starts
 
-NO_SLURM = "sbatch is not installed or the controller does not answer (scontrol ping); launch on a login node"
-
 
 def notes(grid: Grid, where: str) -> list[str]:
     """One sentence each.
@@ -22,6 +20,6 @@ def notes(grid: Grid, where: str) -> list[str]:
     ]
     data = {id(cell.recipe.data): cell.recipe.data for cell in with_starts(grid.cells)}
     missing += [fault for config in data.values() for fault in config.missing()]
-    if where == "slurm" and not slurm.answers():
-        missing.append(NO_SLURM)
+    if where == "slurm" and (why := slurm.why_silent()):
+        missing.append(f"{why}; launch on a login node")
     return [*grid.left_out, *(f"before launching: {said}" for said in dict.fromkeys(missing))]

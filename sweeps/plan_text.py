@@ -1,23 +1,37 @@
-"""A plan in words: the table of a dry run, what it costs, and what stands in its way."""
+"""A plan in words: the table of a dry run, what it costs and detects, and what stands in its way."""
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
 from plan_table import print_table
 
+from valley.cluster import slurm
+from valley.measured import measure
 from valley.plan import Plan
-from valley.preview import costs, detectable
+from valley.power import PLANNING_SCORE, Detectable, detectable
+from valley.preview import Cost, check_budget, costs, total
+from valley.store import Store
 from valley.sweep import Sweep
+
+GIB = 2**30
+MOST_DESIGNS = 8
 
 
 def summary(plan: Plan, sweep: Sweep, where: str) -> str:
     """One line: how many cells, where, and how many jobs in which state."""
     cells = len({row.cell for row in plan.rows})
-    counts = {action: len(plan.with_action(action)) for action in ("done", "submit", "wait")}
-    stuck = len(plan.with_action("failed", "lost", "blocked"))
+    counts = Counter(decision.action for decision in plan.decisions)
+    stuck = counts["failed"] + counts["lost"] + counts["blocked"]
     text = (
         f"{sweep.name}: {cells} cells on {'Slurm' if where == 'slurm' else 'this machine'}: "
-        f"{counts['submit']} jobs to run, {counts['wait']} under way, {counts['done']} done"
+        f"{counts['submit'] + counts['rebuild']} jobs to run, {counts['wait']} under way, {counts['done']} done"
     )
+    rebuilt = f", {counts['rebuild']} of those to run for weights that were pruned"
+    text += rebuilt if counts["rebuild"] else ""
     return text + (f", {stuck} failed, lost or blocked" if stuck else "")
 
 
@@ -37,14 +51,83 @@ def print_stuck(plan: Plan) -> None:
         print(f"they are left alone; to run them again: the same command with {ways}")
 
 
-def print_plan(plan: Plan, sweep: Sweep, where: str, every: bool = False) -> None:
+def print_plan(plan: Plan, sweep: Sweep, where: str, store: Store, every: bool = False) -> None:
     """The jobs with their actions, reasons and resources; the cost by kind; what the grid can detect."""
     print_table(plan, sweep, every)
-    print()
-    for kind, cost in costs(plan, sweep).items():
-        gpu = f", {cost.gpu_hours:.1f} GPU-hours" if cost.gpu_hours else ""
-        print(f"{kind}: {cost.jobs} jobs, about {cost.hours:.2f} hours in sequence{gpu}")
-    smallest = detectable(plan, sweep)
-    if smallest is not None:
-        print(f"detectable difference in pass@1 between two cells, one seed: about {smallest:.3f}")
-    print(summary(plan, sweep, where) + "; dry run: nothing was submitted")
+    lines = [""]
+    parts = costs(
+        plan,
+        sweep,
+        measure(plan, sweep, store),
+        slurm.max_array_size() if where == "slurm" else slurm.DEFAULT_ARRAY_SIZE,
+    )
+    if parts:
+        lines += [*_costs(parts), *_disk(parts, store.root), ""]
+    lines += _detectable(detectable(plan.rows))
+    lines.append(summary(plan, sweep, where) + "; dry run: nothing was submitted")
+    print("\n".join(lines))
+
+
+def hold_to_budget(plan: Plan, sweep: Sweep, store: Store, gpu_hours: float) -> None:
+    """Refuse a plan of more GPU-hours than `--budget` allows.
+
+    Raises:
+        UserError: says what is asked, by kind, and how to ask for less.
+    """
+    parts = costs(plan, sweep, measure(plan, sweep, store))
+    if total(parts).gpu_hours == 0:
+        print("--budget counts GPU-hours, and this plan asks for none")
+    check_budget(parts, gpu_hours)
+
+
+def _costs(parts: list[Cost]) -> Iterator[str]:
+    """What is to run, by kind and in total, and what the hours rest on."""
+    yield (
+        f"{'estimate':17} {'jobs':>8} {'elements':>9} {'arrays':>7} {'nodes':>6} {'hours':>10} "
+        f"{'CPU-hours':>10} {'GPU-hours':>10} {'disk GiB':>9}"
+    )
+    for cost in [*parts, total(parts)]:
+        disk = (cost.weights_bytes + cost.other_bytes) / GIB
+        yield (
+            f"{cost.name:17} {cost.jobs:8,} {cost.elements:9,} {cost.arrays:7,} {cost.nodes:6} "
+            f"{cost.hours:10,.2f} {cost.cpu_hours:10,.2f} {cost.gpu_hours:10,.2f} {disk:9,.2f}"
+        )
+    yield "hours are of all elements in sequence, nodes those of one element; they rest on:"
+    for cost in parts:
+        for whose, basis in cost.basis.items():
+            yield f"  {' '.join(filter(None, (cost.name, whose)))}: {basis}"
+
+
+def _disk(parts: list[Cost], root: Path) -> Iterator[str]:
+    asked = total(parts)
+    kept, weights = asked.other_bytes / GIB, asked.weights_bytes / GIB
+    free = shutil.disk_usage(next(at for at in (root, *root.parents) if at.is_dir())).free / GIB
+    yield (
+        f"disk: weights {weights:,.2f} GiB, which sweeps/prune.py can free as cells are graded; "
+        f"answers, verdicts and logs {kept:,.2f} GiB, which stay; free at the root: {free:,.1f} GiB"
+    )
+    if kept + weights > free:
+        can = "prune as cells are graded, or run a part" if kept < free else "run a part"
+        yield f"warning: that is more than is free there; make room, {can}, or take another --root"
+
+
+def _detectable(designs: list[Detectable]) -> Iterator[str]:
+    if not designs:
+        return
+    yield "what two cells must differ by in pass@1, or the grid will likely miss it:"
+    for design in designs[:MOST_DESIGNS]:
+        yield (
+            f"  {100 * design.difference:.1f} points, asked {design.profile!r}: {design.problems} "
+            f"problems x {_count(design.samples, 'answer')} x {_count(design.seeds, 'training seed')}"
+        )
+    if len(designs) > MOST_DESIGNS:
+        yield f"  … and {len(designs) - MOST_DESIGNS} further designs"
+    yield (
+        "  (such a difference is found in 4 of 5 repetitions of the sweep, by a one-sided 5 % test "
+        f"of one pair\n   at a pass@1 near {PLANNING_SCORE:.0%}, if seeds scatter by 1 point; more "
+        "problems, answers or seeds find less)"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -18,6 +18,16 @@ from valley.store import Store
 PLAIN_EVERY_S = 15.0
 
 
+def from_plan(plan: Plan, store: Store) -> Progress:
+    """What the display shows of a sweep that runs on Slurm."""
+    waiting = [decision.job for decision in plan.with_action("wait")]
+    return Progress(
+        running=[job for job in waiting if store.running(job.kind, job.identity) is not None],
+        finished={d.job.identity for d in plan.with_action("done")},
+        failed={d.job.identity: d.reason for d in plan.with_action("failed", "lost", "blocked")},
+    )
+
+
 class Display:
     """Cells done, running and waiting, the current loss, and the time left.
 
@@ -85,7 +95,7 @@ class Display:
         text = f"cells: {', '.join(parts)} of {len(self.cells)}"
         if current := self._current(progress):
             text += f" | {current}"
-        if progress.running:
+        if progress.running and progress.left_s:
             text += f" | {self._left(progress.left_s)} left"
         return text, counts["done"]
 

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from status_table import status_text
 
 from valley.errors import UserError, exit_on_user_error
 from valley.forecast import Forecast, forecast
-from valley.ledger import Ledger, all_submissions, find_sweep, launcher_at_work
+from valley.ledger import Ledger, all_submissions, find_sweep
 from valley.logs import last_lines
 from valley.picture import Picture, Row, Tracked, picture
+from valley.root_lock import launcher_at_work
+from valley.spent import Spent, measured_against_estimated
 from valley.state import knowledge
 from valley.store import Store
 
@@ -139,6 +142,7 @@ def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
         seen,
         lambda job: store.progress(job.ticket.kind, job.ticket.identity),
         _forecast(ledger, store, seen),
+        _spent(store, seen),
         colour=sys.stdout.isatty(),
     )
 
@@ -187,6 +191,13 @@ def _forecast(ledger: Ledger, store: Store, seen: Picture) -> Forecast | None:
     )
 
 
+def _spent(store: Store, seen: Picture) -> dict[str, Spent]:
+    """What finished jobs took against what was estimated at their launch, by kind."""
+    return measured_against_estimated(
+        store, (place for place, job in seen.jobs.items() if job.known.state == "done")
+    )
+
+
 def _as_json(ledger: Ledger, store: Store, seen: Picture) -> dict[str, Any]:
     """The picture as `docs/cluster.md` describes it."""
     end = _forecast(ledger, store, seen)
@@ -211,6 +222,9 @@ def _as_json(ledger: Ledger, store: Store, seen: Picture) -> dict[str, Any]:
         ],
         "expected_end": end
         and {"left_s": round(end.left_s), "lanes": end.lanes, "basis": end.basis},
+        "measured_against_estimated": {
+            kind: {**asdict(one), "ratio": one.ratio} for kind, one in _spent(store, seen).items()
+        },
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from valley.forecast import Forecast
 from valley.picture import KINDS, STATES, Line, Picture, Stuck, Tracked, worst
+from valley.spent import Spent
 
 MOST_LINES = 40
 """Cells that are shown one by one; more are folded."""
@@ -28,7 +29,7 @@ def status_text(
     picture: Picture,
     progress: Callable[[Tracked], dict[str, Any] | None],
     end: Forecast | None,
-    notes: Sequence[str] = (),
+    spent: Mapping[str, Spent],
     colour: bool = False,
 ) -> str:
     """All that `status.py` prints.
@@ -36,7 +37,7 @@ def status_text(
     Args:
         progress: how far a running job says that it is.
         end: when what is under way will have ended, where that can be said.
-        notes: further lines, such as the measured cost against the estimated one.
+        spent: what finished jobs of each kind took against what was estimated.
     """
     lines = picture.lines
     states = Counter(word_of(line.state) for line in lines)
@@ -46,7 +47,7 @@ def status_text(
     for paragraph in (_running(picture, progress), _stuck(picture.stuck)):
         if paragraph:
             parts += ["", *paragraph]
-    after = [*([_end(end)] if end else []), *notes]
+    after = [*_spent(spent), *([_end(end)] if end else [])]
     return "\n".join([*parts, *([""] if after else []), *after])
 
 
@@ -184,6 +185,17 @@ def _stuck(stuck: list[Stuck]) -> list[str]:
         lines.append(f"  next: {known.remedy or 'launch again with --retry lost'}")
         if known.log:
             lines.append(f"  log:  {known.log}")
+    return lines
+
+
+def _spent(spent: Mapping[str, Spent]) -> list[str]:
+    lines = []
+    for kind, one in spent.items():
+        times = f" ({one.ratio:.2g} times that)" if one.ratio else ""
+        lines.append(
+            f"{kind}: {one.jobs} finished jobs took {one.measured_h:.2f} h, and "
+            f"{one.estimated_h:.2f} h were estimated{times}"
+        )
     return lines
 
 

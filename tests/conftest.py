@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,3 +19,24 @@ def spaced(tmp_path: Path) -> Path:
     folder = tmp_path / "a folder"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A sweep that has been run to its end: its grid, its root, and what the launcher said."""
+    from sweeping import MINI, launch
+
+    folder = tmp_path_factory.mktemp("a sweep")
+    grid = folder / "grid.yaml"
+    grid.write_text(MINI)
+    done = launch(grid, folder / "runs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return grid, folder / "runs", done.stdout
+
+
+@pytest.fixture
+def copy(finished, spaced):
+    """The finished sweep once more, for a test that damages it."""
+    grid, root, _ = finished
+    shutil.copytree(root, spaced / "runs")
+    return grid, spaced / "runs"

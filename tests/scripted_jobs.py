@@ -30,10 +30,9 @@ def run(job):
         raise ValueError("no luck")
     if "allocates_mib" in config:
         memory = bytearray(config["allocates_mib"] << 20)
-        memory[::4096] = b"x" * len(memory[::4096])
     if "raises" in config:
         raise OSError(*config["raises"])
-    if "sends" in config:
+    if "sends" in config and (job.folder / "attempts").stat().st_size <= config.get("times", 99):
         name, to = config["sends"]
         os.kill(os.getppid() if to == "controller" else os.getpid(), getattr(signal, name))
     began = time.time()

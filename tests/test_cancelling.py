@@ -15,9 +15,9 @@ from valley.state import Knowledge
 from valley.store import Store
 
 
-def live(array, index, *jobs, running=False, of=9):
-    submission = Submission("i", "slurm", Path("/l"), [["x"]] * of, array)
-    return Live(Place(submission, index, array), running, list(jobs))
+def live(array, index, *jobs, running=False):
+    submission = Submission("i", "slurm", Path("/l"), [["x"]] * 9, array)
+    return Live(Place(submission, ["x"], index, array), running, list(jobs))
 
 
 def test_only_what_is_meant_is_cancelled_and_nothing_that_others_need():
@@ -32,9 +32,9 @@ def test_a_pack_is_kept_whole_for_any_of_its_jobs():
     assert [element.jobs for element in choice.cancelled] == [["c"]]
 
 
-def test_elements_of_an_array_are_cancelled_together_and_a_single_job_by_its_id():
-    elements = [live("7", n, "a") for n in (0, 1, 2, 5, 7, 8)] + [live("12", 0, "a", of=1)]
-    assert choose(elements, {"a"}, {}).names == ["12", "7_[0-2,5,7-8]"]
+def test_elements_of_an_array_are_cancelled_together():
+    elements = [live("7", n, "a") for n in (0, 1, 2, 5, 7, 8)] + [live("12", 0, "a")]
+    assert choose(elements, {"a"}, {}).names == ["12_[0]", "7_[0-2,5,7-8]"]
 
 
 def test_unfinished_rows_need_their_unfinished_jobs(spaced):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from valley.errors import UserError
-from valley.sweep import load_sweep
+from valley.grid_file import GridFile
+from valley.sweep import load_sweep, read_grid
 
 GRID = """
 name: test
@@ -71,3 +72,53 @@ def test_a_fault_of_the_file_does_not_name_the_settings(spaced):
     (spaced / "grid.yaml").write_text(GRID.replace("size: 16", "size: -1"))
     with pytest.raises(UserError, match=r"grid\.yaml, line 8: grid\[1\]\.size: found -1"):
         load_sweep(spaced / "grid.yaml", ["train.epochs=2"])
+
+
+SITE = """\
+cluster:
+  account: proj
+  setup: [module load x]
+resources:
+  train: {cpus_per_task: 4}
+  grade:
+    partition: cpu
+"""
+
+
+def test_a_site_fills_in_what_the_grid_leaves_open(spaced):
+    site, grid = spaced / "site.yaml", spaced / "grid.yaml"
+    site.write_text(SITE)
+    grid.write_text("name: x\ncluster: {account: mine}\nresources: {train: {cpus_per_task: 8}}\n")
+    file = GridFile(grid, ["resources.grade.cpus_per_task=2"], site)
+    assert file.value["cluster"] == {"account": "mine", "setup": ["module load x"]}
+    assert file.value["resources"] == {
+        "train": {"cpus_per_task": 8},
+        "grade": {"partition": "cpu", "cpus_per_task": 2},
+    }
+    assert file.at(("resources", "grade", "partition")) == (
+        f"{site}, line 7: resources.grade.partition"
+    )
+    assert file.at(("cluster", "account")) == f"{grid}, line 2: cluster.account"
+    assert file.at(("resources", "grade", "cpus_per_task")).startswith("--set")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {}", "line 1: train: unknown key .allowed in a site file: cluster, resources"),
+        (
+            "cluster: {accuont: x}",
+            "site.yaml, line 1: cluster.accuont: unknown key; did you mean account",
+        ),
+        ("cluster:\n  array_throttle: 0", "site.yaml, line 2: cluster.array_throttle: found 0"),
+        ("- a", "found list"),
+    ],
+)
+def test_faults_of_a_site_file_are_told_with_its_line(spaced, text, message):
+    site, grid = spaced / "site.yaml", spaced / "grid.yaml"
+    site.write_text(text)
+    grid.write_text(
+        "{name: x, students: {t: {source: tiny}}, data: {source: tiny}, grid: [{size: 0}]}"
+    )
+    with pytest.raises(UserError, match=message):
+        read_grid(grid, site=site)

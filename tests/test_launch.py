@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,25 +14,6 @@ import pytest
 from sweeping import MINI, REPOSITORY, command, launch, results, status
 
 pytestmark = pytest.mark.xdist_group("launch")
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A sweep that has been run to its end: its grid, its root, and what the launcher said."""
-    folder = tmp_path_factory.mktemp("a sweep")
-    grid = folder / "grid.yaml"
-    grid.write_text(MINI)
-    done = launch(grid, folder / "runs")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return grid, folder / "runs", done.stdout
-
-
-@pytest.fixture
-def copy(finished, spaced):
-    """The finished sweep once more, for a test that damages it."""
-    grid, root, _ = finished
-    shutil.copytree(root, spaced / "runs")
-    return grid, spaced / "runs"
 
 
 def test_a_sweep_runs_to_its_end(finished):
@@ -331,7 +311,7 @@ def test_a_second_launcher_is_told_of_the_first(finished, spaced):
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from valley.ledger import root_lock\nwith root_lock(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)",
+            "import sys, time; from pathlib import Path; from valley.root_lock import root_lock\nwith root_lock(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)",
             str(root),
         ],
         stdout=subprocess.PIPE,

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 import yaml
 
 from valley.errors import UserError
-from valley.ledger import Ledger, all_submissions, find_sweep, root_lock
-from valley.processes import this_process
+from valley.ledger import Ledger, all_submissions, find_sweep
 
 
 def intent(name):
@@ -63,30 +61,6 @@ def test_sweeps_of_one_root_know_of_each_other(spaced):
     assert [s.intent for s in all_submissions(spaced)] == ["b", "a"]
 
 
-def test_one_launcher_at_a_time(spaced):
-    with (
-        root_lock(spaced),
-        pytest.raises(UserError, match=f"process {os.getpid()}"),
-        root_lock(spaced),
-    ):
-        pass
-    with root_lock(spaced):
-        pass
-    assert list(spaced.iterdir()) == []
-
-
-def test_the_lock_of_a_dead_process_is_taken_over_and_another_hosts_is_not(spaced):
-    lock = spaced / "launcher.lock"
-    # This process's id with another start: the id was used again.
-    lock.write_text(json.dumps({**this_process(), "start": "1"}))
-    with root_lock(spaced):
-        assert json.loads(lock.read_text()) == this_process()
-    lock.write_text(json.dumps({**this_process(), "host": "elsewhere"}))
-    with pytest.raises(UserError, match="on elsewhere"), root_lock(spaced):
-        pass
-    assert lock.exists()
-
-
 def test_the_sweep_that_was_launched_last(spaced):
     with pytest.raises(
         UserError, match=r"no sweep here yet; run `python sweeps/launch.py grid.yaml`"
@@ -123,3 +97,15 @@ def test_the_sweep_is_written_once_and_loads_again(spaced):
     assert yaml.safe_load(path.read_text()) == {"name": "x", "grid": [{"size": [0, 1]}]}
     ledger.write_sweep({"name": "x", "grid": [{"size": [0, 1]}]}, "grid.yaml --set seed=1")
     assert path.stat().st_mtime_ns == before
+
+
+def test_what_never_reached_slurm_is_no_submission_and_what_is_held_is(spaced):
+    ledger = Ledger(spaced)
+    ledger.append(intent("one"))
+    ledger.append({**intent("one"), "elements": [["a"]], "indices": [4]})
+    ledger.append(intent("two"))
+    ledger.append({"event": "void", "intent": "two"})
+    ledger.append({"event": "held", "intent": "three", "elements": [["b"]], "reason": "full"})
+    one, three = ledger.submissions()
+    assert (one.elements, one.index(0), one.is_open) == ([["a"]], 4, True)
+    assert (three.cluster, three.reason, three.is_open) == ("held", "full", False)

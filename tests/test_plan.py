@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,24 @@ def test_each_class_of_failure_has_a_budget(make, kind, failure, made, again):
     assert next(d for d in alone.decisions if d.job == job).action == "failed"
 
 
+def test_what_the_job_itself_gave_up_is_not_tried_again_by_itself(make):
+    planned = make()
+    job = next(j for j in planned.jobs if j.kind == "train")
+    given_up = Known("failed", "stopped at its time limit 4 times", failure="time_out")
+    for is_final, action in ((True, "failed"), (False, "submit")):
+        said = replace(given_up, is_final=is_final)
+        plan = decide(
+            planned,
+            lambda j, s=said: s if j == job else Known("new"),
+            frozenset(),
+            POLICY,
+            RESOURCES,
+        )
+        assert next(d for d in plan.decisions if d.job == job).action == action
+    plan = decide(planned, lambda j: said if j == job else Known("new"), frozenset({"timeout"}))
+    assert next(d for d in plan.decisions if d.job == job).action == "submit"
+
+
 @pytest.mark.parametrize(
     ("named", "submitted"),
     [
@@ -231,6 +250,49 @@ def test_what_once_ran_out_of_memory_keeps_what_it_was_given(make):
 
     plan = decide(planned, known, policy=POLICY, resources=RESOURCES)
     assert plan.raised == {job.identity}
+
+
+def test_pruned_weights_are_rebuilt_for_a_child_that_is_to_run_and_for_no_other(make):
+    planned = make()
+    stage2 = next(row for row in planned.rows if "t2-n8-easy" in row.cell.label)
+    undone = {stage2.generate, stage2.grade}
+
+    def known(job):
+        pruned = job.kind == "train" or job.slot == "student"
+        return Known("new" if job in undone else "done", pruned=pruned)
+
+    plan = decide(planned, known)
+    # Its own training, and whatever that rests on: their weights are gone too.
+    rebuilt = {d.job.label: d.reason for d in plan.with_action("rebuild")}
+    assert list(rebuilt) == [
+        "tiny",
+        "tiny-first-lessons",
+        "tiny-t1-n64-seed0",
+        "tiny-t2-n8-easy-seed0",
+    ]
+    assert rebuilt["tiny-t2-n8-easy-seed0"] == (
+        "weights were pruned, and generate tiny-t2-n8-easy-seed0-greedy needs them"
+    )
+    assert {d.job for d in plan.with_action("submit")} == undone
+    assert len(plan.to_run) == 6
+    undone.clear()
+    assert not decide(planned, known).to_run
+
+
+def test_a_rebuild_that_failed_is_retried_as_one(make):
+    planned = make()
+    row = next(row for row in planned.rows if "t1-n8" in row.cell.label)
+
+    def known(job):
+        if job == row.train:
+            return Known("failed", "OOM", pruned=True)
+        return Known("new" if job in (row.generate, row.grade) else "done")
+
+    plan = decide(planned, known)
+    assert [d.job for d in plan.with_action("failed")] == [row.train]
+    assert len(plan.with_action("blocked")) == 2
+    again = decide(planned, known, frozenset({"failed"}))
+    assert [d.job for d in again.with_action("rebuild")] == [row.train]
 
 
 def test_names_that_are_paths_become_folders_of_their_own(make):

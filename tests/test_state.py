@@ -39,6 +39,8 @@ def scheduler(monkeypatch):
     def use(queue, accounting):
         monkeypatch.setattr(slurm, "queue", lambda: asked.append("squeue") or queue)
         monkeypatch.setattr(slurm, "accounting", lambda ids: asked.append("sacct") or accounting)
+        folders = {task.folder: array for (array, _), task in accounting.items() if task.folder}
+        monkeypatch.setattr(slurm, "accounting_by_folder", lambda since: folders)
         return asked
 
     return use
@@ -173,6 +175,37 @@ def test_retries_are_counted_by_what_they_followed(logs, scheduler, laid):
     assert known().retries == {"time_out": 2}
 
 
+def test_what_failed_in_an_element_that_slurm_requeued_waits_to_be_begun_again(laid, scheduler):
+    store, identity, job = laid
+    write_failure(job, "RuntimeError: Connection closed by peer", "")
+    ticket, submissions = Ticket("train", identity), [submitted(identity)]
+    scheduler({("7", 1): slurm.Task("PENDING", "BeginTime")}, {})
+    assert knowledge(store, submissions)(ticket).state == "pending"
+    # In a pack that goes on with its other jobs it has failed.
+    scheduler({("7", 1): slurm.Task("RUNNING", "None")}, {})
+    assert knowledge(store, submissions)(ticket).state == "failed"
+
+
+def test_what_was_stopped_at_its_limit_is_new_once_its_element_has_ended(laid, scheduler):
+    store, identity, job = laid
+    write_json(job.folder / "stopped.json", {"step": 3, "steps": 9})
+    ticket, submissions = Ticket("train", identity), [submitted(identity)]
+    for queued, state in (("RUNNING", "running"), ("PENDING", "pending"), ("FAILED", "new")):
+        scheduler({("7", 1): slurm.Task(queued, "None")}, {})
+        assert knowledge(store, submissions)(ticket).state == state
+    scheduler({}, {})
+    known = knowledge(store, submissions)(ticket)
+    assert known.reason == "stopped at its time limit at step 3 of 9; resumes"
+
+
+def test_what_a_job_recorded_of_its_time_limit_is_final(laid, scheduler):
+    store, identity, job = laid
+    write_failure(job, "stopped at its time limit 4 times; raise cluster.retry.time_outs", "")
+    scheduler({("7", 1): slurm.Task("COMPLETED", "None")}, {})
+    known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
+    assert (known.failure, known.is_final) == ("time_out", True)
+
+
 @pytest.fixture
 def pack(laid):
     """An element of three jobs, and a function that tells what is known of each."""
@@ -258,7 +291,7 @@ def test_what_waits_for_what_waits_for_ever_does_so_too(laid, scheduler):
 
     grade, generate, train = states("FAILED", "DependencyNeverSatisfied")
     assert (train.state, generate.state, grade.state) == ("failed", "new", "new")
-    assert (generate.place, grade.place) == ("1", "2")
+    assert (generate.place, grade.place) == ("1_0", "2_0")
     grade, generate, train = states("RUNNING", "Dependency")
     assert (train.state, generate.state, grade.state) == ("running", "pending", "pending")
 
@@ -322,7 +355,7 @@ def test_the_last_submission_counts(laid, scheduler):
     scheduler({("7", 1): slurm.Task("FAILED", ""), ("9", 0): slurm.Task("PENDING", "Priority")}, {})
     twice = [submitted(identity), submitted(identity, "9", [[identity]])]
     known = knowledge(store, twice)(Ticket("train", identity))
-    assert known.state == "pending" and known.log.endswith("/logs/9_0_log.err")
+    assert known.state == "pending" and known.log.endswith("/logs/9_0_0_log.err")
 
 
 def test_an_array_whose_id_was_never_written_down_is_found_by_its_folder(laid, scheduler):
@@ -330,9 +363,37 @@ def test_an_array_whose_id_was_never_written_down_is_found_by_its_folder(laid, s
     scheduler({("12", 1): slurm.Task("PENDING", "Priority", "/logs")}, {})
     known = knowledge(store, [submitted(identity, None)])(Ticket("train", identity))
     assert (known.state, known.place) == ("pending", "12_1")
+    scheduler({}, {("12", 1): slurm.Task("FAILED", "exit code 1:0", "/logs")})
+    known = knowledge(store, [submitted(identity, None)])(Ticket("train", identity))
+    assert known.state == "failed" and "job 12_1" in known.reason
     scheduler({("12", 1): slurm.Task("PENDING", "Priority", "/other")}, {})
     known = knowledge(store, [submitted(identity, None)])(Ticket("train", identity))
     assert known.state == "new"
+
+
+def test_what_accounting_alone_holds_for_alive_is_lost(laid, scheduler):
+    """Its end never reached accounting; nothing may depend on it, since that would start at once."""
+    store, identity, _ = laid
+    scheduler({}, {("7", 1): slurm.Task("RUNNING", "None")})
+    known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
+    assert (known.state, known.place) == ("lost", "")
+
+
+def test_what_found_no_room_is_new_with_the_reason(laid, scheduler):
+    store, identity, _ = laid
+    asked = scheduler({}, {})
+    held = Submission("h", "held", Path("/"), [[identity]], None, reason="QOSMaxSubmit…")
+    known = knowledge(store, [submitted(identity), held])(Ticket("train", identity))
+    assert (known.state, known.reason) == ("new", "held back: QOSMaxSubmit…")
+    assert asked == []
+
+
+def test_indices_need_not_count_from_zero(laid, scheduler):
+    store, identity, _ = laid
+    scheduler({("7", 41): slurm.Task("RUNNING", "None")}, {})
+    led = Submission("i", "slurm", Path("/logs"), [["x"], [identity]], "7", indices=[3, 41])
+    known = knowledge(store, [led])(Ticket("train", identity))
+    assert (known.state, known.place) == ("running", "7_41")
 
 
 def test_a_failure_that_the_job_wrote_down(laid, scheduler):

@@ -136,7 +136,7 @@ def start_watching(world):
 
 
 def text_of(world, known, **options):
-    return status_text("s", picture(world.lines, known), lambda job: None, None, **options)
+    return status_text("s", picture(world.lines, known), lambda job: None, None, {}, **options)
 
 
 def test_many_cells_are_folded_by_how_they_stand(spaced):

@@ -41,8 +41,6 @@ class Choice:
             arrays.setdefault(live.place.array, []).append(live.place)
         return [
             slurm.elements_name(array, (place.index for place in places))
-            if len(places[0].submission.elements) > 1
-            else array
             for array, places in sorted(arrays.items())
         ]
 

@@ -1,4 +1,4 @@
-"""A grid file together with what the command line sets, which knows where each key comes from."""
+"""A grid file with what a site and the command line set, which knows where each key comes from."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from valley.errors import UserError
 from valley.validation import Location
 from valley.yaml_faults import Yaml, dotted, read_yaml
 
+SITE_SECTIONS = ("cluster", "resources")
+
 
 class GridFile:
     """The mapping that a grid file holds, with `--set` pairs applied. `value` is not validated yet."""
 
-    def __init__(self, path: Path, settings: list[str]) -> None:
-        """Read the file and apply the settings, in their order.
+    def __init__(self, path: Path, settings: list[str], site: Path | None = None) -> None:
+        """Read the file, fill in what it leaves to its site, and apply the settings, in their order.
 
         Args:
+            site: a YAML file with the sections of SITE_SECTIONS. What the grid states wins, key by
+                key; a list that the grid states is not added to.
             settings: `key=value` pairs. A key is an axis, which is then set in every block, or the
                 dotted path of a setting; a value is YAML.
 
@@ -28,6 +32,8 @@ class GridFile:
         self._yaml = _read(path)
         self.value: dict[str, Any] = self._yaml.value
         self._set: dict[Location, str] = {}
+        if site is not None:
+            self._fill_in(site)
         for setting in settings:
             self._apply(setting)
 
@@ -40,6 +46,28 @@ class GridFile:
         line = self._yaml.line_of(location)
         place = f"{self.path}, line {line}" if line else str(self.path)
         return f"{place}: {key}" if key else place
+
+    def _fill_in(self, site: Path) -> None:
+        document = _read(site)
+        for section in document.value:
+            if section not in SITE_SECTIONS:
+                line = document.line_of([section])
+                raise UserError(
+                    f"{site}, line {line}: {section}: unknown key "
+                    f"(allowed in a site file: {', '.join(SITE_SECTIONS)})"
+                )
+
+        def merge(into: dict[str, Any], values: dict[str, Any], place: Location) -> None:
+            for key, value in values.items():
+                if key not in into:
+                    into[key] = {} if isinstance(value, dict) else value
+                    self._comes_from(
+                        (*place, key), f"{site}, line {document.line_of((*place, key))}"
+                    )
+                if isinstance(into[key], dict) and isinstance(value, dict):
+                    merge(into[key], value, (*place, key))
+
+        merge(self.value, document.value, ())
 
     def _apply(self, setting: str) -> None:
         origin = f"--set {setting}"

@@ -28,6 +28,8 @@ class Job:
     """Jobs that must have succeeded before, though no result depends on what they leave."""
     slot: str = ""
     """What tells jobs of one kind and parent apart: `pool`, `student`, a decoding profile."""
+    short: str = ""
+    """What Slurm shows while it runs; its first 8 characters tell kind, stage, arm, size and seed."""
     steps: int = 0
     """Optimizer steps of a training."""
     examples: int = 0

@@ -1,10 +1,16 @@
-"""The ledger: a sweep's own folder, with its manifest, its journal of submissions, and the root's lock.
+"""The ledger: a sweep's own folder, with its manifest and its journal of submissions.
 
     <root>/sweeps/<name>/   sweep.yaml, manifest.jsonl, journal.jsonl, snapshot/,
                             slurm/ or local/, results.csv, figures/
 
 The journal records the intent of a submission before it is made and its id after it, one line each,
-appended and synced, so that a launcher that is killed leaves word of what it was about to do.
+appended and synced, so that a launcher that is killed leaves word of what it was about to do. Its events:
+
+    launch      when, and from which grid
+    intent      what is about to be submitted: its folder, and the jobs of each element
+    submitted   the id that it got
+    void        it never reached Slurm, as sbatch or a later launcher's look at the queue told
+    held        jobs that Slurm had no room for: the next launch submits them
 """
 
 from __future__ import annotations
@@ -12,20 +18,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from valley.errors import UserError
 from valley.job import Job, Row
-from valley.processes import is_alive, this_process
 from valley.records import read_lines, write_text
 from valley.store import Store, set_aside
 
 CELL_SCHEMA = "valley.cell/1"
 EVENT_SCHEMA = "valley.event/1"
 ESTIMATES_SCHEMA = "valley.estimates/1"
+SCRIPT = "submission.sh"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Submission:
 
     intent: str
     cluster: str
+    """`slurm`, `local`, or `held` where Slurm had no room for the jobs."""
     folder: Path
     elements: list[list[str]]
     """Job identities by element."""
@@ -43,8 +49,28 @@ class Submission:
     """When it was intended, in seconds since the epoch."""
     process: dict[str, Any] | None = None
     """The process that a local submission started, as `processes.this_process` names it."""
+    indices: list[int] | None = None
+    """The elements' indices in the array; None where they count from 0."""
+    printed: bool = False
+    """Whether it was only printed, for a person to submit or not."""
+    reason: str = ""
+    """Why the jobs are held."""
     cancelled: frozenset[int] = frozenset()
-    """The elements that `cancel.py` had Slurm cancel. One that waited, Slurm forgets at once."""
+    """The indices of elements that `cancel.py` had Slurm cancel. One that waited, Slurm forgets at once."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may or may not have reached Slurm, as far as the journal tells."""
+        return self.cluster == "slurm" and self.job_id is None
+
+    @property
+    def script(self) -> Path:
+        """What sbatch is given."""
+        return self.folder / SCRIPT
+
+    def index(self, position: int) -> int:
+        """The index in the array of the element at a position."""
+        return position if self.indices is None else self.indices[position]
 
 
 @dataclass(frozen=True)
@@ -67,8 +93,7 @@ class Ledger:
         """Write the trail from every cell to its jobs' folders."""
 
         def place(job: Job) -> str:
-            folder = store.folder(job.kind, job.label, job.identity)
-            return str(folder.relative_to(store.path))
+            return store.place(job.kind, job.label, job.identity)
 
         lines = []
         for row in rows:
@@ -168,18 +193,23 @@ class Ledger:
             os.fsync(file.fileno())
 
     def submissions(self) -> list[Submission]:
-        """All submissions, oldest first."""
+        """All submissions, oldest first, without those that are known never to have reached Slurm."""
         intents: dict[str, dict[str, Any]] = {}
         made: dict[str, dict[str, Any]] = {}
         cancelled: dict[str, set[int]] = {}
         for event in self.events():
             match event:
                 case {"event": "intent", "intent": str(name), "cluster": str(), "folder": str()}:
+                    # Told again where sbatch refused it for its size, with the elements left in it.
                     intents[name] = event
+                case {"event": "held", "intent": str(name)}:
+                    intents[name] = {**event, "cluster": "held", "folder": ""}
                 case {"event": "submitted", "intent": str(name), "job_id": str()}:
                     made[name] = event
                 case {"event": "cancelled", "intent": str(name), "elements": list(elements)}:
                     cancelled.setdefault(name, set()).update(elements)
+                case {"event": "void", "intent": str(name)}:
+                    intents.pop(name, None)
         return [
             Submission(
                 intent=name,
@@ -189,6 +219,9 @@ class Ledger:
                 job_id=made.get(name, {}).get("job_id"),
                 at=event.get("at", 0.0),
                 process=made.get(name, {}).get("process"),
+                indices=event.get("indices"),
+                printed=event.get("printed", False),
+                reason=event.get("reason", ""),
                 cancelled=frozenset(cancelled.get(name, ())),
             )
             for name, event in intents.items()
@@ -239,58 +272,3 @@ def find_sweep(root: Path, name: str | None) -> Ledger:
             f"no sweep {name!r} in {root} (there: {', '.join(sorted(ledgers)) or 'none'})"
         )
     return ledgers[name]
-
-
-@contextmanager
-def root_lock(root: Path) -> Iterator[None]:
-    """Hold the root against a second launcher.
-
-    A lock whose owner is dead on this host is taken over.
-
-    Raises:
-        UserError: another launcher holds it; the message names its host and process.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    path = root / "launcher.lock"
-    me = this_process()
-    draft = root / f".launcher.{me['host']}.{me['pid']}"
-    draft.write_text(json.dumps(me))
-    try:
-        while True:
-            try:
-                # A link is made or refused as a whole, also on a network file system.
-                os.link(draft, path)
-                break
-            except FileExistsError:
-                _take_over_or_refuse(path)
-    finally:
-        draft.unlink()
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def launcher_at_work(root: Path) -> bool:
-    """Whether a launcher holds the root; one of another host is believed to."""
-    try:
-        owner = json.loads((root / "launcher.lock").read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    return is_alive(owner) is not False
-
-
-def _take_over_or_refuse(path: Path) -> None:
-    try:
-        owner = json.loads(path.read_text())
-    except FileNotFoundError:
-        return
-    except ValueError:
-        owner = {}
-    if owner and is_alive(owner) is False:
-        path.unlink(missing_ok=True)
-        return
-    raise UserError(
-        f"{path}: another launcher is at work (process {owner.get('pid')} on {owner.get('host')}); "
-        "wait for it, or remove the file if you know that it is dead"
-    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from valley.cluster.slurm import Task
+from valley.cluster import slurm
+from valley.cluster.orphans import find_orphans
 from valley.ledger import Submission
 
 
@@ -40,19 +41,17 @@ class Place:
     """Where a job was submitted last."""
 
     submission: Submission
+    element: list[str]
+    """The identities of the jobs that share the element."""
     index: int
+    """The element's, in the array."""
     array: str = ""
     """Slurm's id of the array."""
 
     @property
-    def element(self) -> list[str]:
-        """The identities of the jobs that share the element."""
-        return self.submission.elements[self.index]
-
-    @property
     def name(self) -> str:
         """Slurm's name of the element."""
-        return f"{self.array}_{self.index}" if len(self.submission.elements) > 1 else self.array
+        return f"{self.array}_{self.index}"
 
     @property
     def log(self) -> Path:
@@ -66,7 +65,7 @@ class Place:
 
 
 def last_places(
-    submissions: list[Submission], queue: Callable[[], Mapping[tuple[str, int], Task]]
+    submissions: list[Submission], queue: Callable[[], dict[tuple[str, int], slurm.Task]]
 ) -> dict[str, Place]:
     """Where each job was submitted last, by the first 16 digits of its identity.
 
@@ -76,14 +75,14 @@ def last_places(
     """
     on_slurm = [s for s in submissions if s.cluster == "slurm"]
     ids = {s.intent: s.job_id for s in on_slurm if s.job_id is not None}
-    if len(ids) < len(on_slurm):
-        # The launcher died after sbatch and before it wrote the id; the working folder tells.
-        folders = {task.folder: array for (array, _), task in queue().items()}
-        ids |= {s.intent: folders[str(s.folder)] for s in on_slurm if str(s.folder) in folders}
+    opened = [s for s in on_slurm if s.is_open]
+    if opened and not (all(s.printed for s in opened) and slurm.why_silent()):
+        ids |= find_orphans(opened, queue())
     places: dict[str, Place] = {}
     for submission in submissions:  # later ones win
         if submission.cluster != "slurm" or submission.intent in ids:
-            for index, identities in enumerate(submission.elements):
-                place = Place(submission, index, ids.get(submission.intent, ""))
+            array = ids.get(submission.intent, "")
+            for position, identities in enumerate(submission.elements):
+                place = Place(submission, identities, submission.index(position), array)
                 places.update({identity[:16]: place for identity in identities})
     return places

@@ -10,7 +10,8 @@ if TYPE_CHECKING:  # `status.py` needs neither, and both take longer to import t
     from valley.cluster.config import ResourcesByKind, RetryPolicy
     from valley.job import Job, Row, Trail
 
-Action = Literal["done", "submit", "wait", "failed", "lost", "blocked"]
+Action = Literal["done", "submit", "rebuild", "wait", "failed", "lost", "blocked"]
+"""`rebuild` is a submission too: of a job that is done, for its weights, which were pruned."""
 RETRIES: dict[str, str] = {"timeout": "time_out", "oom": "out_of_memory"}
 """What `--retry` calls classes of failures."""
 
@@ -23,12 +24,16 @@ class Known:
     reason: str = ""
     log: str = ""
     place: str = ""
+    pruned: bool = False
+    """Whether it has a result, and its weights are gone; `state` is then that of a rebuild, if any."""
     failure: str = ""
     """The class of what failed it: `failures.FailureClass`."""
     line: str = ""
     """The line that shows the class."""
     remedy: str = ""
     """What to do next."""
+    is_final: bool = False
+    """Whether the job itself found that it would not fare better when it is run again."""
     attempt: str = ""
     """The submission and element that it failed in, or was lost from."""
     retries: Mapping[str, int] = field(default_factory=dict)
@@ -77,6 +82,11 @@ class Plan:
         return [d for d in self.decisions if d.action in actions]
 
     @property
+    def to_run(self) -> list[Decision]:
+        """What a launch submits."""
+        return self.with_action("submit", "rebuild")
+
+    @property
     def raised(self) -> frozenset[str]:
         """The identities of the jobs that are to have what `on_out_of_memory` names."""
         return frozenset(d.job.identity for d in self.decisions if d.raised)
@@ -95,7 +105,9 @@ class _Rules:
         after = f"after: {state.reason}"
         if self._is_named(state):
             return f"again, {after}"
-        if self.policy is None or self.resources is None or state.state != "failed":
+        if self.policy is None or self.resources is None:
+            return None
+        if state.state != "failed" or state.is_final:
             return None
         budget = self.policy.budget(state.failure, job.kind, getattr(self.resources, job.kind))
         number = state.retries.get(state.failure, 0) + 1
@@ -122,7 +134,8 @@ def decide(
     """Decide what is to be done about each job.
 
     A job whose result exists is done even if its parents' results are gone. What only done jobs would
-    need is left out of the work: a parent is submitted only if some child needs it.
+    need is left out of the work: a parent is submitted only if some child needs it. The same holds of
+    weights that were pruned: they are rebuilt only for a child that is to run.
 
     Args:
         retry: what is submitted again whatever the policy says: `failed` (of any class), `lost`, the
@@ -146,41 +159,48 @@ def decide(
 
 def _is_raised(action: Action, state: Known) -> bool:
     """Whether a job that is submitted ran out of memory, now or before."""
-    if action != "submit":
+    if action not in ("submit", "rebuild"):
         return False
     return state.failure == "out_of_memory" or bool(state.retries.get("out_of_memory"))
 
 
-def _wanted(rows: list[Row], states: Mapping[str, Known]) -> set[str]:
-    wanted: set[str] = set()
-    stack = [row.grade for row in rows]
+def _wanted(rows: list[Row], states: Mapping[str, Known]) -> dict[str, Job]:
+    """What is to be done, each with the job that it is first wanted for (a grading for itself).
+
+    Only what starts from a checkpoint, or asks it, has a parent whose weights can be gone.
+    """
+    wanted: dict[str, Job] = {}
+    stack = [(row.grade, row.grade) for row in rows]
     while stack:
-        job = stack.pop()
+        job, child = stack.pop()
         if job.identity in wanted:
             continue
-        if states[job.identity].state != "done":
-            wanted.add(job.identity)
-            stack.extend(parent for parent in job.parents if parent.identity not in wanted)
+        state = states[job.identity]
+        if state.state != "done" or state.pruned:
+            wanted[job.identity] = child
+            stack.extend((parent, job) for parent in job.parents if parent.identity not in wanted)
     return wanted
 
 
 def _decide(
     job: Job,
     state: Known,
-    wanted: set[str],
+    wanted: Mapping[str, Job],
     stuck: Mapping[str, Action],
     rules: _Rules,
 ) -> tuple[Action, str]:
-    if state.state == "done":
-        return "done", "result is there"
     if job.identity not in wanted:
-        return "done", "not needed: what it is for is done"
+        there = state.state == "done"
+        return "done", "result is there" if there else "not needed: what it is for is done"
     if state.state in ("running", "pending"):
         return "wait", state.reason or state.state
     if stuck and (blocker := next((j for j in job.parents if j.identity in stuck), None)):
         return "blocked", f"{blocker.kind} {blocker.label} {stuck[blocker.identity]}"
     if state.state in ("failed", "lost"):
         if again := rules.again(job, state):
-            return "submit", again
+            return "rebuild" if state.pruned else "submit", again
         return ("failed" if state.state == "failed" else "lost"), state.reason
+    if state.pruned:
+        child = wanted[job.identity]
+        return "rebuild", f"weights were pruned, and {child.kind} {child.label} needs them"
     return "submit", state.reason or "no result yet"

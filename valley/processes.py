@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -25,6 +26,19 @@ def process_start(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes of this host that this one started and that have not ended."""
+    children = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent, *_ = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended since
+            continue
+        if int(parent) == pid and state != "Z":
+            children.append(int(stat.parent.name))
+    return children
+
+
 def this_process() -> dict[str, Any]:
     """Host, process id and start of the calling process."""
     pid = os.getpid()
@@ -37,6 +51,16 @@ def is_alive(who: dict[str, Any]) -> bool | None:
         return None
     start = process_start(int(who.get("pid", 0)))
     return start is not None and start == who.get("start")
+
+
+def runs_with(*arguments: str) -> bool:
+    """Whether a process of this host was started with these very arguments, among others."""
+    wanted = {argument.encode() for argument in arguments}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended, or is not ours to see
+            if wanted <= set(path.read_bytes().split(b"\0")):
+                return True
+    return False
 
 
 def has_live_task(folder: Path) -> bool:

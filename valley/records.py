@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -36,8 +36,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
+
+    Args:
+        sync: return only when the content is on the disk. Without it a power cut may leave an empty
+            file, and nothing else may.
 
     The temporary name stands in the same folder (a rename must not cross file systems) and carries
     the process id, since two hosts may write into one folder of a network file system.
@@ -46,16 +50,26 @@ def write_text(path: Path, text: str) -> None:
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write one JSON value, indented, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, notes: Mapping[str, Any] | None = None) -> None:
+    """Write one JSON value, indented, whole or not at all.
+
+    Args:
+        notes: further keys of an object, each on a line of its own below the others, and not
+            indented: for what is large, and rarely read by a person.
+    """
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+    if notes:
+        lines = (f"{json.dumps(name)}: {canonical_json(notes[name])}" for name in sorted(notes))
+        text = ",\n ".join([text[:-2], *lines]) + "\n}"
+    write_text(path, text + "\n")
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -4,6 +4,9 @@ Order of trust: a valid result file is done; a failure that the job wrote down i
 it was submitted to last: Slurm's queue, then its accounting, or on one machine the process that was
 started. What was submitted and is nowhere to be found is lost; what was never submitted is new.
 
+A job that is done and whose weights were pruned stays done; a rebuild that was submitted since is told
+of as if the job had no result, since it has none that its children could start from.
+
 An element that was killed has failed for the one job that was at work. Jobs that shared it and had not
 begun, and jobs that waited for another in vain, are new again: nothing was ever tried of them. New too
 is what a person cancelled: they stopped it, and launching again is how they start it.
@@ -14,20 +17,21 @@ Of what failed the class is told too, with the line that shows it: `failures`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from valley.attempts import retries
 from valley.cluster import slurm
 from valley.errors import UserError
-from valley.failures import Failure, classify
+from valley.evidence import classified, reason_of, recorded
+from valley.failures import Failure
 from valley.ledger import Submission
-from valley.logs import tail_of_last_job
 from valley.places import Named, Place, last_places
 from valley.places import Ticket as Ticket
 from valley.plan import Known
 from valley.processes import has_live_task, is_alive
 from valley.store import Store, read_job
+from valley.weights import gone_since, lacks_weights
 
 NEVER_SATISFIED = "DependencyNeverSatisfied"
 LIVE_RUNNING = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "SUSPENDED"}
@@ -95,13 +99,31 @@ class Knowledge:
 
     def _known(self, job: Named) -> Known:
         place = self.places.get(job.identity[:16])
-        if self.store.result(job.kind, job.identity) is not None:
+        result = self.store.result(job.kind, job.identity)
+        if result is None:
+            return self._undone(job, place)
+        folder = self.store.folder(job.kind, "", job.identity)
+        if not lacks_weights(folder, result):
             return DONE
+        if place is not None and place.submission.at <= gone_since(folder, result):
+            place = None  # what made the weights
+        rebuild = self._undone(job, place)
+        if rebuild.state == "new":
+            return replace(rebuild, state="done", pruned=True)
+        return replace(rebuild, pruned=True)
+
+    def _undone(self, job: Named, place: Place | None) -> Known:
+        """What is known of a job that has no result, or none that its weights are there for."""
         record = self.store.failure(job.kind, job.identity)
-        if record is not None:
-            return self._failed(job, place, _reason(record), *_recorded(record, job))
+        if record is not None and not (place and self._is_requeued(place)):
+            known = self._failed(job, place, reason_of(record), *recorded(record, job.kind))
+            # At its limit a job that gained something is requeued, as often as it may be.
+            return replace(known, is_final=known.failure == "time_out")
         if place is None:
             return _from_note(self.store, job) or NEW
+        if place.submission.cluster == "held":
+            had = retries(self.store.folder(job.kind, "", job.identity), "")
+            return Known("new", f"held back: {place.submission.reason}", retries=had)
         if place.array:
             return self._from_slurm(job, place)
         return self._from_machine(job, place)
@@ -125,7 +147,14 @@ class Knowledge:
     def _from_slurm(self, job: Named, place: Place) -> Known:
         name, log = place.name, str(place.log)
         key = (place.array, place.index)
-        task = self.queue.get(key) or self.accounting.get(key)
+        task = self.queue.get(key)
+        if task is None:
+            task = self.accounting.get(key)
+            if task is not None and task.state in LIVE_RUNNING | LIVE_PENDING:
+                task = None  # the queue knows better: its end never reached accounting
+        stopped = _from_stop(self.store, job)
+        if stopped and (task is None or task.state not in LIVE_RUNNING | LIVE_PENDING):
+            return self._new(job, place, stopped.reason)
         if task is None and self._was_cancelled(job, place):
             return self._new(job, place, f"job {name} was cancelled before it began")
         if task is None:
@@ -160,7 +189,7 @@ class Knowledge:
         why = f" ({task.reason})" if task.reason and task.reason != "None" else ""
         said = f"job {place.name} {said}{why}"
         if self.store.running(job.kind, job.identity) is not None:
-            failure = _classified(job, place, task)
+            failure = classified(job.kind, place, task)
             if task.state == "CANCELLED" and failure.kind not in NOT_BY_A_PERSON:
                 return self._new(job, place, said)
             return self._failed(job, place, said, str(place.log), failure)
@@ -171,13 +200,21 @@ class Knowledge:
         # Completed: it was passed over for an input that is there by now. Otherwise the first job of
         # an element stands for what kept the element itself from beginning.
         if task.state not in ("CANCELLED", "COMPLETED") and self._is_blamed(job, place):
-            return self._failed(job, place, said, str(place.log), _classified(job, place, task))
+            return self._failed(job, place, said, str(place.log), classified(job.kind, place, task))
         return self._new(job, place, f"had not begun: {said}")
 
     def _new(self, job: Named, place: Place, reason: str, name: str = "") -> Known:
         """A job that is to be submitted again as if for the first time, with what it had to be given."""
         folder = self.store.folder(job.kind, "", job.identity)
         return Known("new", reason, str(place.log), name, retries=retries(folder, place.attempt))
+
+    def _is_requeued(self, place: Place) -> bool:
+        """Whether an element that has run waits to run again: what failed in it is begun anew.
+
+        A training fails in the ranks that are left when a node of theirs does, and Slurm requeues it.
+        """
+        task = self.queue.get((place.array, place.index)) if place.array else None
+        return task is not None and task.state in LIVE_PENDING
 
     def _waits_in_vain(self, job: Named, task: slurm.Task) -> bool:
         """Whether a queued task will never start.
@@ -223,28 +260,6 @@ class Knowledge:
                 return Known("lost", said, attempt=place.attempt)
 
 
-def _reason(record: dict[str, Any]) -> str:
-    return str(record.get("error", ""))
-
-
-def _recorded(record: dict[str, Any], job: Named) -> tuple[str, Failure]:
-    """The log and the class that a job's own record of its failure names."""
-    log = str(record.get("log", ""))
-    if "failure" not in record:  # of a version that named no class
-        return log, classify(_reason(record), job=job.kind)
-    line, action = str(record.get("line", "")), str(record.get("action", ""))
-    return log, Failure(record["failure"], line, action)
-
-
-def _classified(job: Named, place: Place, task: slurm.Task) -> Failure:
-    """Why an element ended that could not say so itself."""
-    reason = task.reason if task.reason not in ("", "None") else ""
-    state = f"{task.state} ({reason})" if reason else task.state
-    signal = reason if reason.startswith("RaisedSignal") else ""
-    log = tail_of_last_job(place.log)
-    return classify("", log, state, task.exit_code or signal, job=job.kind)
-
-
 def _inputs(store: Store, job: Named) -> list[Ticket]:
     """A job's inputs, as its folder names them."""
     try:
@@ -262,11 +277,23 @@ def _is_alive(submission: Submission) -> bool | None:
     return is_alive(submission.process) if submission.process else False
 
 
+def _from_stop(store: Store, job: Named) -> Known | None:
+    """That a job was stopped at its time limit and can go on; None where it was not."""
+    note = store.stopped(job.kind, job.identity)
+    if note is None:
+        return None
+    log = str(note.get("log", ""))
+    if "step" not in note:
+        return Known("new", "stopped at its time limit; begins again", log)
+    at = f"at step {note['step']} of {note.get('steps')}"
+    return Known("new", f"stopped at its time limit {at}; resumes", log)
+
+
 def _from_note(store: Store, job: Named) -> Known | None:
     """What the job's own note of the process that runs it tells; None where it left none."""
     note = store.running(job.kind, job.identity)
     if note is None:
-        return None
+        return _from_stop(store, job)
     log = str(note.get("log", ""))
     match is_alive(note):
         case True:

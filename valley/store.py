@@ -13,20 +13,23 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from valley.errors import UserError
 from valley.failures import classify
-from valley.records import canonical_json, write_json
+from valley.records import canonical_json, write_json, write_text
+from valley.weights import forget_pruning, mark_removed_by_hand
 
 JOB_SCHEMA = "valley.job/1"
 PROGRESS_SCHEMA = "valley.progress/1"
 RESULT_SCHEMA = "valley.result/1"
 FAILURE_SCHEMA = "valley.failure/1"
 KINDS = ("prepare", "train", "generate", "grade")
+NOTES = ("lock", "launched", "estimated_s")
+"""What a job's file may say beside what the job is: see `valley.lock`."""
 
 
 def identity_of(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
@@ -73,6 +76,8 @@ class JobFile:
     execution: dict[str, Any]
     inputs: dict[str, Path]
     folder: Path
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What its launch noted of it, for its result: `NOTES`."""
 
     def report(self, **progress: Any) -> None:
         """Leave word of how far the job is, for the launcher's display and `status.py`."""
@@ -92,6 +97,8 @@ class Store:
     """Whether a damaged file is only named, and left where it is: for those who look and do not launch."""
     damaged: list[str] = field(default_factory=list)
     """What was found damaged and set aside, one sentence each."""
+    notes: Callable[[Any], Mapping[str, Any]] = lambda job: {}
+    """What a launch notes of each job that it lays: `NOTES`."""
     _folders: dict[str, dict[str, Path]] = field(default_factory=dict)
 
     @property
@@ -103,6 +110,12 @@ class Store:
         """The folder of a job: the existing one, whatever label it was made with, else the new one."""
         found = self._listing(kind).get(identity[:16])
         return found or self.path / kind / identity[:2] / f"{label}-{identity[:16]}"
+
+    def place(self, kind: str, label: str, identity: str) -> str:
+        """The same relative to `path`, as manifests and job files name it."""
+        found = self._listing(kind).get(identity[:16])
+        name = found.name if found else f"{label}-{identity[:16]}"
+        return f"{kind}/{identity[:2]}/{name}"
 
     def _listing(self, kind: str) -> dict[str, Path]:
         # Each folder of a kind is listed once, instead of being probed once per job.
@@ -117,6 +130,10 @@ class Store:
                         listing[entry.name.rpartition("-")[2]] = Path(entry.path)
             self._folders[kind] = listing
         return self._folders[kind]
+
+    def folders(self, kind: str) -> Mapping[str, Path]:
+        """Every folder of a kind, by the first 16 digits of its job's identity."""
+        return self._listing(kind)
 
     def has(self, kind: str, identity: str) -> bool:
         """Whether the job has a folder, so that something may be known of it."""
@@ -164,6 +181,10 @@ class Store:
         """Who said last that it runs the job: host, process id, start time, and the log; or None."""
         return self._note(kind, identity, "running.json")
 
+    def stopped(self, kind: str, identity: str) -> dict[str, Any] | None:
+        """Where a job was stopped at its time limit, to go on from there when it is run again; or None."""
+        return self._note(kind, identity, "stopped.json")
+
     def progress(self, kind: str, identity: str) -> dict[str, Any] | None:
         """How far the job said that it is, or None."""
         return self._note(kind, identity, "progress.json")
@@ -182,32 +203,34 @@ class Store:
         """Make the folder of a job that is about to be submitted, and write its `job.json`.
 
         Traces of an earlier attempt that failed are removed; outputs are left, since a job may
-        resume from them.
+        resume from them, and so is a result whose weights are to be rebuilt.
         """
         folder = self.folder(job.kind, job.label, job.identity)
+        if self.has(job.kind, job.identity):
+            if done := self.result(job.kind, job.identity):
+                mark_removed_by_hand(folder, done)
+            for name in ("failed.json", "running.json", "progress.json", "stopped.json"):
+                (folder / name).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("failed.json", "running.json", "progress.json"):
-            (folder / name).unlink(missing_ok=True)
-        write_json(
-            folder / "job.json",
-            {
-                "schema": JOB_SCHEMA,
-                "identity": job.identity,
-                "kind": job.kind,
-                "label": job.label,
-                "config": job.config,
-                "execution": execution,
-                "inputs": {
-                    role: {"identity": j.identity, "folder": self._place(j)}
-                    for role, j in job.inputs.items()
-                },
+        value = {
+            "schema": JOB_SCHEMA,
+            "identity": job.identity,
+            "kind": job.kind,
+            "label": job.label,
+            "config": job.config,
+            "execution": execution,
+            "inputs": {
+                role: {"identity": j.identity, "folder": self.place(j.kind, j.label, j.identity)}
+                for role, j in job.inputs.items()
             },
-        )
+        } | dict(self.notes(job))
+        # A line per key. Not synced, since a launch writes thousands: what a power cut takes of them
+        # the job refuses to run from, and the next launch writes again.
+        lines = (f" {json.dumps(key)}: {json.dumps(value[key])}" for key in sorted(value))
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        write_text(folder / "job.json", text, sync=False)
         self._listing(job.kind)[job.identity[:16]] = folder
         return folder
-
-    def _place(self, job: Described) -> str:
-        return str(self.folder(job.kind, job.label, job.identity).relative_to(self.path))
 
 
 def set_aside(path: Path) -> Path:
@@ -258,26 +281,39 @@ def read_job(path: Path) -> JobFile:
         execution=value["execution"],
         inputs={role: store / place["folder"] for role, place in value["inputs"].items()},
         folder=path.resolve().parent,
+        notes={name: value[name] for name in NOTES if name in value},
     )
 
 
 def write_result(job: JobFile, outcome: Any, cost: Any, provenance: Any) -> None:
     """Declare a job done. The last thing that a job does.
 
+    The result says of itself what the job was: its settings, its inputs' folders relative to the store,
+    and what its launch noted.
+
     Raises:
         OSError: the disk cannot take the file; nothing is declared done.
     """
+    store = job.folder.parents[2]
+    notes = {"lock": job.notes["lock"]} if "lock" in job.notes else {}
+    if "estimated_s" in job.notes:
+        cost = {**cost, "estimated_s": job.notes["estimated_s"]}
+    if "launched" in job.notes:
+        provenance = {**provenance, "launched": job.notes["launched"]}
     result = {
         "schema": RESULT_SCHEMA,
         "kind": job.kind,
         "identity": job.identity,
         "label": job.label,
+        "config": job.config,
+        "inputs": {role: str(at.relative_to(store)) for role, at in job.inputs.items()},
         "outcome": outcome,
         "cost": cost,
         "provenance": provenance,
     }
     canonical_json(result)  # refuses NaN and foreign types before anything is written
-    write_json(job.folder / "result.json", result)
+    write_json(job.folder / "result.json", result, notes)
+    forget_pruning(job.folder)
     for name in ("running.json", "progress.json", "failed.json"):
         (job.folder / name).unlink(missing_ok=True)
 

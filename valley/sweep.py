@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from valley.axes import NAMED_AXES as NAMED_AXES
 from valley.cells import Cell as Cell
@@ -69,9 +69,22 @@ class PreviewConfig(_Strict):
     tokens_per_answer: float = Field(8000, gt=0)
     train_tflops: float = Field(400.0, gt=0)
     """Floating-point operations per second of one rank, in 1e12; H100 at 40 % in bf16."""
+    mfu: float | None = Field(None, gt=0, le=1)
+    """The share of `peak_tflops` that a rank trains at; where set, it decides instead of `train_tflops`."""
+    peak_tflops: float | None = Field(None, gt=0)
+    """The peak of a rank's device in the training's precision, such as 989 of an H100 in bf16; where
+    set, measured speeds are told as a share of it too."""
     generate_tokens_per_s: float = Field(3000.0, gt=0)
     grade_samples_per_s: float = Field(50.0, gt=0)
     startup_s: float = Field(60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _mfu_has_a_peak(self) -> PreviewConfig:
+        if self.mfu is not None and self.peak_tflops is None:
+            raise ValueError(
+                f"mfu is {self.mfu:g} of nothing; set peak_tflops, such as 989 for an H100 in bf16"
+            )
+        return self
 
 
 class Sweep(_Strict):
@@ -122,7 +135,12 @@ def load_sweep(path: Path, settings: list[str] | None = None) -> tuple[Sweep, li
     return grid.sweep, grid.cells
 
 
-def read_grid(path: Path, settings: list[str] | None = None, dry_run: bool = False) -> Grid:
+def read_grid(
+    path: Path,
+    settings: list[str] | None = None,
+    dry_run: bool = False,
+    site: Path | None = None,
+) -> Grid:
     """Read and validate a grid file and expand it into distinct cells.
 
     Nothing that the grid points to is read: whether a student and its data are there, their
@@ -132,12 +150,13 @@ def read_grid(path: Path, settings: list[str] | None = None, dry_run: bool = Fal
         settings: `key=value` pairs that override the file. A key is an axis, which is then set in
             every block, or the dotted path of a setting; a value is YAML.
         dry_run: plan also with students and data that are not there, which have made-up identities.
+        site: a file with a site's `cluster` and `resources`, for what the grid leaves open.
 
     Raises:
         UserError: names the file and line or the setting, the key, what was found, and what is
             allowed.
     """
-    file = GridFile(path, settings or [])
+    file = GridFile(path, settings or [], site)
     sweep = validate(Sweep, file.value, file.at)
     _check_stages(sweep, file)
     base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)

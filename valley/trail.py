@@ -19,6 +19,7 @@ from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
 from valley.records import canonical_json
+from valley.short_name import LETTERS, cell_name
 from valley.store import KINDS, identity_of_text
 from valley.sweep import Cell, Recipe, Sweep
 from valley.train.config import TrainConfig
@@ -51,14 +52,25 @@ class _Builder:
         return self._made[key]
 
     def job(
-        self, kind: str, label: str, config: _Config, inputs: dict[str, Job], **rest: Any
+        self,
+        kind: str,
+        label: str,
+        config: _Config,
+        inputs: dict[str, Job],
+        name: str = "",
+        **rest: Any,
     ) -> Job:
-        """A job; `label` may hold no character that a folder's name may not."""
+        """A job; `label` may hold no character that a folder's name may not.
+
+        Args:
+            name: what its cell is called in short; what belongs to no cell goes by its slot.
+        """
         roles = ",".join([f'"{role}":"{inputs[role].identity}"' for role in sorted(inputs)])
         identity = identity_of_text(kind, config.text, roles)
         job = self.jobs.get(identity)
         if job is None:
-            job = Job(kind, identity, label[:MAX_LABEL], config.value, inputs, **rest)
+            short = LETTERS[kind] + (name or f".{rest.get('slot', '')}")
+            job = Job(kind, identity, label[:MAX_LABEL], config.value, inputs, short=short, **rest)
             self.jobs[identity] = job
         return job
 
@@ -140,6 +152,7 @@ class _Builder:
             f"{_safe(name)}-first-lessons",
             _Config(config),
             {"init": initial, "pool": data.pool},
+            name="0.lessons",
             execution=_execution(lessons),
             after=(data.disjoint,),
             slot="lessons",
@@ -184,6 +197,7 @@ class _Builder:
             label,
             _Config(value, text),
             {"init": start, "pool": shared.data.pool},
+            name=cell_name(axes),
             execution=shared.execution,
             after=(shared.data.disjoint,),
             steps=recipe.train.total_steps(size),
@@ -194,7 +208,7 @@ class _Builder:
     def rows(self, cell: Cell) -> list[Row]:
         """The trail of a cell, one row per decoding profile."""
         label, shared = _safe(cell.label), self.shared(cell.recipe)
-        data = shared.data
+        data, short = shared.data, cell_name(cell.axes)
         model = self.checkpoint(cell, label)
         # A student that was taught here before, on another sweep's evaluation set, is checked too.
         after = (data.disjoint,) if model.kind == "train" else ()
@@ -206,6 +220,7 @@ class _Builder:
                 asked,
                 config,
                 {"model": model, "evaluation": data.evaluation},
+                name=short,
                 after=after,
                 slot=name,
                 examples=examples,
@@ -216,6 +231,7 @@ class _Builder:
                 asked,
                 shared.grading,
                 {"samples": generate, "evaluation": data.evaluation},
+                name=short,
                 slot=name,
                 examples=examples,
                 parameters=model.parameters,

@@ -47,7 +47,8 @@ class PrivateCluster:
     """One Slurm cluster with virtual nodes n1, n2, ... of `cpus_per_node` CPUs each.
 
     CPUs and memory may be declared beyond what the machine has. Partitions: `main` (the default)
-    and `urgent`, which preempts `main` by requeueing. Ended jobs stay in squeue for an hour.
+    and `urgent`, which preempts `main` by requeueing. Ended jobs stay in squeue for an hour. Limits
+    that sacctmgr sets count where they are enforced, which needs accounting.
 
     `env` is what a process needs to talk to the cluster: merge it into its environment.
     Every method may raise ClusterError, with the log of the daemon that failed.
@@ -64,11 +65,17 @@ class PrivateCluster:
         memory_per_node_mib: int = 6000,
         accounting: bool = True,
         max_array_size: int = 1001,
+        enforce_limits: bool = False,
     ) -> None:
         if not 1 <= nodes <= MAX_NODES:
             raise ValueError(f"nodes is {nodes}; it must be from 1 to {MAX_NODES}")
         self.shape = ClusterShape(
-            nodes, cpus_per_node, memory_per_node_mib, accounting, max_array_size
+            nodes,
+            cpus_per_node,
+            memory_per_node_mib,
+            accounting,
+            max_array_size,
+            enforce_limits,
         )
         self.nodes = tuple(f"n{k}" for k in range(1, nodes + 1))
         self.env: dict[str, str] = {}

@@ -59,6 +59,7 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost={address}
 AccountingStoragePort={database_port}
 AccountingStoragePass={folder}/munge/socket
+{enforcement}
 """
 SLURMDBD_CONF = """\
 AuthType=auth/munge
@@ -87,6 +88,7 @@ class ClusterShape:
     memory_per_node_mib: int
     accounting: bool
     max_array_size: int
+    enforce_limits: bool
 
 
 def write_configuration(folder: Path, shape: ClusterShape, first_port: int) -> None:
@@ -100,6 +102,7 @@ def write_configuration(folder: Path, shape: ClusterShape, first_port: int) -> N
         "host": socket.gethostname().split(".")[0],
         "address": ADDRESS,
         "communication": _communication_parameters(),
+        "enforcement": "AccountingStorageEnforce=limits" if shape.enforce_limits else "",
         "first_port": first_port,
         "database_port": first_port + 1,
         "first_node": node_port(first_port, 1),

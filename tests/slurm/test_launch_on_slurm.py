@@ -212,8 +212,8 @@ def submit(world, arrays, **config):
 
 def test_a_rank_that_fails_ends_the_others_and_tells_why(world):
     failing = job("failing", kind="train", fails_in_rank=1, sleeps_s=200)
-    ((made, job_id),) = submit(world, [array([failing], nodes=2)])
-    assert made.name == "test" and job_id.isdigit()
+    ((made, job_id, count),) = submit(world, [array([failing], nodes=2)]).submitted
+    assert (made.name, count) == ("test", 1) and job_id.isdigit()
     wait_for_queue("test", set(), seconds=60)
     known = world.known(failing)
     assert (known.state, known.reason) == ("failed", "ValueError: no luck")

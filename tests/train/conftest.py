@@ -32,13 +32,19 @@ def documents() -> list[tuple[list[int], int]]:
     return [([rng.randrange(3, 20) for _ in range(n)], rng.randrange(2, 4)) for n in lengths]
 
 
-@pytest.fixture
-def run_ranks(spaced, start, documents):
-    """Train configs in `world_size` processes; returns the logs' lines by config."""
+@pytest.fixture(scope="module")
+def run_ranks(tmp_path_factory, start, documents):
+    """Train configs in `world_size` processes; returns the folder, and the logs' lines by config.
 
-    def run(configs, world_size, steps=30, environment=None):
-        folder = spaced / uuid.uuid4().hex[:6]
-        folder.mkdir()
+    Args:
+        ends: how one rank is to stop or kill all trainings on their way, see ranks.py.
+        folder: that of an earlier run, to resume from.
+    """
+    base = tmp_path_factory.mktemp("a folder of trainings")
+
+    def run(configs, world_size, steps=30, environment=None, ends=None, folder=None):
+        folder = folder or base / uuid.uuid4().hex[:6]
+        folder.mkdir(exist_ok=True)
         task = folder / "task.json"
         task.write_text(
             json.dumps(
@@ -48,6 +54,7 @@ def run_ranks(spaced, start, documents):
                     "configs": configs,
                     "steps": steps,
                     "folder": str(folder),
+                    "ends": ends,
                 }
             )
         )
@@ -70,6 +77,9 @@ def run_ranks(spaced, start, documents):
             for rank in range(world_size)
         ]
         output = [rank.communicate(timeout=300)[0] for rank in ranks]
+        (folder / "said").write_text("\n".join(output))
+        if ends and ends["by"] == "kill":
+            return folder, {}
         assert all(rank.returncode == 0 for rank in ranks), "\n".join(output)[-3000:]
         lines = {
             name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]

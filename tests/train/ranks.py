@@ -1,12 +1,17 @@
 """One rank of a training, for tests: `python ranks.py TASK.json`, started once per rank.
 
-TASK: {"start", "target", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig},
-"steps", "folder"}. Every config is trained in turn in one process; the log of each lies in folder/name.
+TASK: {"start", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig}, "steps",
+"folder", "ends"}. Every config is trained in turn in one process; the log of each lies in folder/name.
+Where there are `ends` ({"by": "flag" | "kill", "rank", "step"}), that rank sets its stop flag, or kills
+itself, at that step of each training whose name begins with "half".
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,26 +19,49 @@ import torch
 
 from valley.cluster.rendezvous import join_process_group, leave_process_group, place
 from valley.data.render import Document
+from valley.errors import Stopped
 from valley.train.config import TrainConfig
 from valley.train.loop import train
 
 
+class Flag:
+    """A stop flag that is set, or kills, when it is looked at for the n-th time."""
+
+    def __init__(self, ends: dict | None) -> None:
+        self.ends = ends if ends and ends["rank"] == place().rank else None
+        self.looks = 0
+
+    def __call__(self) -> bool:
+        self.looks += 1
+        if self.ends is None or self.looks < self.ends["step"]:
+            return False
+        if self.ends["by"] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+
 def main() -> None:
+    logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     task = json.loads(Path(sys.argv[1]).read_text())
     documents = [Document(tokens, prompt) for tokens, prompt in task["documents"]]
     folder = Path(task["folder"])
     join_process_group(place())
     for name, config in task["configs"].items():
-        train(
-            documents,
-            Path(task["start"]),
-            folder / f"model {name}",
-            TrainConfig.model_validate(config),
-            steps=task["steps"],
-            seed=3,
-            log=folder / f"{name}.jsonl",
-        )
+        try:
+            train(
+                documents,
+                Path(task["start"]),
+                folder / f"model {name}",
+                TrainConfig.model_validate(config),
+                steps=task["steps"],
+                seed=3,
+                log=folder / f"{name}.jsonl",
+                stop=Flag(task["ends"] if name.startswith("half") else None),
+                resume=folder / f"resume {name}",
+            )
+        except Stopped as stop:
+            print(f"{name}: {stop}, kept: {stop.kept}")
     leave_process_group()
 
 

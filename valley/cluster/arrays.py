@@ -4,7 +4,8 @@ Jobs of one kind, depth and resource shape form an array. A generation follows i
 grading its generation, one to one and in the same order and packing, so that each element waits for its
 partner alone (`aftercorr`); what many elements share, such as the data or a stage's first checkpoint,
 they all wait for (`afterok`). Jobs of a group whose followers differ (since some are done already) are
-put in arrays of their own, so that one to one always holds.
+put in arrays of their own, so that one to one always holds. What follows an array that is live from an
+earlier launch has the same indices as what it follows there.
 
 Where a kind is packed, what follows one element shares one element too, decoding profiles together;
 where it is not, each profile has an array of its own.
@@ -30,6 +31,7 @@ class Element:
     jobs: list[Job]
     array: Array
     index: int
+    """In the array, as Slurm counts: that of the element it follows, where it follows one."""
 
 
 @dataclass(eq=False)
@@ -56,7 +58,7 @@ def make_arrays(
     *,
     share_s: float = 0.0,
     max_elements: int = 1000,
-    live: frozenset[str] = frozenset(),
+    live: Mapping[str, str] | None = None,
     raised: frozenset[str] = frozenset(),
 ) -> list[Array]:
     """Group jobs, parents before children, into arrays, parents before children.
@@ -66,29 +68,34 @@ def make_arrays(
         share_s: jobs share an element (as far as `pack` allows) until they last this long, or as
             long as the longest of their array.
         max_elements: the largest array that the scheduler takes.
-        live: identities of jobs that are running or queued from an earlier launch.
+        live: of jobs that are running or queued from an earlier launch, identity -> Slurm's name of
+            the element, `array_index`.
         raised: identities of jobs that ran out of memory, and get what `on_out_of_memory` names.
     """
+    live = live or {}
     waiting = {job.identity for job in jobs}
     followers: dict[str, list[Job]] = {}
     for job in jobs:
-        if (leader := _leader(job)) is not None and leader.identity in waiting:
+        if (leader := leader_of(job)) is not None and leader.identity in waiting:
             followers.setdefault(leader.identity, []).append(job)
     chaining = _Chaining(resources, followers, waiting, live, sweep, raised)
     groups: dict[tuple, list[Job]] = {}
     for job in jobs:
-        leader = _leader(job)
+        leader = leader_of(job)
         if leader is None or leader.identity not in waiting:
-            shared = tuple(sorted(parent.identity for parent in chaining.parents(job)))
-            has_more = job.identity in raised
-            key = (job.kind, job.depth, job.slot, shared, chaining.signature(job), has_more)
-            groups.setdefault(key, []).append(job)
+            groups.setdefault(chaining.group(job), []).append(job)
     arrays: list[Array] = []
-    for members in groups.values():
-        kind_resources: Resources = getattr(resources, members[0].kind)
-        packs = _pack(members, kind_resources.pack, cost_s, share_s)
-        for begin in range(0, len(packs), max_elements):
-            arrays += chaining.chain(packs[begin : begin + max_elements], None)
+    for (led_by, kind, *_), members in groups.items():
+        if led_by:
+            packs = _packs_as_led(members, live)
+        else:
+            alone = _pack(members, getattr(resources, kind).pack, cost_s, share_s)
+            packs = [
+                dict(enumerate(alone[begin : begin + max_elements]))
+                for begin in range(0, len(alone), max_elements)
+            ]
+        for pack in packs:
+            arrays += chaining.chain(pack, None)
     return arrays
 
 
@@ -99,13 +106,24 @@ class _Chaining:
     resources: ResourcesByKind
     followers: Mapping[str, list[Job]]
     waiting: set[str]
-    live: frozenset[str]
+    live: Mapping[str, str]
     sweep: str
     raised: frozenset[str]
 
-    def chain(self, packs: list[list[Job]], partner: Array | None) -> list[Array]:
-        """An array of these packs, and the arrays that follow it element by element."""
-        first = packs[0][0]
+    def group(self, job: Job) -> tuple:
+        """What must be alike in jobs that are to share an array: of those with no leader in this launch."""
+        leader = leader_of(job)
+        led_by = self.live[leader.identity] if leader and leader.identity in self.live else ""
+        shared = tuple(sorted(p.identity for p in self.parents(job) if not led_by or p != leader))
+        # Behind a live element its followers share an element as they would have from the start.
+        slot = self._sort(job) if led_by else job.slot
+        array = led_by.rpartition("_")[0]
+        raised = job.identity in self.raised
+        return (array, job.kind, job.depth, slot, shared, self.signature(job), raised)
+
+    def chain(self, packs: Mapping[int, list[Job]], partner: Array | None) -> list[Array]:
+        """An array of these packs, by index, and the arrays that follow it element by element."""
+        first = next(iter(packs.values()))[0]
         resources: Resources = getattr(self.resources, first.kind)
         raised = first.identity in self.raised
         array = Array(
@@ -115,15 +133,17 @@ class _Chaining:
             partner=partner,
             execution=resources.raised_execution if raised else {},
         )
-        array.elements = [Element(pack, array, index) for index, pack in enumerate(packs)]
-        led = {_leader(job) for pack in packs for job in pack} if partner else set()
-        needed = {parent: None for pack in packs for job in pack for parent in self.parents(job)}
+        array.elements = [Element(pack, array, index) for index, pack in packs.items()]
+        jobs = [job for pack in packs.values() for job in pack]
+        led = {leader_of(job) for job in jobs}
+        needed = {parent: None for job in jobs for parent in self.parents(job)}
         array.parents = [parent for parent in needed if parent not in led]
         arrays = [array]
-        for sort in self._sorts(packs[0]):
-            following = [
-                [f for f in self._following(pack) if self._sort(f) == sort] for pack in packs
-            ]
+        for sort in self._sorts(array.elements[0].jobs):
+            following = {
+                index: [f for f in self._following(pack) if self._sort(f) == sort]
+                for index, pack in packs.items()
+            }
             arrays += self.chain(following, array)
         return arrays
 
@@ -161,13 +181,24 @@ def array_name(job: Job, sweep: str, packed: bool = False) -> str:
     return "-".join(part for part in (f"{short}{job.depth}", job.slot, sweep) if part)
 
 
-def _leader(job: Job) -> Job | None:
+def leader_of(job: Job) -> Job | None:
+    """The job that this one follows one to one: of a generation its model, of a grading its samples."""
     role = LEADER_ROLE.get(job.kind)
     return job.inputs[role] if role else None
 
 
 def _waits_for(job: Job, ancestor: Job) -> bool:
     return any(parent == ancestor or _waits_for(parent, ancestor) for parent in job.parents)
+
+
+def _packs_as_led(jobs: list[Job], live: Mapping[str, str]) -> list[dict[int, list[Job]]]:
+    """One pack behind each element of a live array, by that element's index."""
+    packs: dict[int, list[Job]] = {}
+    for job in jobs:
+        leader = leader_of(job)
+        assert leader is not None
+        packs.setdefault(int(live[leader.identity].rpartition("_")[2]), []).append(job)
+    return [dict(sorted(packs.items()))]
 
 
 def _pack(

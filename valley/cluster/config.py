@@ -52,6 +52,15 @@ class Resources(BaseModel):
     """
     python: str | None = None
     """Interpreter of this kind, where it needs an environment of its own; null is the launcher's."""
+    account: str | None = None
+    """The kind's own, as the three below, in place of the cluster's; an empty text is none."""
+    partition: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    array_throttle: int | None = Field(None, ge=1)
+    """The kind's own, in place of the cluster's."""
+    setup: list[str] = []
+    """Shell lines of this kind, after the cluster's."""
     on_out_of_memory: MoreResources | None = None
     """What a job that ran out of memory is tried again with, as often as `cluster.retry` allows."""
 
@@ -93,7 +102,8 @@ class RetryPolicy(BaseModel):
     preemptions: int | None = Field(None, ge=0)
     """Null is without limit."""
     time_outs: int = Field(3, ge=0)
-    """Of trainings, which resume. Another job would run into the same limit again."""
+    """Of trainings, which resume: by requeueing themselves, or by the next launch. Another job would
+    run into the same limit again."""
     out_of_memory: int = Field(1, ge=0)
     """With the resources that `on_out_of_memory` names for its kind; without it, never."""
     infrastructure: int = Field(1, ge=0)
@@ -132,12 +142,17 @@ class ClusterConfig(BaseModel):
     """Most elements of one array that run at once."""
     kill_on_invalid_dep: bool = True
     """Slurm cancels an element whose parent failed, instead of keeping it for ever."""
+    requeue: bool = True
+    """Slurm begins again what it preempted or what its node failed under, and an element that is
+    stopped at its time limit requeues itself. Where a site forbids it, the next launch does."""
+    signal_lead_s: int = Field(90, ge=1)
+    """Seconds before its time limit at which a job is told to stop (Slurm may send it half a minute
+    earlier): as long as a checkpoint takes to write. At most half of the limit is used."""
+    retry: RetryPolicy = RetryPolicy()
     slurm_parameters: dict[str, Any] = {}
     """Further sbatch options by their long name, as they are."""
     local_cpus: int | None = Field(None, ge=1)
     """CPUs that jobs may use at once on one machine; null is all of them."""
-    retry: RetryPolicy = RetryPolicy()
-    """What is submitted again by itself."""
 
 
 class ResourcesByKind(BaseModel):

@@ -2,7 +2,8 @@
 
 Each job's `job.json` says what to do, and `jobs/<kind>.py` beside this package does it, loaded by its
 path: inside a snapshot that is the snapshot's. A packed element runs all its jobs, records each failure
-and goes on; it fails only if none succeeded. A job whose result is there already is passed over.
+and goes on; it fails only if none succeeded. A job whose result is there already is passed over, so an
+element that is begun again goes on with what it had not finished; see requeue.py.
 
 Several ranks share one job alone. Where it fails in one of them, the others may wait for that one in a
 collective operation for ever, so the one that failed ends them all.
@@ -14,21 +15,27 @@ import importlib.util
 import logging
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import valley
 from valley.cluster.rendezvous import leave_process_group, place
-from valley.errors import UserError
-from valley.processes import STARTED, is_alive, this_process
+from valley.cluster.requeue import RequeuePolicy, end_between, end_stopped
+from valley.cluster.signals import Interrupted, stop_signals
+from valley.cluster.stints import begin_stint, end_stint
+from valley.errors import Stopped, UserError
+from valley.processes import STARTED, children_of, is_alive, this_process
 from valley.records import write_json
 from valley.store import JobFile, Store, read_job, write_failure, write_result
+from valley.weights import MARKER, lacks_weights
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +51,12 @@ class ElementFailed(RuntimeError):
     """None of an element's jobs succeeded. Their tracebacks stand above it in the log."""
 
 
-class OutOfTime(RuntimeError):
-    """The time limit is near, and the job that was at work has failed by it."""
-
-
 def run_element(
     folders: list[str],
     snapshot: str | None = None,
     launcher: dict[str, Any] | None = None,
     gpus: list[str] | None = None,
+    requeue: RequeuePolicy | None = None,
 ) -> None:
     """Run the jobs in these folders, one after another, in this process.
 
@@ -64,6 +68,7 @@ def run_element(
             start the same jobs.
         gpus: the only GPUs that the jobs may use, as CUDA_VISIBLE_DEVICES names them; None leaves
             that to the scheduler.
+        requeue: what to do at the time limit; None never requeues.
 
     Raises:
         ElementFailed: no job succeeded. Of several ranks none returns then: all are ended.
@@ -75,16 +80,20 @@ def run_element(
     if gpus is not None:
         # Before torch is imported, which reads it once.
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    if "SUBMITIT_EXECUTOR" in os.environ:
+        stop_signals.install()
+    policy = requeue or RequeuePolicy()
     if launcher is not None:
-        # submitit has it passed over, for Slurm's sake; here it is how ranks are ended.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _await_journal(launcher)
+        with stop_signals.interrupting():
+            _await_journal(launcher)
     succeeded = 0
     for folder in folders:
+        if stop_signals.reason:
+            end_between(policy, succeeded)
         try:
             succeeded += run_job(Path(folder))
-        except OutOfTime:
-            break
+        except (Stopped, Interrupted) as stop:
+            end_stopped(read_job(Path(folder)), stop, succeeded, policy, log_path())
     if succeeded:
         # Only now: a rank whose job failed may not come here, and would be waited for.
         leave_process_group()
@@ -109,44 +118,59 @@ def _end_all_ranks(message: str) -> NoReturn:
     """End this rank at once, and the others with it.
 
     An orderly end would wait in the process group for ranks that wait for this one. On Slurm srun
-    ends the others (`--kill-on-bad-exit`). submitit's controller of local ranks would wait for them,
-    but forwards this signal to all of them.
+    ends the others (`--kill-on-bad-exit`). submitit's controller of local ranks would wait for them.
     """
     logger.error("%s; ending all ranks", message)
     sys.stdout.flush()
     sys.stderr.flush()
     if os.environ.get("SUBMITIT_LOCAL_JOB_ID") == str(os.getppid()):
-        os.kill(os.getppid(), signal.SIGTERM)
+        for rank in children_of(os.getppid()):
+            if rank != os.getpid():
+                with suppress(ProcessLookupError):
+                    os.kill(rank, signal.SIGKILL)
     os._exit(1)
 
 
 def run_job(path: Path) -> bool:
-    """Run one job unless its result is there; whether it has a result at the end.
+    """Run one job unless its result and weights are there; whether it has a result at the end.
 
     A failure is recorded in the job's folder, and its traceback goes to the log.
 
     Raises:
-        OutOfTime: the job was stopped since its element's time limit is near.
+        Stopped, Interrupted: this process was told to stop, and the job has no end yet.
     """
     job = read_job(path)
     leads = place().rank == 0
     store = Store(job.folder.parents[2].parent)
-    if store.result(job.kind, job.identity) is not None:
+    result = store.result(job.kind, job.identity)
+    if result is not None and not lacks_weights(job.folder, result):
         logger.info("%s %s: result is there already", job.kind, job.label)
+        if leads:
+            _forget_resume(job)
         return True
-    missing = [role for role, at in job.inputs.items() if not (at / "result.json").is_file()]
+    if _is_anothers(job):
+        logger.info("%s %s: submitted again since; passed over", job.kind, job.label)
+        return False
+    missing = [role for role, at in job.inputs.items() if not _is_there(at)]
     if missing:
-        logger.error("%s %s: no result of its %s; passed over", job.kind, job.label, missing[0])
+        logger.error(
+            "%s %s: no result or no weights of its %s; passed over",
+            job.kind,
+            job.label,
+            missing[0],
+        )
         return False
     if leads:
         _clear_earlier_failure(job)
+        begin_stint(job.folder)
         who = {"schema": "valley.running/1", **this_process(), "log": log_path()}
         who["began"] = round(time.time(), 3)
         write_json(job.folder / "running.json", who)
     logger.info("%s %s: starts in %s", job.kind, job.label, job.folder)
     clock, cpu = time.perf_counter(), _cpu_s()
     try:
-        outcome = load_kind(job.kind)(job)
+        with stop_signals.interrupting():
+            outcome = load_kind(job.kind)(job)
         if leads:
             cost = {
                 "wall_s": round(time.perf_counter() - clock, 3),
@@ -154,29 +178,37 @@ def run_job(path: Path) -> bool:
                 "ranks": place().world_size,
             }
             write_result(job, outcome, cost, provenance())
+            end_stint(job.folder, "done")
+            _forget_resume(job)
+    except Stopped:
+        raise
     except Exception as error:
         traceback.print_exc()
-        out_of_time = _says_time_limit(error)
-        if out_of_time:
-            said = (
-                "stopped at its time limit; "
-                f"raise resources.{job.kind}.time_limit_min, or lower its pack"
-            )
-        elif isinstance(error, UserError):
-            said = str(error)
-        else:
-            said = f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         # Any rank may be the one that fails, and the first tells the reason: what the others then
         # say is that they have lost it.
         if not (job.folder / "failed.json").exists():
-            shown = said if out_of_time else traceback.format_exc()
             first = said.splitlines()[0] if said else type(error).__name__
-            write_failure(job, first, log_path(), shown)
-        if out_of_time:
-            raise OutOfTime(said) from error
+            write_failure(job, first, log_path(), traceback.format_exc())
+        if leads:
+            end_stint(job.folder, "failed")
         return False
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
     return True
+
+
+def _is_anothers(job: JobFile) -> bool:
+    """Whether this process belongs to an earlier submission than the job does now.
+
+    However an array came to be forgotten and submitted once more, its jobs are not run twice at once.
+    """
+    mine, owner = os.environ.get("SUBMITIT_FOLDER"), job.execution.get("submission")
+    return mine is not None and owner is not None and mine != owner
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a job that is another's input has a result, and its weights if it makes any."""
+    return (folder / "result.json").is_file() and not (folder / MARKER).exists()
 
 
 def _clear_earlier_failure(job: JobFile) -> None:
@@ -187,13 +219,12 @@ def _clear_earlier_failure(job: JobFile) -> None:
     """
     if place().world_size == 1 or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         (job.folder / "failed.json").unlink(missing_ok=True)
+    (job.folder / "stopped.json").unlink(missing_ok=True)
 
 
-def _says_time_limit(error: Exception) -> bool:
-    """Whether submitit's handler of the signal before the time limit raised it, amid the job."""
-    from submitit.core.utils import UncompletedJobError
-
-    return isinstance(error, UncompletedJobError)
+def _forget_resume(job: JobFile) -> None:
+    """Remove what a job kept to go on from, now that its result is safe."""
+    shutil.rmtree(job.folder / "resume", ignore_errors=True)
 
 
 def load_kind(kind: str) -> Run:
@@ -254,6 +285,7 @@ def provenance() -> dict[str, Any]:
     }
     return {
         "snapshot": Path(valley.__file__).resolve().parent.parent.name,
+        "code": str(Path(valley.__file__).resolve()),
         "python": sys.version.split()[0],
         "versions": versions,
         "hostname": socket.gethostname(),

@@ -8,9 +8,12 @@ at work has failed; what it had not begun runs again in another element.
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,15 @@ from valley.cluster import machine
 from valley.cluster.arrays import Array, Element
 from valley.cluster.config import ClusterConfig, Resources
 from valley.cluster.element import JOURNALED, run_element
-from valley.cluster.submit import changed_environment, environment_of, journal_intent, lay_jobs
+from valley.cluster.environment import changed_environment, environment_of
+from valley.cluster.requeue import RequeuePolicy
+from valley.cluster.submit import journal_intent, lay_jobs, new_intent
 from valley.job import Job
 from valley.ledger import Ledger
 from valley.logs import tail_of_last_job
-from valley.processes import has_live_task, process_start, this_process
+from valley.processes import children_of, has_live_task, process_start, this_process
 from valley.store import Store, read_job, write_failure
+from valley.weights import MARKER
 
 POLL_S = 0.1
 STOP_S = 15.0
@@ -63,8 +69,9 @@ def run_locally(
 ) -> Progress:
     """Run arrays to their end, and return what became of every job.
 
-    A failed element does not stop its siblings; what depends on it is not run. Interrupted, it ends what
-    is running and raises KeyboardInterrupt; finished jobs stay finished.
+    A failed element does not stop its siblings; what depends on it is not run. A job that is stopped at
+    its time limit goes on in another element. Interrupted, it ends what is running, which keeps what it
+    can resume from, and raises KeyboardInterrupt; finished jobs stay finished.
 
     Raises:
         UserError: an element asks for more than the machine has.
@@ -87,7 +94,8 @@ def run_locally(
                 elif _ready(element, by_job, progress) and room.fits(element.array.resources):
                     waiting.remove(element)
                     gpus = room.take(element.array.resources)
-                    running.append(_start(element, gpus, ledger, store, snapshot))
+                    policy = RequeuePolicy.of(config)
+                    running.append(_start(element, gpus, ledger, store, snapshot, policy))
             progress.running = [job for item in running for job in item.element.jobs]
             progress.left_s = _left(waiting, running, whole, chain_s, cost_s, progress)
             _note_finished(running, store, progress)
@@ -149,13 +157,19 @@ def _blocked(element: Element, by_job: dict[str, Element], progress: Progress) -
 
 
 def _start(
-    element: Element, gpus: list[str], ledger: Ledger, store: Store, snapshot: Path
+    element: Element,
+    gpus: list[str],
+    ledger: Ledger,
+    store: Store,
+    snapshot: Path,
+    policy: RequeuePolicy,
 ) -> _Running:
     import submitit
 
     resources = element.array.resources
-    intent, folder = journal_intent(ledger, element.array, [element], "local")
-    work = lay_jobs(store, element)
+    intent = new_intent(element.array)
+    folder = journal_intent(ledger, intent, [element], "local")
+    work = lay_jobs(store, element, folder)
     me = this_process()
     python = {"local_python": shlex.quote(resources.python)} if resources.python else {}
     executor = submitit.AutoExecutor(folder=folder, cluster="local", **python)
@@ -165,8 +179,12 @@ def _start(
         timeout_min=resources.time_limit_min,
         stderr_to_stdout=True,
     )
-    with changed_environment(environment_of(resources, snapshot)):
-        handle = executor.submit(run_element, work, str(snapshot), launcher=me, gpus=gpus)
+    # A Ctrl-C reaches every process of the terminal; at it submitit's controller would kill its tasks
+    # within a second, which is too short for a checkpoint. Ignored signals are inherited.
+    with changed_environment(environment_of(resources, snapshot)), _ignored(signal.SIGINT):
+        handle = executor.submit(
+            run_element, work, str(snapshot), launcher=me, gpus=gpus, requeue=policy
+        )
     controller = int(handle.job_id)
     ledger.append(
         {
@@ -191,7 +209,7 @@ def _note_finished(running: list[_Running], store: Store, progress: Progress) ->
         for job in item.element.jobs:
             if job.identity not in progress.finished:
                 folder = store.folder(job.kind, job.label, job.identity)
-                if (folder / "result.json").is_file():
+                if (folder / "result.json").is_file() and not (folder / MARKER).exists():
                     progress.finished.add(job.identity)
 
 
@@ -199,13 +217,15 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
     """After an element's end: what became of its jobs.
 
     Returns:
-        Jobs that it had not begun and that are to run in another element. There are none where the
-        element ended without getting anywhere, since another would hardly fare better.
+        Jobs that it had not begun, or was stopped in at its time limit, and that are to run in another
+        element. There are none where the element ended without getting anywhere, since another would
+        hardly fare better.
     """
     log = str(item.handle.paths.stdout)
     unbegun: list[Job] = []
     for job in item.element.jobs:
-        if store.result(job.kind, job.identity) is not None:
+        folder = store.folder(job.kind, job.label, job.identity)
+        if store.result(job.kind, job.identity) is not None and not (folder / MARKER).exists():
             progress.finished.add(job.identity)
             continue
         progress.finished.discard(job.identity)
@@ -221,11 +241,11 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
             said = (
                 f"its process ended without a result, after {time.monotonic() - item.started:.0f} s"
             )
-            folder = store.folder(job.kind, job.label, job.identity)
             write_failure(read_job(folder), said, log, tail_of_last_job(Path(log)) or said)
             failure = {"error": said, "log": log}
         progress.failed[job.identity] = f"{failure['error']} (log: {failure['log'] or log})"
-    if len(unbegun) < len(item.element.jobs):
+    stopped = any(store.stopped(job.kind, job.identity) for job in unbegun)
+    if stopped or len(unbegun) < len(item.element.jobs):
         return unbegun
     for job in unbegun:
         # Not written down as a failure: the next launch begins with it.
@@ -257,9 +277,29 @@ def _left(
 
 
 def _stop(running: list[_Running]) -> None:
-    """End the elements that run. submitit's controller interrupts its tasks, then kills them."""
+    """End the elements that run: asked first, so that trainings keep a checkpoint, and then killed."""
     for item in running:
-        item.handle.cancel()
+        _send(int(item.handle.job_id), signal.SIGTERM)  # the controller passes it on to its tasks
     deadline = time.monotonic() + STOP_S
     while time.monotonic() < deadline and not all(item.handle.done() for item in running):
         time.sleep(POLL_S)
+    for item in running:
+        if not item.handle.done():
+            controller = int(item.handle.job_id)
+            for pid in (*children_of(controller), controller):
+                _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+@contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    """Have a signal ignored for a while, and in the processes that are started meanwhile."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from valley.cluster import slurm
 
@@ -77,6 +78,19 @@ def join_process_group(where: Place) -> None:
         dist.init_process_group(backend, store=store, rank=0, world_size=1)
     else:
         dist.init_process_group(backend, init_method="env://")
+
+
+def said_by_any(word: str) -> set[str]:
+    """What the ranks say, each of which must call this; only this one's word where no group is open."""
+    if "torch" not in sys.modules:
+        return {word}
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        return {word}
+    words: list[Any] = [""] * dist.get_world_size()
+    dist.all_gather_object(words, word)
+    return set(words)
 
 
 def leave_process_group() -> None:

@@ -1,20 +1,26 @@
-"""Slurm's own programs, asked by launchers and jobs: the only caller of squeue, sacct, scontrol and scancel.
-
-sbatch and srun are called by submitit.
-"""
+"""Slurm's own programs, asked by launchers and jobs: the only caller of sbatch, squeue, sacct, scontrol and scancel."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from valley.errors import UserError
 
+SBATCH = ("sbatch", "--parsable")
 TIMEOUT_S = 60
+DEFAULT_ARRAY_SIZE = 1000
+SBATCH_TIMEOUT_S = 300  # it tries again for two minutes while the controller's queue is full
+RENAME_TIMEOUT_S = 10
+CLOCK_SKEW_S = 600
 
 # Slurm's words for a job that will not run again unless it is submitted again.
 ENDED = {
@@ -41,15 +47,91 @@ class Task:
     """`code:signal`, which accounting alone tells."""
 
 
-def answers() -> bool:
-    """Whether sbatch is installed and the controller answers."""
+class Refused(UserError):
+    """sbatch did not submit. `full` is whether a limit on queued jobs is why, so that it may later."""
+
+    def __init__(self, said: str, full: bool) -> None:
+        super().__init__(said)
+        self.full = full
+
+
+def why_silent() -> str:
+    """Why nothing can be submitted to Slurm from here; empty where sbatch and the controller answer.
+
+    Raises:
+        UserError: SLURM_CONF names no file, so a cluster is meant that cannot be found.
+    """
     if shutil.which("sbatch") is None:
-        return False
+        return "sbatch is not installed"
+    configuration = os.environ.get("SLURM_CONF")
+    if configuration is not None and not Path(configuration).is_file():
+        raise UserError(
+            f"SLURM_CONF is {configuration!r}, which is no file here; unset it or name the "
+            "cluster's slurm.conf, or launch with --cluster local"
+        )
     try:
-        done = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and "UP" in done.stdout
+        done = subprocess.run(
+            ["scontrol", "ping"], capture_output=True, text=True, timeout=10, env=environment()
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"scontrol ping: {error}"
+    if done.returncode == 0 and "UP" in done.stdout:
+        return ""
+    said = (done.stderr.strip() or done.stdout.strip() or "no answer").splitlines()[-1]
+    return f"the controller does not answer (scontrol ping: {said})"
+
+
+def environment() -> dict[str, str]:
+    """The variables that Slurm's programs are called with.
+
+    Inside a job they would take its SLURM_* and SBATCH_* variables for their own options, and the
+    jobs they submit would inherit them. What filters squeue and sacct for their user would hide jobs.
+    """
+    inside = "SLURM_JOB_ID" in os.environ
+    prefixes = ("SQUEUE_", "SACCT_", "SUBMITIT_") + (
+        ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_") if inside else ()
+    )
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "SLURM_CONF" or not name.startswith(prefixes)
+    }
+
+
+def submit(script: Path) -> str:
+    """Submit a script with sbatch; the job's id.
+
+    Options in the script win over the environment's SBATCH_* variables, as a grid wins over a site.
+
+    Raises:
+        Refused: what sbatch said.
+    """
+    stated = re.findall(r"^#SBATCH --([a-z-]+)", script.read_text(encoding="utf-8"), re.M)
+    stated_by = {f"SBATCH_{name.upper().replace('-', '_')}" for name in stated}
+    stated_by |= {"SBATCH_TIMELIMIT", "SBATCH_ARRAY_INX", "SBATCH_WAIT"}
+    env = {name: value for name, value in environment().items() if name not in stated_by}
+    command = [*SBATCH, str(script)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SBATCH_TIMEOUT_S, env=env
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Refused(f"sbatch did not answer ({error}); is the cluster up?", False) from error
+    job_id = done.stdout.strip().split(";")[0]
+    if done.returncode == 0 and job_id.isdigit():
+        return job_id
+    # All of it: what to do stands in a line before the last, or in a site's own words.
+    lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    said = " | ".join(lines) or f"status {done.returncode} and no message"
+    raise Refused(said, names_full_queue(said))
+
+
+def names_full_queue(said: str) -> bool:
+    """Whether sbatch's words name a limit on how many jobs may be queued, and no other limit."""
+    limit = re.search(r"\b(?:QOS|Assoc)\w*Limit\w*", said)
+    if limit:
+        return "Submit" in limit.group()
+    return bool(re.search("job submit limit|queue full|unable to accept job|MaxJobCount", said))
 
 
 def queue() -> dict[tuple[str, int], Task]:
@@ -76,7 +158,7 @@ def accounting(array_ids: Iterable[str]) -> dict[tuple[str, int], Task]:
     ids = sorted(set(array_ids))
     if not ids or shutil.which("sacct") is None:
         return {}
-    # Not `--array`, which Slurm 22.05 does not have: what waits is so told as `7_[0-3,5%2]`.
+    # Without --array, which 22.05 does not know: what has not begun is one line, `7_[0-3,5]`.
     command = ["sacct", "--noheader", "--parsable2", "--allocations"]
     command += ["--format=JobID,State,ExitCode", f"--jobs={','.join(ids)}"]
     try:
@@ -86,24 +168,59 @@ def accounting(array_ids: Iterable[str]) -> dict[tuple[str, int], Task]:
     tasks = {}
     for line in text.splitlines():
         job, state, exit_code = line.split("|", 2)
+        array, _, indices = job.partition("_")
         word = state.split()[0]
         reason = f"exit code {exit_code}" if exit_code != "0:0" else ""
-        array, _, indices = job.partition("_")
-        for index in indices_of(indices):
-            tasks[array, index] = Task(word, reason, exit_code=exit_code)
+        task = Task(word, reason, exit_code=exit_code)
+        tasks.update({(array, index): task for index in indices_of(indices)})
     return tasks
 
 
 def indices_of(text: str) -> list[int]:
-    """The elements that sacct names: `` (a job that is no array), `3`, or `[0-3,5%2]`."""
-    spans = [span.split("-") for span in text.strip("[]").partition("%")[0].split(",") if span]
-    return [i for span in spans for i in range(int(span[0]), int(span[-1]) + 1)] or [0]
+    """What sacct writes behind an array's id: an index, or `[0-3,5%2]` of what has not begun."""
+    found: list[int] = []
+    for part in text.strip("[]").partition("%")[0].split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            found += range(int(first), int(last or first) + 1)
+    return found or [0]
+
+
+def accounting_by_folder(since: float) -> dict[str, str]:
+    """Arrays that accounting remembers, by their working folder: one sacct call; empty without it.
+
+    Args:
+        since: in seconds since the epoch; arrays that ended before it are left out.
+    """
+    if shutil.which("sacct") is None:
+        return {}
+    start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - CLOCK_SKEW_S)))
+    command = ["sacct", "--noheader", "--parsable2", "--allocations", f"--starttime={start}"]
+    try:
+        text = _call([*command, "--format=JobID,WorkDir"])
+    except UserError:
+        return {}
+    lines = [line.split("|", 1) for line in text.splitlines()]
+    return {folder: job.partition("_")[0] for job, folder in sorted(lines)}
+
+
+def rename(task: str, name: str) -> None:
+    """Give a running array element a name of its own, if Slurm lets us.
+
+    Args:
+        task: such as `123_4`.
+    """
+    command = ["scontrol", "update", f"JobId={task}", f"JobName={name}"]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(command, capture_output=True, timeout=RENAME_TIMEOUT_S)
 
 
 def max_array_size() -> int:
-    """The most elements that one array may have here."""
+    """The most elements that one array may have: here, or where Slurm is elsewhere, by its default."""
+    if why_silent():
+        return DEFAULT_ARRAY_SIZE
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _call(["scontrol", "show", "config"]), re.M)
-    return max(1, int(match.group(1)) - 1) if match else 1000
+    return max(1, int(match.group(1)) - 1) if match else DEFAULT_ARRAY_SIZE
 
 
 def hostnames(nodelist: str) -> list[str]:
@@ -138,9 +255,30 @@ def cancel(job_ids: list[str]) -> None:
         _call(["scancel", *job_ids])
 
 
+def this_task() -> str:
+    """Slurm's name of the array element that this process is part of (`123_4`); empty elsewhere."""
+    env = os.environ
+    if env.get("SUBMITIT_EXECUTOR") != "slurm":
+        return ""
+    if "SLURM_ARRAY_JOB_ID" in env:
+        return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
+    return env.get("SLURM_JOB_ID", "")
+
+
+def requeue(task: str) -> None:
+    """End an element and queue it again (`123_4`, not the number that its SLURM_JOB_ID gives).
+
+    Raises:
+        UserError: the site or the job's own settings forbid it.
+    """
+    _call(["scontrol", "requeue", task])
+
+
 def _call(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment()
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"{command[0]} did not answer ({error}); is the cluster up?") from error
     if done.returncode:

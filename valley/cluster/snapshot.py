@@ -22,18 +22,8 @@ def take_snapshot(folder: Path) -> Path:
     Raises:
         UserError: the job scripts are not beside the package, as they are in a checkout.
     """
-    source = Path(valley.__file__).resolve().parent.parent
-    if not (source / "jobs").is_dir():
-        raise UserError(
-            f"{source}: no jobs/ beside valley/; install with `pip install -e .` from a checkout"
-        )
-    files = sorted(
-        path for part in PARTS for path in (source / part).rglob("*.py") if path.is_file()
-    )
-    hasher = hashlib.sha256()
-    for path in files:
-        hasher.update(str(path.relative_to(source)).encode() + b"\0" + path.read_bytes() + b"\0")
-    target = folder / hasher.hexdigest()[:12]
+    source, files = _code()
+    target = folder / _hash(source, files)
     if not target.is_dir():
         partial = folder / f".{target.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -43,3 +33,30 @@ def take_snapshot(folder: Path) -> Path:
             shutil.copyfile(path, copy)
         partial.rename(target)
     return target.resolve()
+
+
+def code_hash() -> str:
+    """The name that a snapshot of today's code has.
+
+    Raises:
+        UserError: the job scripts are not beside the package, as they are in a checkout.
+    """
+    return _hash(*_code())
+
+
+def _code() -> tuple[Path, list[Path]]:
+    source = Path(valley.__file__).resolve().parent.parent
+    if not (source / "jobs").is_dir():
+        raise UserError(
+            f"{source}: no jobs/ beside valley/; install with `pip install -e .` from a checkout"
+        )
+    return source, sorted(
+        path for part in PARTS for path in (source / part).rglob("*.py") if path.is_file()
+    )
+
+
+def _hash(source: Path, files: list[Path]) -> str:
+    hasher = hashlib.sha256()
+    for path in files:
+        hasher.update(str(path.relative_to(source)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return hasher.hexdigest()[:12]

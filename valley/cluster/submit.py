@@ -1,63 +1,101 @@
-"""Submission to Slurm: every array becomes one sbatch, through a submitit executor of its own.
+"""Submission to Slurm: every array is one sbatch, and nothing that is queued is ever unknown.
 
-An executor of its own, since submitit cannot clear a dependency once set, and since kinds may differ in
-their interpreter. The intent is written to the journal before each sbatch and the id after it; the
-submission's folder is named by the intent and is the array's working folder, by which squeue can
-find an array whose id was never written down.
+1. The intent goes to the journal.
+2. The submission's folder, named by the intent, is made complete: see `script`.
+3. sbatch is called, with the folder as the array's working folder.
+4. The id goes to the journal.
+
+So a launcher may be killed at any point: only between 3 and 4 is an array queued whose id is not known,
+and `orphans` finds it by its working folder. Each job's `job.json` names the submission that it belongs
+to now, and an element of any other passes it over.
+
+What Slurm has no room for, by its limits on queued jobs, is cut in half until something fits; the rest
+is written down as held, and the next launch tries again.
 """
 
 from __future__ import annotations
 
-import os
-import shlex
+import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valley.cluster.arrays import Array, Element
-from valley.cluster.config import ClusterConfig, Resources
-from valley.cluster.element import run_element
+from valley.cluster import slurm
+from valley.cluster.arrays import Array, Element, leader_of
+from valley.cluster.config import ClusterConfig
 from valley.errors import UserError
 from valley.ledger import Ledger
 from valley.store import Store
 
+UNSAFE = re.compile(r"[^\w.-]")
 
-def lay_jobs(store: Store, element: Element) -> list[str]:
+
+def lay_jobs(store: Store, element: Element, submission: Path) -> list[str]:
     """Make the folders of an element's jobs and write their descriptions; their paths."""
     folders = []
     for job in element.jobs:
-        array = element.array
-        workers = {"workers": array.resources.cpus_per_task}
-        folder = store.lay(job, {**job.execution, **array.execution, **workers})
-        folders.append(str(folder))
+        execution = {
+            **job.execution,
+            **element.array.execution,
+            "workers": element.array.resources.cpus_per_task,
+            "submission": str(submission),
+            "short": job.short,
+        }
+        folders.append(str(store.lay(job, execution)))
     return folders
 
 
+def new_intent(array: Array) -> str:
+    """A name for a submission that is about to be made; a folder may have it."""
+    name = UNSAFE.sub("_", array.name)
+    return f"{time.strftime('%m%d-%H%M%S')}-{name}-{uuid.uuid4().hex[:6]}"
+
+
 def journal_intent(
-    ledger: Ledger, array: Array, elements: list[Element], cluster: str
-) -> tuple[str, Path]:
+    ledger: Ledger,
+    intent: str,
+    elements: list[Element],
+    cluster: str,
+    folder: Path | None = None,
+    **more: Any,
+) -> Path:
     """Write down what is about to be submitted, and make its folder.
 
+    Args:
+        folder: the submission's; null is one in the ledger, named by the intent.
+
     Returns:
-        The intent's name, and the submission folder named by it.
+        The folder.
     """
-    intent = f"{time.strftime('%m%d-%H%M%S')}-{array.name}-{uuid.uuid4().hex[:6]}"
-    folder = ledger.folder / cluster / intent
-    folder.mkdir(parents=True)
+    path = folder or ledger.folder.resolve() / cluster / intent
+    path.mkdir(parents=True, exist_ok=True)
     ledger.append(
         {
             "event": "intent",
             "at": time.time(),
             "intent": intent,
             "cluster": cluster,
-            "folder": f"{cluster}/{intent}",
+            "folder": str(folder or f"{cluster}/{intent}"),
+            "indices": [element.index for element in elements],
             "elements": [[job.identity for job in element.jobs] for element in elements],
+            **more,
         }
     )
-    return intent, folder.resolve()
+    return path
+
+
+@dataclass
+class Outcome:
+    """What became of arrays that were to be submitted."""
+
+    submitted: list[tuple[Array, str, int]] = field(default_factory=list)
+    """Each sbatch: the array, Slurm's id, and how many elements. Names may be alike."""
+    held: list[Element] = field(default_factory=list)
+    reason: str = ""
+    """What sbatch said when there was no room any more."""
 
 
 def submit_to_slurm(
@@ -67,150 +105,151 @@ def submit_to_slurm(
     store: Store,
     snapshot: Path,
     live: Mapping[str, str],
-) -> list[tuple[Array, str]]:
+) -> Outcome:
     """Submit arrays, parents before children.
 
     Args:
-        live: of jobs that are queued or running from an earlier launch, identity -> `array_index`.
-
-    Returns:
-        Each array with Slurm's id of it, in the order of submission. Names may be alike.
+        live: of jobs that squeue shows as queued or running, identity -> `array_index`. Of no other
+            job that was submitted before may anything depend: what Slurm has forgotten would hold
+            nothing back.
 
     Raises:
         UserError: sbatch refused; what was submitted before stays, and a new launch goes on from it.
     """
-    ids: dict[int, str] = {}
-    places: dict[str, str] = dict(live)
+    run = _Run(config, ledger, store, snapshot, dict(live))
     for array in arrays:
-        intent, folder = journal_intent(ledger, array, array.elements, "slurm")
-        work = [lay_jobs(store, element) for element in array.elements]
-        dependency = _dependency(array, ids, places)
-        job_id = _sbatch(array, work, folder, config, snapshot, dependency)
-        ledger.append({"event": "submitted", "intent": intent, "job_id": job_id})
-        ids[id(array)] = job_id
+        run.submit(array)
+    run.write_held()
+    return run.outcome
+
+
+@dataclass
+class _Run:
+    config: ClusterConfig
+    ledger: Ledger
+    store: Store
+    snapshot: Path
+    places: dict[str, str]
+    """identity -> `array_index` of what may be depended on."""
+    outcome: Outcome = field(default_factory=Outcome)
+    held: set[str] = field(default_factory=set)
+    full: set[tuple] = field(default_factory=set)
+    """Accounts, partitions and the like that have no room."""
+
+    def submit(self, array: Array) -> None:
+        """Submit what there is room for, and hold the rest."""
+        free = []
         for element in array.elements:
-            for job in element.jobs:
-                places[job.identity] = task_name(job_id, element.index, len(array.elements))
-    return [(array, ids[id(array)]) for array in arrays]
+            waits = any(p.identity in self.held for job in element.jobs for p in job.parents)
+            self.hold([element]) if waits else free.append(element)
+        for elements in by_leader(free, self.places):
+            self.send(array, elements)
 
-
-def task_name(job_id: str, index: int, elements: int) -> str:
-    """Slurm's name of an element. submitit submits a single one as a job and not as an array."""
-    return f"{job_id}_{index}" if elements > 1 else job_id
-
-
-def _dependency(array: Array, ids: Mapping[int, str], places: Mapping[str, str]) -> str | None:
-    parts = []
-    if array.partner is not None:
-        # A single element is no array, and so has no elements to correspond to.
-        word = "aftercorr" if len(array.elements) > 1 else "afterok"
-        parts.append(f"{word}:{ids[id(array.partner)]}")
-    parts += sorted({f"afterok:{places[parent.identity]}" for parent in array.parents})
-    return ",".join(parts) or None
-
-
-def _sbatch(
-    array: Array,
-    work: list[list[str]],
-    folder: Path,
-    config: ClusterConfig,
-    snapshot: Path,
-    dependency: str | None,
-) -> str:
-    import submitit
-
-    resources = array.resources
-    # submitit takes a command line here, which is not quoted again.
-    interpreter = {"slurm_python": shlex.quote(resources.python)} if resources.python else {}
-    executor = submitit.AutoExecutor(folder=folder, cluster="slurm", **interpreter)
-    executor.update_parameters(
-        **sbatch_parameters(array, resources, folder, config, snapshot, dependency)
-    )
-    try:
-        jobs = executor.map_array(run_element, work, [str(snapshot)] * len(work))
-    except Exception as error:  # submitit raises several kinds, each with sbatch's message in it
-        # All of it: what to do stands in a line before the last, or in a site's own words.
-        said = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        raise UserError(
-            f"sbatch refused {array.name} ({len(work)} elements): "
-            f"{said or type(error).__name__}; what was submitted before it stays; correct the "
-            "settings and launch again"
-        ) from error
-    return str(jobs[0].job_id.split("_")[0])
-
-
-def sbatch_parameters(
-    array: Array,
-    resources: Resources,
-    folder: Path,
-    config: ClusterConfig,
-    snapshot: Path,
-    dependency: str | None,
-) -> dict[str, Any]:
-    """submitit's parameters for an array."""
-    extra: dict[str, Any] = {"chdir": str(folder)}
-    if dependency:
-        extra["dependency"] = dependency
-        extra["kill-on-invalid-dep"] = "yes" if config.kill_on_invalid_dep else "no"
-    site = {"account": config.account, "qos": config.qos}
-    extra.update({name: value for name, value in site.items() if value is not None})
-    extra.update(config.slurm_parameters)
-    parameters: dict[str, Any] = {
-        "name": array.name,
-        "nodes": resources.nodes,
-        "tasks_per_node": resources.tasks_per_node,
-        "cpus_per_task": resources.cpus_per_task,
-        "timeout_min": resources.time_limit_min,
-        "slurm_array_parallelism": config.array_throttle or len(array.elements),
-        # Or ranks that wait for one that failed would wait till the time limit.
-        "slurm_srun_args": ["--kill-on-bad-exit=1"],
-        # Sent as `submitit` otherwise, which sites without such a key refuse.
-        # Sent as `submitit` otherwise, which sites without such a key refuse.
-        "slurm_wckey": "",
-        "slurm_additional_parameters": extra,
-        "slurm_setup": [*config.setup, *environment_lines(resources, snapshot)],
-    }
-    if resources.gpus_per_node:
-        parameters["gpus_per_node"] = resources.gpus_per_node
-    if resources.memory_gib is not None:
-        parameters["mem_gb"] = resources.memory_gib
-    if config.partition is not None:
-        parameters["slurm_partition"] = config.partition
-    if config.constraint is not None:
-        parameters["slurm_constraint"] = config.constraint
-    return parameters
-
-
-def environment_of(resources: Resources, snapshot: Path) -> dict[str, str]:
-    """The variables of an element: code from the snapshot, and one thread per CPU that it was given."""
-    return {
-        # Before the user's own, which modules of a cluster may have set.
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(snapshot), os.environ.get("PYTHONPATH")])),
-        "PYTHONSAFEPATH": "1",  # or a file in the working folder could stand in for a module
-        "OMP_NUM_THREADS": str(resources.cpus_per_task),
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "DS_ACCELERATOR": "cuda" if resources.gpus_per_node else "cpu",
-    }
-
-
-def environment_lines(resources: Resources, snapshot: Path) -> list[str]:
-    """The same as shell lines."""
-    lines = [f"export {k}={shlex.quote(v)}" for k, v in environment_of(resources, snapshot).items()]
-    # srun of Slurm 22.05 and later does not take it over from sbatch.
-    return [*lines, "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"]
-
-
-@contextmanager
-def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
+    def send(self, array: Array, elements: list[Element]) -> None:
+        """Submit elements that follow one array, or none, in as few arrays as there is room for."""
+        asked = array.resources
+        site = (asked.account, asked.partition, asked.qos)
+        count = len(elements)
+        made: tuple[str, Path, dict[int, list[str]]] | None = None
+        while elements and site not in self.full:
+            part = elements[:count]
+            intent, folder, work = made or (new_intent(array), None, {})
+            folder = journal_intent(self.ledger, intent, part, "slurm", folder)
+            work = work or {e.index: lay_jobs(self.store, e, folder) for e in part}
+            try:
+                self.sbatch(array, part, intent, folder, work)
+            except slurm.Refused as refused:
+                if not refused.full:
+                    raise UserError(
+                        f"sbatch refused {array.name} ({len(part)} elements): {refused}; what was "
+                        "submitted before it stays; correct the settings and launch again"
+                    ) from refused
+                made = (intent, folder, work)
+                self.outcome.reason = str(refused)
+                if count == 1:
+                    self.ledger.append({"event": "void", "intent": intent})
+                    self.full.add(site)
+                count = max(1, count // 2)
             else:
-                os.environ[name] = value
+                made, elements = None, elements[len(part) :]
+        self.hold(elements)
+
+    def sbatch(
+        self,
+        array: Array,
+        elements: list[Element],
+        intent: str,
+        folder: Path,
+        work: Mapping[int, list[str]],
+    ) -> None:
+        """Submit elements whose intent is written down, and write down their id."""
+        from valley.cluster.script import write_submission
+
+        dependency = dependency_of(array, elements, self.places)
+        work = {element.index: work[element.index] for element in elements}
+        script = write_submission(array, work, folder, self.config, self.snapshot, dependency)
+        job_id = slurm.submit(script)
+        self.ledger.append({"event": "submitted", "intent": intent, "job_id": job_id})
+        self.outcome.submitted.append((array, job_id, len(elements)))
+        note_places(self.places, elements, job_id)
+
+    def hold(self, elements: list[Element]) -> None:
+        """Leave elements, and so what follows them, for a later launch."""
+        self.outcome.held += elements
+        self.held |= {job.identity for element in elements for job in element.jobs}
+
+    def write_held(self) -> None:
+        """Tell later launches, and the status, what found no room."""
+        if not self.held:
+            return
+        for element in self.outcome.held:
+            for job in element.jobs:
+                if self.store.failure(job.kind, job.identity) is not None:
+                    # It is to be run again, so an earlier failure is no longer the last word.
+                    self.store.lay(job, job.execution)
+        elements = [[job.identity for job in element.jobs] for element in self.outcome.held]
+        last = self.ledger.submissions()[-1:]
+        if not last or last[0].cluster != "held" or last[0].elements != elements:
+            self.ledger.append(
+                {
+                    "event": "held",
+                    "at": time.time(),
+                    "intent": f"held-{uuid.uuid4().hex[:6]}",
+                    "elements": elements,
+                    "reason": self.outcome.reason,
+                }
+            )
+
+
+def by_leader(elements: Iterable[Element], places: Mapping[str, str]) -> list[list[Element]]:
+    """Elements that follow, one to one, the same array; they can be submitted together."""
+    groups: dict[str, list[Element]] = {}
+    for element in elements:
+        groups.setdefault(_leading_array(element, places), []).append(element)
+    return list(groups.values())
+
+
+def dependency_of(array: Array, elements: list[Element], places: Mapping[str, str]) -> str | None:
+    """What elements of one array must wait for, as sbatch is told it."""
+    leading = _leading_array(elements[0], places)
+    parts = [f"aftercorr:{leading}"] if leading else []
+    # A parent without a place is held, and so are those of the array that need it.
+    shared = {places[p.identity] for p in array.parents if p.identity in places}
+    return ",".join([*parts, *sorted(f"afterok:{place}" for place in shared)]) or None
+
+
+def note_places(places: dict[str, str], elements: Iterable[Element], job_id: str) -> None:
+    """Write down Slurm's names of an array's elements."""
+    for element in elements:
+        places.update({job.identity: f"{job_id}_{element.index}" for job in element.jobs})
+
+
+def _leading_array(element: Element, places: Mapping[str, str]) -> str:
+    """The id of the array whose element of the same index this one follows; empty if none."""
+    for job in element.jobs:
+        leader = leader_of(job)
+        if leader is not None and leader.identity in places:
+            array, _, index = places[leader.identity].rpartition("_")
+            if int(index) == element.index:
+                return array
+    return ""

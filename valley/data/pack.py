@@ -55,11 +55,14 @@ def batches(
     seed: int,
     rank: int = 0,
     world_size: int = 1,
+    begin: int = 0,
 ) -> Iterator[Batch]:
-    """Yield this rank's share of every optimizer step."""
+    """Yield this rank's share of every optimizer step from `begin` on, counted from 0."""
     pieces = accumulation(batch_size, micro_batch_size, world_size) * world_size
     stream = _stream(documents, seed)
-    for _ in range(steps):
+    for _ in range(begin * batch_size):
+        next(stream)
+    for _ in range(begin, steps):
         whole = sorted((next(stream) for _ in range(batch_size)), key=lambda d: len(d.tokens))
         # Ranks take every world_size-th piece, so that none gets all the long ones.
         edges = [round(i * batch_size / pieces) for i in range(pieces + 1)]

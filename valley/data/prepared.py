@@ -68,8 +68,11 @@ def write_pool(
         Counts: problems, traces, lessons, and traces per arm.
 
     Raises:
-        UserError: a trace has no problem, or the grader could not do its work.
+        UserError: there is nothing to learn from, a trace has no problem, or the grader could not
+            do its work.
     """
+    if not traces and not lessons:
+        raise UserError("the pool holds no trace and no lesson")
     traces = grade_traces(problems, traces, config, workers)
     write_records(folder / "problems.jsonl", problems)
     write_records(folder / "traces.jsonl", traces)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+from valley.errors import UserError
 
 STATUSES = (
     "passed",
@@ -35,6 +38,25 @@ class Sample:
     def __post_init__(self) -> None:
         if self.finish_reason not in ("stop", "length"):
             raise ValueError(f"finish_reason {self.finish_reason!r} found, stop or length expected")
+
+
+def count_samples(samples: Sequence[Sample]) -> dict[str, int]:
+    """How many samples there are, and the tokens read and written for them.
+
+    Raises:
+        UserError: there is none, or not one token was generated: that is a fault, and no score of 0.
+    """
+    written = sum(sample.completion_tokens for sample in samples)
+    if not written:
+        raise UserError(
+            f"no token was generated in {len(samples)} samples; look at the student's chat template "
+            "and at the profile's max_tokens"
+        )
+    return {
+        "samples": len(samples),
+        "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
+        "completion_tokens": written,
+    }
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # Results are equal to tolerance whatever these are, so they are provenance and not identity.
-    EXECUTION_FIELDS: ClassVar[frozenset[str]] = frozenset({"zero_stage", "micro_batch_size"})
+    EXECUTION_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"zero_stage", "micro_batch_size", "checkpoint_every_s"}
+    )
 
     epochs: float = Field(5, gt=0)
     """Passes over the training set; ignored where `steps` is set."""
@@ -34,6 +36,9 @@ class TrainConfig(BaseModel):
     precision: Literal["fp32", "bf16"] = "bf16"
     # Not a Literal: `true` equals 1, and would be taken for it.
     zero_stage: int = Field(0, ge=0, le=3)
+    checkpoint_every_s: float | None = Field(300, ge=0)
+    """Seconds between two checkpoints to resume from: the most work that a sudden death costs. Null or
+    0 keeps one only where a signal asks the training to stop."""
     max_tokens: int = Field(32768, ge=8)
     """Longest example, prompt included. Longer ones are dropped and counted, never cut: a cut trace
     would teach not to finish."""

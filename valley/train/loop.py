@@ -8,24 +8,27 @@ ranks, nodes and accumulation steps. (A mean of micro-batch means would weight t
 
 from __future__ import annotations
 
-import json
 import math
-import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from valley.data.pack import accumulation, batches
+from valley.data.pack import Batch, accumulation, batches
 from valley.data.render import Document
-from valley.errors import UserError
+from valley.errors import Stopped, UserError
+from valley.records import digest
 from valley.student import load_model, load_tokenizer
 from valley.train.attention import padded_rows, summed_loss
 from valley.train.checkpoint import save_student
 from valley.train.config import TrainConfig
+from valley.train.resume import Position, ResumeFolder
+from valley.train.step_log import StepLog
 from valley.train.throughput import Throughput
 
-STEP_SCHEMA = "valley.step/1"
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def train(
     seed: int,
     log: Path,
     report: Callable[..., None] = lambda **_: None,
+    stop: Callable[[], bool] = lambda: False,
+    resume: Path | None = None,
 ) -> Trained:
     """Train the checkpoint `start` on `documents` and save the result to `target`.
 
@@ -116,9 +121,14 @@ def train(
     Args:
         log: a JSON-lines file of step, loss, learning_rate, gradient_norm, tokens_per_s (rank 0).
         report: called by rank 0 every second or so with step, steps, loss.
+        stop: looked at after every step; once it says so in any rank, all of them keep a checkpoint
+            of that step and stop.
+        resume: folder of the checkpoints to go on from, which the caller removes when the result
+            is safe; None keeps none.
 
     Raises:
         UserError: the batch cannot feed the ranks, or the training diverged.
+        Stopped: the flag was set before the last step.
     """
     import torch
     import torch.distributed as dist
@@ -130,10 +140,13 @@ def train(
     model = load_model(start, "fp32")
     model.train()
     engine = make_engine(model, config, accumulation_steps, world_size)
-    throughput = Throughput()
-    losses: list[float] = []
-    reported_s = 0.0
-    with (log if rank == 0 else Path(os.devnull)).open("w", encoding="utf-8") as lines:
+    kept = ResumeFolder(resume, _name(config, steps, seed, documents)) if resume else None
+    begun = kept.restore(engine) if kept else Position()
+    throughput = Throughput(tokens=begun.tokens, before_s=begun.wall_s)
+    loss_first, loss = begun.loss_first, math.nan
+    due = _Due(config.checkpoint_every_s if kept else None)
+    stopped: Stopped | None = None
+    with StepLog(log if rank == 0 else None, begun.step, report) as lines:
         stream = batches(
             documents,
             steps=steps,
@@ -142,56 +155,89 @@ def train(
             seed=seed,
             rank=rank,
             world_size=world_size,
+            begin=begun.step,
         )
-        for step, batch in enumerate(stream):
+        for step, batch in enumerate(stream, start=begun.step):
             rate = learning_rate_at(step, steps, config)
             for group in engine.optimizer.param_groups:
                 group["lr"] = rate
-            total = torch.zeros((), device=engine.device)
-            local_norm = None
-            for documents_here in batch.micro_batches:
-                tokens, labels = padded_rows(
-                    documents_here, tokenizer.pad_token_id or 0, engine.device
-                )
-                loss = summed_loss(engine, tokens, labels)
-                total += loss.detach()
-                engine.backward(loss / batch.response_tokens * accumulation_steps * world_size)
-                if engine.is_gradient_accumulation_boundary():
-                    local_norm = _norm_before_step(engine)
-                engine.step()
-            dist.all_reduce(total)
-            losses.append(float(total) / batch.response_tokens)
-            norm = engine.get_global_grad_norm() if local_norm is None else local_norm
+            total, norm = _accumulate(engine, batch, tokenizer.pad_token_id or 0)
+            # The flags go along in the sum that the loss needs anyway, so that all ranks agree.
+            asked = [float(stop()), float(rank == 0 and due())]
+            sums = torch.cat([total, torch.tensor(asked, device=engine.device)])
+            dist.all_reduce(sums)
+            total_loss, stopping, keeping = sums.tolist()
+            loss = total_loss / batch.response_tokens
+            if loss_first is None:
+                loss_first = loss
             throughput.tokens += batch.tokens
-            if not math.isfinite(losses[-1]):
+            if not math.isfinite(loss):
                 raise UserError(
-                    f"the training diverged: loss {losses[-1]} at step {step + 1} of {steps}; "
+                    f"the training diverged: loss {loss} at step {step + 1} of {steps}; "
                     "lower train.learning_rate or raise train.warmup_ratio"
                 )
-            if rank == 0:
-                line = {
-                    "schema": STEP_SCHEMA,
-                    "step": step + 1,
-                    "loss": losses[-1],
-                    "learning_rate": rate,
-                    "gradient_norm": float(norm),
-                    "tokens_per_s": round(throughput.tokens_per_s, 1),
-                }
-                lines.write(json.dumps(line) + "\n")
-                if throughput.wall_s - reported_s > 1:
-                    reported_s = throughput.wall_s
-                    lines.flush()
-                    report(step=step + 1, steps=steps, loss=round(losses[-1], 4))
-    save_student(engine, tokenizer, target, config.zero_stage)
+            lines.add(step + 1, steps, loss, rate, norm, throughput)
+            if (stopping or keeping) and step + 1 < steps:
+                lines.sync()
+                at = Position(step + 1, throughput.tokens, throughput.wall_s, loss_first)
+                is_kept = kept is not None and kept.save(engine, at)
+                due.reset()
+                if stopping:
+                    stopped = Stopped(step + 1, steps, is_kept)
+                    break
+    if stopped is None:
+        save_student(engine, tokenizer, target, config.zero_stage)
     dist.barrier()
     engine.destroy()
+    if stopped is not None:
+        raise stopped
     return Trained(
         steps=steps,
         tokens=throughput.tokens,
-        loss_first=losses[0],
-        loss_last=losses[-1],
+        loss_first=loss if loss_first is None else loss_first,
+        loss_last=loss,
         tokens_per_s=throughput.tokens_per_s,
     )
+
+
+def _accumulate(engine: Any, batch: Batch, pad_token: int) -> tuple[torch.Tensor, float]:
+    """One optimizer step of this rank; its summed loss, of shape (1,), and the gradient's norm."""
+    import torch
+    import torch.distributed as dist
+
+    scale = engine.gradient_accumulation_steps() * dist.get_world_size()
+    total = torch.zeros(1, device=engine.device)
+    local_norm = None
+    for documents_here in batch.micro_batches:
+        tokens, labels = padded_rows(documents_here, pad_token, engine.device)
+        loss = summed_loss(engine, tokens, labels)
+        total += loss.detach()
+        engine.backward(loss / batch.response_tokens * scale)
+        if engine.is_gradient_accumulation_boundary():
+            local_norm = _norm_before_step(engine)
+        engine.step()
+    norm = engine.get_global_grad_norm() if local_norm is None else local_norm
+    return total, float(norm)
+
+
+def _name(config: TrainConfig, steps: int, seed: int, documents: Sequence[Document]) -> str:
+    """What tells one training from another, for its checkpoints."""
+    tokens = sum(len(document.tokens) for document in documents)
+    return digest([config.semantic(), steps, seed, len(documents), tokens])
+
+
+class _Due:
+    """Whether it is time for a checkpoint."""
+
+    def __init__(self, every_s: float | None) -> None:
+        self.every_s = every_s or math.inf
+        self.reset()
+
+    def reset(self) -> None:
+        self.since = time.monotonic()
+
+    def __call__(self) -> bool:
+        return time.monotonic() - self.since >= self.every_s
 
 
 def _norm_before_step(engine: Any) -> float | None:

@@ -16,15 +16,17 @@ def training_flops(parameters: float, tokens: float) -> float:
 
 @dataclass
 class Throughput:
-    """Counts tokens against the clock from its making on."""
+    """Counts tokens against the clock from its making on, beside what was counted before."""
 
     started: float = field(default_factory=time.perf_counter)
     tokens: int = 0
+    before_s: float = 0.0
+    """Seconds that earlier attempts of the same training took."""
 
     @property
     def wall_s(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self.started
+        """Seconds since the start, and those before."""
+        return self.before_s + time.perf_counter() - self.started
 
     @property
     def tokens_per_s(self) -> float:

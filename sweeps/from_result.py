@@ -1,0 +1,43 @@
+"""`launch.py --from RESULT`: a result's own cell again, and what differs between its making and today."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from valley.drift import drift
+from valley.errors import UserError
+from valley.job import Trail
+from valley.lock import Locked
+from valley.sweep import Grid, read_grid
+from valley.yaml_faults import write_yaml
+
+
+def read_lock(locked: Locked, settings: list[str], dry_run: bool) -> Grid:
+    """The sweep of the one cell that a result's lock describes.
+
+    Args:
+        settings, dry_run: as `read_grid` takes them.
+
+    Raises:
+        UserError: today's code does not take the lock for a grid, or a setting is wrong.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lock.yaml"
+        path.write_text(write_yaml(locked.document), encoding="utf-8")
+        try:
+            return read_grid(path, settings, dry_run)
+        except UserError as error:
+            said = str(error).replace(str(path), "its lock")
+            raise UserError(f"--from {locked.path}: {said}") from error
+
+
+def print_drift(locked: Locked, planned: Trail) -> None:
+    """Say what differs today, one line each."""
+    result = locked.result
+    print(f"from {result['kind']} {result['label']}, made {result['provenance']['finished_at']}")
+    differences = drift(locked, planned)
+    for line in differences:
+        print(f"  differs: {line}")
+    if not differences:
+        print("  nothing differs: the same settings, data, code, Python and packages")

@@ -1,0 +1,304 @@
+"""A launch that goes ahead: what its plan says is to be run, on Slurm or on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from plan_text import print_stuck, summary
+
+from valley.attempts import note_attempt
+from valley.canary import smallest_cell
+from valley.checkout import circumstances
+from valley.cluster import slurm
+from valley.cluster.arrays import Array, make_arrays
+from valley.cluster.orphans import settle
+from valley.job import Job, Trail
+from valley.ledger import Ledger, all_submissions
+from valley.lock import launch_notes
+from valley.plan import Decision, Plan, decide
+from valley.preview import cost_s
+from valley.root_lock import root_lock
+from valley.state import knowledge
+from valley.store import Store
+from valley.sweep import Sweep
+
+# Jobs share a process until they last this many start-ups (as far as `pack` allows).
+SHARED_STARTUPS = 4
+DEFAULT_ROOT = "runs"
+# The queue is looked at after 2 s, and less and less often while nothing changes.
+POLL_S = (2.0, 30.0)
+POLL_GROWTH = 1.3
+SQUEUE_FORMAT = "%.18i %.9P %.36j %.9T %.10M %R"
+
+
+@dataclass
+class Launch:
+    """One sweep, the place where it runs, and how far this launch goes."""
+
+    sweep: Sweep
+    store: Store
+    ledger: Ledger
+    where: str
+    retry: frozenset[str] = frozenset()
+    """What is run again whatever `cluster.retry` says, as `plan.decide` takes it."""
+    wait: bool = False
+    """Whether to stay until all is done."""
+    break_lock: bool = False
+    tried: set[str] = field(default_factory=set)
+    """What this launch has submitted: a second time would be a retry that nobody asked for."""
+    held: int = 0
+    """How many jobs Slurm had no room for, as was said last."""
+
+    def run(self, planned: Trail) -> int:
+        """Run what is missing; the status that the command ends with."""
+        with self.lock():
+            plan = self._plan_alone(planned)
+            if self.where == "local":
+                return self._run_here(plan)
+            self._submit(plan)
+        if self.wait:
+            return self.follow(planned)
+        print(f"logs: {self.ledger.folder / 'slurm'}")
+        print(f"watch: SQUEUE_FORMAT='{SQUEUE_FORMAT}' squeue --me; python sweeps/status.py")
+        return 0
+
+    def print_scripts(self, planned: Trail, target: Path) -> int:
+        """Write what would be submitted to Slurm, for a person to read and submit."""
+        from valley.cluster.printing import SUBMIT_ALL, check_empty, print_scripts
+
+        target = check_empty(target)
+        with self.lock():
+            plan = self._plan_alone(planned)
+            self.note_attempts(plan)
+            scripts = print_scripts(
+                self.arrays(plan),
+                self.sweep.cluster,
+                self.ledger,
+                self.store,
+                self.snapshot(),
+                _live(plan),
+                target,
+            )
+        for script in scripts:
+            print(f"  {script}")
+        print(
+            f"nothing was submitted; to submit all of it: {shlex.quote(str(target / SUBMIT_ALL))}"
+        )
+        return 0
+
+    def canary(self, planned: Trail) -> int:
+        """Run the smallest cell through all kinds, and stay until it is done; 0 if it passes."""
+        first = smallest_cell(planned, self.cost_s)
+        print(f"canary: {first.rows[0].cell.label}", flush=True)
+        status = replace(self, wait=True).run(first)
+        if status:
+            print("the canary did not pass; nothing else was submitted", file=sys.stderr)
+        return status
+
+    def follow(self, planned: Trail) -> int:
+        """Stay until nothing is under way on Slurm, and submit what was held as room appears."""
+        from progress import Display, from_plan
+
+        plan = make_plan(planned, self.sweep, self.store)
+        pause, before = POLL_S[0], (-1, -1)
+        try:
+            with Display(plan, self.store) as display:
+                while True:
+                    display.show(from_plan(plan, self.store))
+                    now = (len(plan.with_action("wait")), len(plan.with_action("done")))
+                    held = any(d.job.identity not in self.tried for d in plan.to_run)
+                    if not now[0] and not held:
+                        break
+                    pause = POLL_S[0] if now != before else min(pause * POLL_GROWTH, POLL_S[1])
+                    # Room may also appear where another's jobs end, of which nothing is seen here.
+                    if held and (now != before or pause == POLL_S[1]):
+                        with self.lock():
+                            settle(self.store.root)
+                            self._submit(make_plan(planned, self.sweep, self.store))
+                    before = now
+                    time.sleep(pause)
+                    plan = make_plan(planned, self.sweep, self.store)
+        except KeyboardInterrupt:
+            print("\ninterrupted: what is submitted goes on; the same command follows it again")
+            return 130
+        return self._end(plan)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """The root's lock, as far as this launch may wait for it or break it."""
+        waits = partial(print, flush=True) if self.wait else None
+        return root_lock(self.store.root, break_it=self.break_lock, waits=waits)
+
+    def arrays(self, plan: Plan) -> list[Array]:
+        """What is to be submitted, grouped for the place where it runs."""
+        on_slurm = self.where == "slurm"
+        return make_arrays(
+            [d.job for d in plan.to_run if d.job.identity not in self.tried],
+            self.sweep.resources,
+            self.cost_s,
+            self.sweep.name,
+            share_s=SHARED_STARTUPS * self.sweep.preview.startup_s,
+            max_elements=slurm.max_array_size() if on_slurm else sys.maxsize,
+            live=_live(plan),
+            raised=plan.raised,
+        )
+
+    def note_attempts(self, plan: Plan) -> None:
+        """Write down what failed of the jobs that are to be submitted, before they are laid anew."""
+        for decision in plan.to_run:
+            job, known = decision.job, decision.known
+            if known.state in ("failed", "lost") and job.identity not in self.tried:
+                folder = self.store.folder(job.kind, job.label, job.identity)
+                note_attempt(folder, known.attempt, known.failure or known.state)
+
+    def cost_s(self, job: Job) -> float:
+        """Estimated seconds of a job."""
+        return cost_s(job, self.sweep)
+
+    def snapshot(self) -> Path:
+        """The frozen code that the jobs run."""
+        from valley.cluster.snapshot import take_snapshot
+
+        return take_snapshot(self.ledger.folder / "snapshot")
+
+    def _plan_alone(self, planned: Trail) -> Plan:
+        """The plan under the lock: another launcher may have been at work until now."""
+        if self.where == "slurm" and not slurm.why_silent():
+            settle(self.store.root)
+        plan = make_plan(planned, self.sweep, self.store, self.retry)
+        # Before anything is laid: every job carries what it can be run again from.
+        self.store.notes = launch_notes(self.sweep, plan.rows, circumstances(), self.cost_s)
+        to_come = [d.job for d in plan.decisions if d.action in ("submit", "rebuild", "wait")]
+        self.ledger.write_estimates({job.identity: self.cost_s(job) for job in to_come})
+        print(summary(plan, self.sweep, self.where))
+        print_stuck(plan)
+        if left := len(_to_wait_for(plan, self.where)):
+            # An earlier launcher was killed, or submitted elsewhere, and its jobs run on.
+            print(f"waiting for {left} jobs that an earlier launch left running", flush=True)
+            while _to_wait_for(plan, self.where):
+                time.sleep(POLL_S[0])
+                plan = make_plan(planned, self.sweep, self.store, self.retry)
+        return plan
+
+    def _submit(self, plan: Plan) -> None:
+        from valley.cluster.submit import submit_to_slurm
+
+        # What waits for ever for a parent that failed has a place too, which its successor takes over.
+        slurm.cancel(sorted({d.place for d in plan.to_run if d.place}))
+        self.note_attempts(plan)
+        outcome = submit_to_slurm(
+            self.arrays(plan),
+            self.sweep.cluster,
+            self.ledger,
+            self.store,
+            self.snapshot(),
+            _live(plan),
+        )
+        for array, job_id, count in outcome.submitted:
+            print(f"  submitted {job_id:>8}  {array.name} ({count})", flush=True)
+        held = {job.identity for element in outcome.held for job in element.jobs}
+        self.tried |= {d.job.identity for d in plan.to_run} - held
+        if held and len(held) != self.held:
+            way = "as room appears" if self.wait else "by the next launch, or at once with --wait"
+            print(
+                f"  {len(held)} jobs held back, to be submitted {way}: {outcome.reason}", flush=True
+            )
+        self.held = len(held)
+
+    def _run_here(self, plan: Plan) -> int:
+        from progress import Display
+
+        from valley.cluster.local import run_locally
+
+        started = time.monotonic()
+        # Said of SIGINT too: a shell that starts a job in the background has it ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+        self.note_attempts(plan)
+        arrays, snapshot = self.arrays(plan), self.snapshot()
+        try:
+            with Display(plan, self.store) as display:
+                progress = run_locally(
+                    arrays,
+                    self.sweep.cluster,
+                    self.ledger,
+                    self.store,
+                    snapshot,
+                    self.cost_s,
+                    display.show,
+                )
+        except KeyboardInterrupt:
+            print("\ninterrupted: finished jobs are kept; the same command goes on from here")
+            return 130
+        wall_s = time.monotonic() - started
+        print(
+            f"{len(progress.finished)} jobs done in {wall_s:.0f} s, {len(progress.failed)} failed"
+        )
+        jobs = {decision.job.identity: decision.job for decision in plan.decisions}
+        for identity, reason in progress.failed.items():
+            print(f"  failed: {jobs[identity].kind} {jobs[identity].label}: {reason}")
+        if progress.failed:
+            print("look at the logs; then: python sweeps/launch.py … --retry failed")
+            return 1
+        print(next_step(self.sweep, self.store))
+        return 0
+
+    def _end(self, plan: Plan) -> int:
+        """Say how a launch that stayed to the end has ended; its status."""
+        left = [d for d in plan.decisions if d.action != "done"]
+        print(f"{len(plan.decisions) - len(left)} of {len(plan.decisions)} jobs are done")
+        if not left:
+            print(next_step(self.sweep, self.store))
+            return 0
+        print_stuck(plan)
+        for decision in plan.to_run:
+            job = decision.job
+            print(f"  left: {job.kind} {job.label}: {decision.reason}; the same command runs it")
+        return 1
+
+
+def make_plan(
+    planned: Trail, sweep: Sweep, store: Store, retry: frozenset[str] = frozenset()
+) -> Plan:
+    """The plan as things stand now."""
+    store.refresh()
+    known = knowledge(store, all_submissions(store.root))
+    plan = decide(planned, known, retry, sweep.cluster.retry, sweep.resources)
+    warn(store)
+    return plan
+
+
+def warn(store: Store) -> None:
+    """Name what was found damaged since the last warning."""
+    for sentence in store.damaged:
+        print(f"warning: {sentence}", file=sys.stderr)
+    store.damaged.clear()
+
+
+def next_step(sweep: Sweep, store: Store) -> str:
+    """What to type next: the sweep is named, and the root where it is not the default one."""
+    elsewhere = store.root != Path(DEFAULT_ROOT).resolve()
+    root = f" --root {shlex.quote(str(store.root))}" if elsewhere else ""
+    return f"next: python analysis/plot_valley.py --sweep {sweep.name}{root}"
+
+
+def _live(plan: Plan) -> dict[str, str]:
+    """Slurm's names of the jobs that are under way: squeue has just shown them."""
+    return {d.job.identity: d.place for d in plan.with_action("wait") if d.place}
+
+
+def _to_wait_for(plan: Plan, where: str) -> list[Decision]:
+    """Jobs under way that what is to run cannot be made to follow: what Slurm knows, its jobs can."""
+    waiting = plan.with_action("wait")
+    return [d for d in waiting if not d.place] if where == "slurm" else waiting
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,188 @@
+"""A training that was stopped or killed, and run again, ends as an undisturbed one: to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from valley.data.pack import batches
+from valley.data.render import Document
+from valley.train.config import TrainConfig
+from valley.train.resume import _has_room
+from valley.train.step_log import StepLog
+from valley.train.throughput import Throughput
+
+RECIPE = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32", "micro_batch_size": 2}
+STAGES = {f"zero{stage}": {**RECIPE, "zero_stage": stage} for stage in range(4)}
+
+
+def halves_of(stages):
+    return {f"half {name}": config for name, config in stages.items()}
+
+
+def weights(folder: Path, name: str) -> bytes:
+    return (folder / f"model {name}" / "model.safetensors").read_bytes()
+
+
+def without_speed(lines):
+    return [{k: v for k, v in line.items() if k != "tokens_per_s"} for line in lines]
+
+
+def said(folder):
+    return (folder / "said").read_text()
+
+
+def steps_kept(folder, name):
+    return sorted(path.name for path in (folder / f"resume {name}").iterdir())
+
+
+@pytest.fixture(scope="module")
+def trained(run_ranks):
+    """By number of ranks: trainings that nothing stopped, and halves that a flag in the last rank did."""
+    made = {}
+    for world_size, stages in ((1, STAGES), (2, {"zero2": STAGES["zero2"]})):
+        ends = {"by": "flag", "rank": world_size - 1, "step": 11}
+        folder, logs = run_ranks({**stages, **halves_of(stages)}, world_size, ends=ends)
+        for name in halves_of(stages):
+            assert f"{name}: stopped at step 11 of 30, kept: True" in said(folder)
+            assert [line["step"] for line in logs[name]] == list(range(1, 12))
+            assert not (folder / f"model {name}").exists()
+            assert steps_kept(folder, name) == ["step-11"]
+        made[world_size] = folder, logs
+    return made
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_stopped_training_goes_on_and_ends_the_same(run_ranks, trained, spaced, world_size):
+    """ZeRO 0 to 3."""
+    before, logs = trained[world_size]
+    stages = {name: STAGES[name] for name in logs if name in STAGES}
+    folder = Path(shutil.copytree(before, spaced / "half"))
+    _, resumed = run_ranks(halves_of(stages), world_size, folder=folder)
+    assert said(folder).count("resumes after step 11") == len(stages)
+    for name in stages:
+        assert without_speed(resumed[f"half {name}"]) == without_speed(logs[name])
+        assert weights(folder, f"half {name}") == weights(before, name)
+
+
+def test_what_does_not_fit_and_what_is_damaged(run_ranks, trained, spaced):
+    """Damaged checkpoints are set aside and the one before is taken; what cannot fit is named."""
+    before, _ = trained[1]
+    folder = Path(shutil.copytree(before, spaced / "half"))
+    kept = folder / "resume half zero1"
+    for name, spoil in (("step-13", "flip"), ("step-14", "cut"), ("step-15", "unmark")):
+        shutil.copytree(kept / "step-11", kept / name)
+        victim = sorted((kept / name / "engine").glob("*optim_states.pt"))[0]
+        content = bytearray(victim.read_bytes())
+        if spoil == "flip":
+            content[len(content) // 2] ^= 1
+            victim.write_bytes(content)
+        elif spoil == "cut":
+            victim.write_bytes(content[: len(content) // 2])
+        else:
+            (kept / name / "checkpoint.json").unlink()
+    (kept / ".step-16.partial").mkdir()
+    shutil.rmtree(folder / "resume half zero2")
+    shutil.copytree(trained[2][0] / "resume half zero2", folder / "resume half zero2")
+    configs = {
+        **halves_of(STAGES),
+        "half zero0": {**STAGES["zero0"], "learning_rate": 1e-3},
+        "half zero3": {**STAGES["zero3"], "micro_batch_size": 4},
+    }
+    _, logs = run_ranks(configs, 1, folder=folder)
+    words = said(folder)
+    assert "another training's checkpoint; the training begins at step 0" in words
+    assert words.count("set aside as") == 3
+    assert steps_kept(folder, "half zero1") == [
+        "step-11",
+        *(f"step-{step}.damaged-1" for step in (13, 14, 15)),
+    ]
+    assert "made by 2 ranks with ZeRO-2, and this run has 1 with ZeRO-2" in words
+    assert words.count("begins at step 0") == 2
+    assert words.count("resumes after step 11") == 2
+    for name in ("zero1", "zero2"):
+        assert len(logs[f"half {name}"]) == 30
+        assert weights(folder, f"half {name}") == weights(before, name)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(run_ranks):
+    """SIGKILL at random moments, in the midst of a checkpoint too: they are written at every step."""
+    steps = 120
+    half = {**STAGES["zero1"], "checkpoint_every_s": 1e-9}
+    ends = {"by": "kill", "rank": 0, "step": 20}
+    folder, _ = run_ranks({"zero1": STAGES["zero1"], "half": half}, 1, steps=steps, ends=ends)
+    run_ranks({"half": half}, 1, steps=steps, ends=ends, folder=folder)
+    assert len(steps_kept(folder, "half")) == 1
+    reached = []
+    rng = random.Random(5)
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "ranks.py"), str(folder / "task.json")],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        before = steps_kept(folder, "half")
+        while process.poll() is None and steps_kept(folder, "half") == before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found = [int(name[5:]) for name in steps_kept(folder, "half") if name[0] != "."]
+        assert found, steps_kept(folder, "half")
+        reached.append(max(found))
+    assert reached == sorted(reached) and reached[0] >= 19
+    _, logs = run_ranks({"half": half}, 1, steps=steps, folder=folder)
+    assert [line["step"] for line in logs["half"]] == list(range(1, steps + 1))
+    assert weights(folder, "half") == weights(folder, "zero1")
+
+
+def test_the_batches_of_a_resumed_training_are_those_of_the_whole_one():
+    documents = [Document([n, n, n + 1], 1) for n in range(7)]
+    options = {"steps": 20, "batch_size": 3, "micro_batch_size": 2, "seed": 1}
+    whole = list(batches(documents, **options))
+    for begin in (0, 1, 6, 7, 19, 20):
+        assert list(batches(documents, **options, begin=begin)) == whole[begin:]
+
+
+def test_the_log_behind_the_resumed_step_is_cut_and_a_torn_line_too(spaced):
+    path = spaced / "log.jsonl"
+    with StepLog(path, 0) as log:
+        for step in range(1, 6):
+            log.add(step, 9, 1.0, 1e-3, 2.0, Throughput())
+    with path.open("a") as file:
+        file.write('{"step": 6')
+    with StepLog(path, 3) as log:
+        log.add(4, 9, 1.0, 1e-3, 2.0, Throughput())
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
+    with StepLog(path, 0):
+        pass
+    assert path.read_text() == ""
+
+
+def test_a_disk_without_room_costs_the_checkpoint_and_not_the_training(spaced, caplog):
+    def engine(parameters):
+        sizes = [SimpleNamespace(ds_numel=parameters, numel=lambda: 0)]
+        module = SimpleNamespace(parameters=lambda: sizes)
+        return SimpleNamespace(module=module, bfloat16_enabled=lambda: False)
+
+    assert _has_room(engine(1000), spaced)
+    assert not _has_room(engine(10**15), spaced)
+    assert "it needs 12000000.0 GB" in caplog.text
+
+
+def test_how_often_it_is_kept_is_no_part_of_what_is_computed():
+    assert TrainConfig(checkpoint_every_s=5).semantic() == TrainConfig().semantic()
+    assert TrainConfig().checkpoint_every_s == 300
+    assert TrainConfig(checkpoint_every_s=None).checkpoint_every_s is None

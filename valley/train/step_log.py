@@ -1,0 +1,68 @@
+"""The steps' log: a JSON line per optimizer step. A training that resumes goes on behind its step."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from valley.records import write_text
+from valley.train.throughput import Throughput
+
+STEP_SCHEMA = "valley.step/1"
+
+
+class StepLog:
+    """A log that is open. Where there is no path, as in all ranks but the first, nothing is written."""
+
+    def __init__(
+        self, path: Path | None, begin: int, report: Callable[..., None] = lambda **_: None
+    ) -> None:
+        self.path = path
+        self.begin = begin
+        self.report = report
+        self.reported_s = 0.0
+
+    def __enter__(self) -> StepLog:
+        if self.path is not None:
+            write_text(self.path, "".join(_first_lines(self.path, self.begin)))
+        self.file = (self.path or Path(os.devnull)).open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def add(
+        self, step: int, steps: int, loss: float, rate: float, norm: float, throughput: Throughput
+    ) -> None:
+        """Write a step's line, and report it every second or so."""
+        if self.path is None:
+            return
+        line = {
+            "schema": STEP_SCHEMA,
+            "step": step,
+            "loss": loss,
+            "learning_rate": rate,
+            "gradient_norm": norm,
+            "tokens_per_s": round(throughput.tokens_per_s, 1),
+        }
+        self.file.write(json.dumps(line) + "\n")
+        if throughput.wall_s - self.reported_s > 1:
+            self.reported_s = throughput.wall_s
+            self.file.flush()
+            self.report(step=step, steps=steps, loss=round(loss, 4))
+
+    def sync(self) -> None:
+        """Return only when the lines so far are on the disk."""
+        self.file.flush()
+        if self.path is not None:
+            os.fsync(self.file.fileno())
+
+
+def _first_lines(path: Path, steps: int) -> list[str]:
+    """The whole lines of the first steps: what a killed process wrote behind its checkpoint is cut."""
+    if not steps or not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return [line for line in lines[:steps] if line.endswith("\n")]
