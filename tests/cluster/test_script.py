@@ -27,7 +27,8 @@ def written(folder, indices=(0, 1, 2, 7), config=None, dependency=None, **resour
 
 def directives(script):
     lines = [line for line in script.read_text().splitlines() if line.startswith("#SBATCH")]
-    return dict(line.removeprefix("#SBATCH --").split("=", 1) for line in lines)
+    found = (line.removeprefix("#SBATCH --").partition("=") for line in lines)
+    return {name: value for name, _, value in found}
 
 
 def test_the_script_is_the_golden_one(spaced, monkeypatch):

@@ -55,7 +55,7 @@ def test_a_shared_problem_is_refused(spaced):
     compared = check("apart", evaluation, list(world.direct_answers()))
     assert compared["evaluation_problems"] == 100 and compared["training_texts"] > 500
     with pytest.raises(UserError, match="1 evaluation problems are among the training ones"):
-        check("problem", [problems[3]], [])
+        check("problem", [problems[3]], list(world.direct_answers()))
     with pytest.raises(UserError, match="one of the first lessons"):
         check("lesson", evaluation, [(instruction(evaluation[5]), "")])
     with pytest.raises(UserError, match="stands there twice"):
