@@ -30,9 +30,11 @@ def world(spaced, snapshot):
     return World(spaced / "runs", snapshot)
 
 
-def submit(world, arrays, **config):
-    site = ClusterConfig(**config)
-    return submit_to_slurm(arrays, site, world.ledger, world.store, world.snapshot, {})
+def submit(world, made, live=None):
+    """Submit an array; Slurm's id of it."""
+    site = ClusterConfig()
+    outcome = submit_to_slurm([made], site, world.ledger, world.store, world.snapshot, live or {})
+    return outcome.submitted[0][1]
 
 
 def wait_until(condition, seconds=90):
@@ -53,7 +55,7 @@ def test_what_jobs_recorded_and_what_killed_them(world):
         "disk_full": job("c", kind="train", raises=[122, "Disk quota exceeded"]),
         "unknown": job("d", kind="train", **DIES),
     }
-    submit(world, [array(*([j] for j in jobs.values()))])
+    submit(world, array(*([j] for j in jobs.values())))
     wait_until_ended(world, jobs.values())
     known = {failure: world.known(j) for failure, j in jobs.items()}
     assert {said.state for said in known.values()} == {"failed"}
@@ -66,7 +68,7 @@ def test_what_jobs_recorded_and_what_killed_them(world):
 
 def test_a_cancelled_element_is_new_and_its_siblings_go_on(world):
     stays, goes = job("stays", kind="train", sleeps_s=3), job("goes", kind="train", sleeps_s=300)
-    ((_, array_id),) = submit(world, [array([stays], [goes])])
+    array_id = submit(world, array([stays], [goes]))
     wait_until(lambda: world.attempts(stays, goes) == [1, 1])
     cluster.cancel([cluster.elements_name(array_id, [1])])
     wait_until_ended(world, [stays, goes])
@@ -77,7 +79,7 @@ def test_a_cancelled_element_is_new_and_its_siblings_go_on(world):
 
 def test_accounting_tells_what_the_queue_forgot(world):
     jobs = [job("fine", kind="train"), job("dies", kind="train", **DIES)]
-    ((_, array_id),) = submit(world, [array(*([j] for j in jobs))])
+    array_id = submit(world, array(*([j] for j in jobs)))
     wait_until_ended(world, jobs)
     wait_until(lambda: (array_id, 1) in cluster.accounting([array_id]))
     told = cluster.accounting([array_id])
@@ -91,7 +93,7 @@ def test_accounting_tells_what_the_queue_forgot(world):
 @pytest.mark.slow
 def test_a_job_past_its_time_limit(world):
     late = job("late", kind="train", sleeps_s=300)
-    submit(world, [array([late], time_limit_min=1)])
+    submit(world, array([late], time_limit_min=1))
     wait_until(lambda: world.known(late).state not in ("running", "pending"), seconds=240)
     assert (world.known(late).state, world.known(late).failure) == ("failed", "time_out")
 
@@ -107,7 +109,7 @@ def test_a_lost_connection_is_tried_again_once_and_then_left_alone(world):
         return plan.decisions[0]
 
     for number in range(2):
-        submit(world, [array([lost])])
+        submit(world, array([lost]))
         wait_until_ended(world, [lost])
         found = decision()
         assert found.failure == "infrastructure" and world.attempts(lost) == [number + 1]
@@ -121,16 +123,17 @@ def test_cancelling_a_part_keeps_what_the_rest_needs(world):
     """Two cells share a training; only one's generation is meant."""
     shared = job("shared", kind="train", sleeps_s=300)
     children = [job(f"g{n}", kind="grade", inputs={"samples": shared}) for n in range(2)]
-    submit(world, [array([shared])])
-    ((_, waiting),) = submit_children(world, children, shared)
+    submit(world, array([shared]))
+    submit_children(world, children, shared)
     lines = [line(world, n, shared, child) for n, child in enumerate(children)]
     world.ledger.manifest.write_text("".join(lines))
     wait_until(lambda: world.attempts(shared) == [1])
     said = cancel(world, "--where", "size=1", "--dry-run")
     assert "would cancel 1 elements (0 running, 1 queued)" in said
-    assert world.known(children[1]).state == "pending"
+    known = world.known(children[1])
+    assert known.state == "pending"
     said = cancel(world, "--where", "size=1")
-    assert f"scancel {waiting}_[1]" in said
+    assert f"scancel {known.place.replace('_', '_[')}]" in said
     assert "kept: 1 elements that others need: cells beside --where" in said
     wait_until(lambda: world.known(children[1]).state == "new")
     assert world.known(shared).state == "running"
@@ -143,9 +146,7 @@ def test_cancelling_a_part_keeps_what_the_rest_needs(world):
 def submit_children(world, children, parent):
     made = array(*([child] for child in children))
     made.parents = [parent]
-    live = {parent.identity: world.known(parent).place}
-    site = ClusterConfig()
-    return submit_to_slurm([made], site, world.ledger, world.store, world.snapshot, live)
+    submit(world, made, {parent.identity: world.known(parent).place})
 
 
 def line(world, size, train, grade):
