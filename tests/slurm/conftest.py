@@ -38,7 +38,7 @@ def faults(request: pytest.FixtureRequest) -> Iterator[list[Fault]]:
     """The faults that this session injects; their table is written at its end, if asked for."""
     found: list[Fault] = []
     yield found
-    if file := request.config.getoption("--faults-report"):
+    if file := request.config.getoption("--faults-report", default=None):
         write_report(Path(file), found)
 
 
