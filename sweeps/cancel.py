@@ -39,7 +39,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="CONDITION",
-        help="only for cells with these axes: size=64,128, stage!=2, size>=1000; several all hold",
+        help="only for cells with these axes: size=64,128, or 'stage!=2', or 'size>=1000'; "
+        "given several times, all must hold",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be cancelled")
     parser.add_argument(
@@ -71,7 +72,7 @@ def main() -> int:
     others = {"cells beside --where": beside, **_other_sweeps(ledger, knowledge)}
     choice = choose(live_elements(knowledge), jobs, needed_by(others))
     if not options.dry_run:
-        cancel(choice)
+        cancel(live.place for live in choice.cancelled)
     print(_said(ledger.folder.name, choice, options.dry_run))
     return 0
 

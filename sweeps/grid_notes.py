@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from valley.cluster import slurm
+from valley.cluster.machine import check_room
+from valley.errors import UserError
+from valley.plan import Plan
 from valley.sweep import Grid, with_starts
 
 
-def notes(grid: Grid, where: str) -> list[str]:
+def kinds_to_run(plan: Plan) -> set[str]:
+    """The kinds of jobs that a plan would run."""
+    return {decision.job.kind for decision in plan.to_run}
+
+
+def notes(grid: Grid, plan: Plan, where: str) -> list[str]:
     """One sentence each.
 
     Args:
@@ -22,4 +30,9 @@ def notes(grid: Grid, where: str) -> list[str]:
     missing += [fault for config in data.values() for fault in config.missing()]
     if where == "slurm" and (why := slurm.why_silent()):
         missing.append(f"{why}; launch on a login node")
+    if where == "local":
+        try:
+            check_room(grid.sweep.resources, kinds_to_run(plan), grid.sweep.cluster)
+        except UserError as error:
+            missing.append(f"{error}; to plan for a cluster: --cluster slurm")
     return [*grid.left_out, *(f"before launching: {said}" for said in dict.fromkeys(missing))]

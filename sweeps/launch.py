@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from from_result import print_drift, read_lock
-from grid_notes import notes
+from grid_notes import kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
 from running import DEFAULT_ROOT, Launch, make_plan, next_step, warn
 
@@ -66,7 +66,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="CONDITION",
-        help="only these cells and what they need: size=0,1000 stage!=2 size<4000 (repeatable; all hold)",
+        help="only these cells and what they need: size=0,1000, or 'stage!=2', or 'size<4000'; given "
+        "several times, all must hold",
     )
     parser.add_argument(
         "--schema", action=_Schema, nargs=0, help="print a JSON Schema of grid files, and exit"
@@ -181,13 +182,12 @@ def main() -> int:
     planned = _part(whole, conditions)
     retry = frozenset(options.retry)
     plan = make_plan(planned, sweep, store, retry)
-    if where == "local":
-        kinds = {d.job.kind for d in plan.to_run}
-        check_room(sweep.resources, kinds, sweep.cluster)
     if options.dry_run:
         print_plan(plan, sweep, where, store, options.all)
-        for note in notes(grid, where):
+        for note in notes(grid, plan, where):
             print(note)
+    elif where == "local":
+        check_room(sweep.resources, kinds_to_run(plan), sweep.cluster)
     if options.budget is not None:
         hold_to_budget(plan, sweep, store, options.budget)
     if options.dry_run:

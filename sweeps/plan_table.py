@@ -17,7 +17,7 @@ def print_table(plan: Plan, sweep: Sweep, every: bool = False) -> None:
     Args:
         every: give each job a row of its own, however many they are.
     """
-    print(f"{'action':8} {'kind':9} {'cell':58} {'resources':22} reason")
+    print(f"{'action':8} {'kind':9} {'cell':58} {'nodes x tasks x CPUs':22} reason")
     asks = {kind: _asks(sweep, kind) for kind in ("prepare", "train", "generate", "grade")}
     if every or len(plan.decisions) <= FOLDED_ABOVE:
         for decision in plan.decisions:
@@ -31,9 +31,10 @@ def print_table(plan: Plan, sweep: Sweep, every: bool = False) -> None:
 
 
 def _folded(plan: Plan) -> Iterator[list[Decision]]:
-    groups: dict[tuple[str, str, str], list[Decision]] = {}
+    groups: dict[tuple[str, str, str, int], list[Decision]] = {}
     for decision in plan.decisions:
-        groups.setdefault((decision.action, decision.job.kind, decision.reason), []).append(
+        job = decision.job
+        groups.setdefault((decision.action, job.kind, decision.reason, job.depth), []).append(
             decision
         )
     yield from groups.values()

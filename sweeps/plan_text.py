@@ -63,7 +63,8 @@ def print_plan(plan: Plan, sweep: Sweep, where: str, store: Store, every: bool =
     )
     if parts:
         lines += [*_costs(parts), *_disk(parts, store.root), ""]
-    lines += _detectable(detectable(plan.rows))
+    seed_sd = sweep.preview.seed_sd
+    lines += _detectable(detectable(plan.rows, seed_sd), seed_sd)
     lines.append(summary(plan, sweep, where) + "; dry run: nothing was submitted")
     print("\n".join(lines))
 
@@ -111,7 +112,7 @@ def _disk(parts: list[Cost], root: Path) -> Iterator[str]:
         yield f"warning: that is more than is free there; make room, {can}, or take another --root"
 
 
-def _detectable(designs: list[Detectable]) -> Iterator[str]:
+def _detectable(designs: list[Detectable], seed_sd: float) -> Iterator[str]:
     if not designs:
         return
     yield "what two cells must differ by in pass@1, or the grid will likely miss it:"
@@ -124,7 +125,8 @@ def _detectable(designs: list[Detectable]) -> Iterator[str]:
         yield f"  … and {len(designs) - MOST_DESIGNS} further designs"
     yield (
         "  (such a difference is found in 4 of 5 repetitions of the sweep, by a one-sided 5 % test "
-        f"of one pair\n   at a pass@1 near {PLANNING_SCORE:.0%}, if seeds scatter by 1 point; more "
+        f"of one pair\n   at a pass@1 near {PLANNING_SCORE:.0%}, if seeds scatter by {100 * seed_sd:g} {'point' if seed_sd == 0.01 else 'points'} "
+        f"(preview.seed_sd); more "
         "problems, answers or seeds find less)"
     )
 

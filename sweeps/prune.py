@@ -59,7 +59,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="AXIS=VALUE",
-        help="only what these cells rest on: difficulty=hard, size>=1000, …; several all hold",
+        help="only what these cells rest on: difficulty=hard, or 'size>=1000'; given several "
+        "times, all must hold",
     )
     parser.add_argument(
         "--root",
@@ -114,10 +115,22 @@ class _Root:
         self.submitted = {name for s in submissions for pack in s.elements for name in pack}
         self.known = cache(knowledge(self.store, submissions))
         self.rows = {
-            path.parent.name: list(Ledger(path.parent).rows())
+            path.parent.name: [self._as_laid(row) for row in Ledger(path.parent).rows()]
             for path in sorted(root.glob("sweeps/*/manifest.jsonl"))
         }
         self.result = cache(self._result)
+
+    def _as_laid(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A manifest's row with the folders that its jobs lie in: another sweep may have named them."""
+
+        def laid(place: str | None) -> str | None:
+            if place is None:
+                return None
+            ticket = Ticket.of(place)
+            return self.store.place(ticket.kind, ticket.label, ticket.identity)
+
+        jobs = {kind: laid(place) for kind, place in row["jobs"].items()}
+        return {**row, "before": [laid(place) for place in row["before"]], "jobs": jobs}
 
     def checkpoints(self, only: str | None, where: Where) -> list[Checkpoint]:
         """Weights that are there, of the cells meant; all below the root where nothing is chosen."""
@@ -183,7 +196,7 @@ class _Root:
         users = {}
         for kind, folder in self._submitted_folders():
             place = str(folder.relative_to(self.store.path))
-            if self.result(place) is None and self.known(Ticket.of(place)).state in LIVE:
+            if self.known(Ticket.of(place)).state in LIVE:
                 for at in read_job(folder).inputs.values():
                     parent = str(at.relative_to(self.store.path))
                     users[parent] = f"{kind} {Ticket.of(place).label} is queued or running"

@@ -16,6 +16,7 @@ from plan_text import print_stuck, summary
 
 from valley.attempts import note_attempt
 from valley.canary import smallest_cell
+from valley.cancelling import cancel
 from valley.checkout import circumstances
 from valley.cluster import slurm
 from valley.cluster.arrays import Array, make_arrays
@@ -26,7 +27,7 @@ from valley.lock import launch_notes
 from valley.plan import Decision, Plan, decide
 from valley.preview import cost_s
 from valley.root_lock import root_lock
-from valley.state import knowledge
+from valley.state import Knowledge, knowledge
 from valley.store import Store
 from valley.sweep import Sweep
 
@@ -36,6 +37,8 @@ DEFAULT_ROOT = "runs"
 # The queue is looked at after 2 s, and less and less often while nothing changes.
 POLL_S = (2.0, 30.0)
 POLL_GROWTH = 1.3
+# How long a launch that stays bears with a Slurm that does not answer: as long as a restart takes.
+PATIENCE_S = 600.0
 SQUEUE_FORMAT = "%.18i %.9P %.36j %.9T %.10M %R"
 
 
@@ -114,7 +117,7 @@ class Launch:
                 while True:
                     display.show(from_plan(plan, self.store))
                     now = (len(plan.with_action("wait")), len(plan.with_action("done")))
-                    held = any(d.job.identity not in self.tried for d in plan.to_run)
+                    held = bool(self.fresh(plan))
                     if not now[0] and not held:
                         break
                     pause = POLL_S[0] if now != before else min(pause * POLL_GROWTH, POLL_S[1])
@@ -125,11 +128,35 @@ class Launch:
                             self._submit(make_plan(planned, self.sweep, self.store))
                     before = now
                     time.sleep(pause)
-                    plan = make_plan(planned, self.sweep, self.store)
+                    plan = self._plan_patiently(planned)
         except KeyboardInterrupt:
             print("\ninterrupted: what is submitted goes on; the same command follows it again")
             return 130
         return self._end(plan)
+
+    def _plan_patiently(self, planned: Trail) -> Plan:
+        """The plan as things stand now, also if Slurm does not answer for some minutes."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return make_plan(planned, self.sweep, self.store)
+            except slurm.NoAnswer as error:
+                if time.monotonic() > deadline:
+                    raise
+                print(f"{error}; asked again", file=sys.stderr, flush=True)
+                time.sleep(POLL_S[1])
+
+    def fresh(self, plan: Plan) -> list[Decision]:
+        """What this launch is still to submit: nothing twice, and nothing that rests on what it tried."""
+        left: set[str] = set()
+        fresh = []
+        for decision in plan.to_run:  # parents before children
+            job = decision.job
+            if job.identity in self.tried or any(p.identity in left for p in job.parents):
+                left.add(job.identity)
+            else:
+                fresh.append(decision)
+        return fresh
 
     def lock(self) -> AbstractContextManager[None]:
         """The root's lock, as far as this launch may wait for it or break it."""
@@ -140,7 +167,7 @@ class Launch:
         """What is to be submitted, grouped for the place where it runs."""
         on_slurm = self.where == "slurm"
         return make_arrays(
-            [d.job for d in plan.to_run if d.job.identity not in self.tried],
+            [decision.job for decision in self.fresh(plan)],
             self.sweep.resources,
             self.cost_s,
             self.sweep.name,
@@ -152,9 +179,9 @@ class Launch:
 
     def note_attempts(self, plan: Plan) -> None:
         """Write down what failed of the jobs that are to be submitted, before they are laid anew."""
-        for decision in plan.to_run:
+        for decision in self.fresh(plan):
             job, known = decision.job, decision.known
-            if known.state in ("failed", "lost") and job.identity not in self.tried:
+            if known.state in ("failed", "lost"):
                 folder = self.store.folder(job.kind, job.label, job.identity)
                 note_attempt(folder, known.attempt, known.failure or known.state)
 
@@ -190,8 +217,11 @@ class Launch:
     def _submit(self, plan: Plan) -> None:
         from valley.cluster.submit import submit_to_slurm
 
-        # What waits for ever for a parent that failed has a place too, which its successor takes over.
-        slurm.cancel(sorted({d.place for d in plan.to_run if d.place}))
+        fresh = self.fresh(plan)
+        if waiting := {d.job.identity[:16] for d in fresh if d.place}:
+            # What waits for ever for a parent that failed has a place, which its successor takes over.
+            places = Knowledge(self.store, all_submissions(self.store.root)).places
+            cancel(places[name] for name in waiting)
         self.note_attempts(plan)
         outcome = submit_to_slurm(
             self.arrays(plan),
@@ -204,7 +234,7 @@ class Launch:
         for array, job_id, count in outcome.submitted:
             print(f"  submitted {job_id:>8}  {array.name} ({count})", flush=True)
         held = {job.identity for element in outcome.held for job in element.jobs}
-        self.tried |= {d.job.identity for d in plan.to_run} - held
+        self.tried |= {d.job.identity for d in fresh} - held
         if held and len(held) != self.held:
             way = "as room appears" if self.wait else "by the next launch, or at once with --wait"
             print(

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -49,7 +50,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="CONDITION",
-        help="only cells with these axes: size=64,128, stage!=2, size>=1000; several all hold",
+        help="only cells with these axes: size=64,128, or 'stage!=2', or 'size>=1000'; given "
+        "several times, all must hold",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -150,6 +152,8 @@ def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
 def _watch(ledger: Ledger, store: Store, where: Chosen | None, every_s: float) -> int:
     """Print the table until nothing runs or is queued and no launcher is at work, or Ctrl-C."""
     in_place = sys.stdout.isatty()
+    # A shell that starts a job in the background has SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         while True:
             seen = _look(ledger, store, where)

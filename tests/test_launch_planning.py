@@ -108,8 +108,8 @@ def test_what_was_left_out_is_told(grid, spaced):
 def test_a_long_plan_is_folded(grid, spaced):
     seeds = ["--set", "seed={range: [0, 100]}"]
     folded = dry_run(grid, spaced / "runs", *seeds).stdout
-    assert "tiny-first-lessons and 400 more" in folded and "--all gives each a row" in folded
-    assert len(folded.splitlines()) < 30
+    assert "tiny-t1-n8-seed0 and 199 more" in folded and "--all gives each a row" in folded
+    assert len(folded.splitlines()) < 40
     every = dry_run(grid, spaced / "runs", *seeds, "--all").stdout
     assert len(submitted(every, "train")) == 401
     assert folded.splitlines()[-1] == every.splitlines()[-1]

@@ -64,6 +64,19 @@ def test_every_job_is_planned_by_its_own_lock(world, spaced):
     assert len(made) >= len({id(row.cell) for row in whole.rows})
 
 
+def test_locks_of_conditional_settings_keep_what_conditions_name(spaced):
+    when = """when:
+  - {if: {student: other}, set: {train.learning_rate: 1.0e-4}}
+  - {if: {stage: 2}, set: {generate.profiles.sampled.samples: 2}}
+"""
+    (spaced / "grid.yaml").write_text(GRID + when)
+    sweep, whole = planned(spaced / "grid.yaml")
+    locks = Locks(sweep, whole.rows)
+    for row in whole.rows:
+        again = unlocked(spaced, locks.of(row.grade))
+        assert row.grade in again.jobs and len({id(r.cell) for r in again.rows}) == 1
+
+
 def test_a_lock_is_one_cell_with_every_default_filled_in(world):
     sweep, whole = world
     row = next(row for row in whole.rows if row.cell.axes["stage"] == 9)

@@ -96,17 +96,46 @@ def test_what_a_person_cancelled_is_new_whether_it_had_begun_or_not(laid, schedu
     assert (known.state, known.reason) == ("new", "job 7_1 cancelled")
 
 
-def test_what_cancel_cancelled_before_it_began_is_new_though_slurm_forgot_it(laid, scheduler):
+def test_what_cancel_cancelled_is_new_though_slurm_forgot_it(laid, scheduler):
     """Slurm 22.05 keeps no word of an array's element that is cancelled while it waits."""
     store, identity, job = laid
     scheduler({}, {})
     gone = replace(submitted(identity), cancelled=frozenset({1}))
     known = knowledge(store, [gone])(Ticket("train", identity))
-    assert (known.state, known.reason) == ("new", "job 7_1 was cancelled before it began")
+    assert (known.state, known.reason) == ("new", "job 7_1 was cancelled")
     other = replace(submitted(identity), cancelled=frozenset({0}))
     assert knowledge(store, [other])(Ticket("train", identity)).state == "lost"
-    write_json(job.folder / "running.json", this_process())  # it had begun after all
-    assert knowledge(store, [gone])(Ticket("train", identity)).state == "lost"
+    write_json(job.folder / "running.json", this_process())  # it had begun
+    assert knowledge(store, [gone])(Ticket("train", identity)).state == "new"
+
+
+def test_ranks_that_lose_another_to_a_node_failure_failed_by_the_node(laid, scheduler):
+    store, identity, job = laid
+    write_failure(job, "RuntimeError: Connection closed by peer", "")
+    ticket = Ticket("train", identity)
+    scheduler({}, {("7", 1): slurm.Task("NODE_FAIL", "None")})
+    assert knowledge(store, [submitted(identity)])(ticket).failure == "node_failure"
+    scheduler({}, {("7", 1): slurm.Task("FAILED", "None")})
+    assert knowledge(store, [submitted(identity)])(ticket).failure == "infrastructure"
+
+
+def test_what_waited_in_vain_is_new_also_when_slurm_has_forgotten_it(laid, scheduler):
+    store, _identity, _job = laid
+    child = made("generate", "child", {"model": made("train", "a-label")})
+    folder = store.lay(child, {})
+    scheduler({}, {})
+    known = knowledge(store, [submitted(child.identity)])
+    told = known(Ticket("generate", child.identity))
+    assert (told.state, told.reason.split(",")[0]) == ("new", "was waiting for train a-label")
+    write_json(folder / "running.json", this_process())  # it had begun, so its input was there
+    known = knowledge(store, [submitted(child.identity)])
+    assert known(Ticket("generate", child.identity)).state == "lost"
+
+
+def test_what_a_job_was_tried_with_before_is_not_forgotten(laid):
+    store, identity, job = laid
+    note_attempt(job.folder, "i/0", "out_of_memory")
+    assert knowledge(store, [])(Ticket("train", identity)).retries == {"out_of_memory": 1}
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def note_attempt(folder: Path, place: str, why: str) -> None:
         "host": left.get("host"),
         "place": place,
     }
+    folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
     with (folder / ATTEMPTS).open("ab+") as file:
         # A launcher that died in the midst of a line left it open; close it before going on.
         torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"

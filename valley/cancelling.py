@@ -35,29 +35,31 @@ class Choice:
 
     @property
     def names(self) -> list[str]:
-        """What scancel is given: elements of one array together."""
-        arrays: dict[str, list[Place]] = {}
-        for live in self.cancelled:
-            arrays.setdefault(live.place.array, []).append(live.place)
-        return [
-            slurm.elements_name(array, (place.index for place in places))
-            for array, places in sorted(arrays.items())
-        ]
+        """What scancel is given."""
+        return elements_names(live.place for live in self.cancelled)
 
 
-def cancel(choice: Choice) -> None:
-    """Have Slurm cancel the chosen elements, and write down first, in the journals they stand in, which.
+def cancel(places: Iterable[Place]) -> None:
+    """Have Slurm cancel elements, and write down first, in the journals they stand in, which.
 
     An element that still waits is forgotten by Slurm at once, and would be taken for lost.
     """
     submissions: dict[str, list[Place]] = {}
-    for live in choice.cancelled:
-        submissions.setdefault(live.place.submission.intent, []).append(live.place)
-    for intent, places in submissions.items():
-        ledger = Ledger(places[0].submission.folder.parents[1])
-        indices = sorted(place.index for place in places)
-        ledger.append({"event": "cancelled", "intent": intent, "elements": indices})
-    slurm.cancel(choice.names)
+    for place in places:
+        submissions.setdefault(place.submission.intent, []).append(place)
+    for intent, members in submissions.items():
+        indices = sorted({place.index for place in members})
+        event = {"event": "cancelled", "intent": intent, "elements": indices}
+        Ledger(members[0].submission.sweep).append(event)
+    slurm.cancel(elements_names(place for members in submissions.values() for place in members))
+
+
+def elements_names(places: Iterable[Place]) -> list[str]:
+    """What scancel is given: elements of one array together."""
+    arrays: dict[str, set[int]] = {}
+    for place in places:
+        arrays.setdefault(place.array, set()).add(place.index)
+    return [slurm.elements_name(array, sorted(found)) for array, found in sorted(arrays.items())]
 
 
 def live_elements(knowledge: Knowledge) -> list[Live]:

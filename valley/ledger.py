@@ -57,6 +57,8 @@ class Submission:
     """Why the jobs are held."""
     cancelled: frozenset[int] = frozenset()
     """The indices of elements that `cancel.py` had Slurm cancel. One that waited, Slurm forgets at once."""
+    sweep: Path = Path()
+    """The folder of the sweep whose journal tells of it."""
 
     @property
     def is_open(self) -> bool:
@@ -153,11 +155,13 @@ class Ledger:
     def write_estimates(self, seconds: Mapping[str, float]) -> None:
         """Write down how long jobs are estimated to take, by identity, for `status.py`."""
         short = {identity[:16]: round(value, 3) for identity, value in seconds.items()}
+        # Of jobs that this launch leaves alone an earlier one has told.
+        short = {**self.estimates(), **short}
         value = {"schema": ESTIMATES_SCHEMA, "seconds": short}
         write_text(self.folder / "estimates.json", json.dumps(value) + "\n")
 
     def estimates(self) -> dict[str, float]:
-        """The last launch's estimates in seconds, by the first 16 digits of a job's identity."""
+        """The launches' estimates in seconds, by the first 16 digits of a job's identity."""
         try:
             value = json.loads((self.folder / "estimates.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -213,6 +217,7 @@ class Ledger:
         return [
             Submission(
                 intent=name,
+                sweep=self.folder,
                 cluster=event["cluster"],
                 folder=self.folder / event["folder"],
                 elements=event.get("elements", []),

@@ -1,7 +1,7 @@
 """The lock: a result's own grid file, by which its cell can be run again. Pure, but for reading one.
 
 It is the sweep as it was launched, every default filled in, reduced to the one cell and decoding profile
-that the job was first made for. A launch notes it in `job.json`, and the job copies it into its result,
+that the job was first made for (to the one cell, where the grid has conditional settings). A launch notes it in `job.json`, and the job copies it into its result,
 with the launch's own circumstances (`valley.checkout`) and the estimate that the preview made of it.
 What cells share, such as the data or a student's first lessons, carries the lock of the first of them.
 """
@@ -48,6 +48,9 @@ class Locks:
     def _reduced(self, cell: Cell, profile: str) -> dict[str, Any]:
         whole = self._document
         axes = {name: cell.axes[name] for name in (*NAMED_AXES, *cell.varied)}
+        if whole["when"]:
+            # Conditions may name any student, stage or profile, so all of them stay.
+            return {**whole, "grid": [_single(axes)]}
         generate = whole["generate"]
         if any(name.startswith("generate.profiles") for name in axes):
             # They could not be applied to the one profile that is left, so they are filled in.
@@ -60,8 +63,7 @@ class Locks:
             "students": {name: whole["students"][name]},
             "stages": stages,
             "generate": {**generate, "profiles": {profile: generate["profiles"][profile]}},
-            # A value that is a list itself would be taken for several.
-            "grid": [{axis: [v] if isinstance(v, list | dict) else v for axis, v in axes.items()}],
+            "grid": [_single(axes)],
         }
 
     def _chain(self, cell: Cell) -> list[int]:
@@ -70,6 +72,11 @@ class Locks:
         while (parent := self._sweep.stages[chain[-1]].parent) is not None:
             chain.append(parent.stage if parent.stage is not None else chain[-1] - 1)
         return sorted(chain)
+
+
+def _single(axes: Mapping[str, Any]) -> dict[str, Any]:
+    """A block of one cell. A value that is a list itself would be taken for several."""
+    return {axis: [v] if isinstance(v, list | dict) else v for axis, v in axes.items()}
 
 
 def launch_notes(

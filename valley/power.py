@@ -28,16 +28,21 @@ class Detectable:
     """In pass@1, one-sided at 5 % with 80 % power."""
 
 
-def detectable(rows: list[Row]) -> list[Detectable]:
+def detectable(rows: list[Row], seed_sd: float) -> list[Detectable]:
     """The smallest difference in pass@1, for every distinct design that pairs of cells have.
 
     Cells that differ in their seed alone are one with several seeds. A baseline has no seed to vary, so
     of a pair with one the other cell's count.
+
+    Args:
+        seed_sd: the standard deviation of a score between training seeds.
     """
     found = set()
     for (profile, problems, samples), counts in _designs(rows).items():
         for seeds in _seeds_of_pairs(counts):
-            smallest = minimum_detectable_difference(problems, samples, seeds, PLANNING_SCORE)
+            smallest = minimum_detectable_difference(
+                problems, samples, seeds, PLANNING_SCORE, seed_sd=seed_sd
+            )
             found.add(Detectable(profile, problems, samples, seeds, smallest))
     return sorted(found)
 

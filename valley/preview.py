@@ -15,6 +15,7 @@ from valley.errors import UserError
 from valley.job import Job
 from valley.plan import Plan
 from valley.records import digest
+from valley.store import KINDS
 from valley.sweep import Sweep
 from valley.throughput_model import (
     UNKNOWN_PARAMETERS,
@@ -105,7 +106,9 @@ def costs(
         by_kind.setdefault((group.rebuild, group.first.kind), []).append(group)
     return [
         _cost(kind, rebuild, members, sweep, throughput, _Names(students, parameters), max_elements)
-        for (rebuild, kind), members in by_kind.items()
+        for (rebuild, kind), members in sorted(
+            by_kind.items(), key=lambda item: (item[0][0], KINDS.index(item[0][1]))
+        )
     ]
 
 
@@ -258,6 +261,6 @@ def check_budget(parts: list[Cost], gpu_hours: float) -> None:
         by_kind = ", ".join(f"{c.name} {c.gpu_hours:,.1f}" for c in parts if c.gpu_hours)
         raise UserError(
             f"--budget {gpu_hours:g}: the plan asks for about {asked:,.1f} GPU-hours ({by_kind}); "
-            "nothing was submitted; run a part (--where size<=1000), fewer seeds (--set seed=0), "
+            "nothing was submitted; run a part (--where 'size<=1000'), fewer seeds (--set seed=0), "
             "sizes or samples, or raise the budget"
         )

@@ -16,9 +16,11 @@ Of what failed the class is told too, with the line that shows it: `failures`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from valley.attempts import retries
 from valley.cluster import slurm
@@ -116,23 +118,40 @@ class Knowledge:
         """What is known of a job that has no result, or none that its weights are there for."""
         record = self.store.failure(job.kind, job.identity)
         if record is not None and not (place and self._is_requeued(place)):
-            known = self._failed(job, place, reason_of(record), *recorded(record, job.kind))
+            known = self._failed(job, place, reason_of(record), *self._recorded(job, place, record))
             # At its limit a job that gained something is requeued, as often as it may be.
             return replace(known, is_final=known.failure == "time_out")
         if place is None:
-            return _from_note(self.store, job) or NEW
+            return replace(_from_note(self.store, job) or NEW, retries=self._retries(job))
         if place.submission.cluster == "held":
-            had = retries(self.store.folder(job.kind, "", job.identity), "")
-            return Known("new", f"held back: {place.submission.reason}", retries=had)
+            held = f"held back: {place.submission.reason}"
+            return Known("new", held, retries=self._retries(job))
         if place.array:
             return self._from_slurm(job, place)
         return self._from_machine(job, place)
 
+    def _recorded(
+        self, job: Named, place: Place | None, record: dict[str, Any]
+    ) -> tuple[str, Failure]:
+        """The log and the failure that a job recorded; of what Slurm did to its nodes Slurm knows better.
+
+        Ranks that lose another see a broken connection.
+        """
+        log, failure = recorded(record, job.kind)
+        if failure.kind in ("infrastructure", "unknown") and place is not None and place.array:
+            key = (place.array, place.index)
+            task = self.queue.get(key) or self.accounting.get(key)
+            if task is not None and task.state in slurm.TAKEN_AWAY:
+                failure = classified(job.kind, place, task)
+        return log, failure
+
+    def _retries(self, job: Named, place: Place | None = None) -> Counter[str]:
+        folder = self.store.folder(job.kind, "", job.identity)
+        return retries(folder, place.attempt if place else "")
+
     def _failed(
         self, job: Named, place: Place | None, reason: str, log: str, failure: Failure
     ) -> Known:
-        attempt = place.attempt if place else ""
-        folder = self.store.folder(job.kind, "", job.identity)
         return Known(
             "failed",
             reason,
@@ -140,8 +159,8 @@ class Knowledge:
             failure=failure.kind,
             line=failure.line,
             remedy=failure.action,
-            attempt=attempt,
-            retries=retries(folder, attempt),
+            attempt=place.attempt if place else "",
+            retries=self._retries(job, place),
         )
 
     def _from_slurm(self, job: Named, place: Place) -> Known:
@@ -155,8 +174,12 @@ class Knowledge:
         stopped = _from_stop(self.store, job)
         if stopped and (task is None or task.state not in LIVE_RUNNING | LIVE_PENDING):
             return self._new(job, place, stopped.reason)
-        if task is None and self._was_cancelled(job, place):
-            return self._new(job, place, f"job {name} was cancelled before it began")
+        if task is None and place.index in place.submission.cancelled:
+            return self._new(job, place, f"job {name} was cancelled")
+        begun = self.store.running(job.kind, job.identity) is not None
+        if task is None and not begun and (waited := self._missing(job)):
+            # Cancelled by Slurm for a parent that failed, and forgotten since.
+            return self._new(job, place, _vain(waited[0]))
         if task is None:
             said = f"Slurm no longer knows job {name}, and it left no result"
             return Known("lost", said, log, attempt=place.attempt)
@@ -178,10 +201,10 @@ class Knowledge:
             self.store.running(job.kind, name) is not None for name in others
         )
 
-    def _was_cancelled(self, job: Named, place: Place) -> bool:
-        """Whether `cancel.py` cancelled an element that waited: Slurm forgets such a one at once."""
-        begun = self.store.running(job.kind, job.identity) is not None
-        return place.index in place.submission.cancelled and not begun
+    def _missing(self, job: Named) -> list[Ticket]:
+        """The inputs of a job that have no result, or not the weights that it needs."""
+        inputs = [(ticket, self.known(ticket)) for ticket in _inputs(self.store, job)]
+        return [ticket for ticket, known in inputs if known.state != "done" or known.pruned]
 
     def _ended(self, job: Named, place: Place, task: slurm.Task) -> Known:
         """What is known of a job without a result whose element has ended."""
@@ -193,10 +216,8 @@ class Knowledge:
             if task.state == "CANCELLED" and failure.kind not in NOT_BY_A_PERSON:
                 return self._new(job, place, said)
             return self._failed(job, place, said, str(place.log), failure)
-        missing = [i for i in _inputs(self.store, job) if self.known(i).state != "done"]
-        if missing:
-            waited = f"{missing[0].kind} {missing[0].label}"
-            return self._new(job, place, f"was waiting for {waited}, which has no result")
+        if waited := self._missing(job):
+            return self._new(job, place, _vain(waited[0]))
         # Completed: it was passed over for an input that is there by now. Otherwise the first job of
         # an element stands for what kept the element itself from beginning.
         if task.state not in ("CANCELLED", "COMPLETED") and self._is_blamed(job, place):
@@ -205,8 +226,7 @@ class Knowledge:
 
     def _new(self, job: Named, place: Place, reason: str, name: str = "") -> Known:
         """A job that is to be submitted again as if for the first time, with what it had to be given."""
-        folder = self.store.folder(job.kind, "", job.identity)
-        return Known("new", reason, str(place.log), name, retries=retries(folder, place.attempt))
+        return Known("new", reason, str(place.log), name, retries=self._retries(job, place))
 
     def _is_requeued(self, place: Place) -> bool:
         """Whether an element that has run waits to run again: what failed in it is begun anew.
@@ -223,12 +243,10 @@ class Knowledge:
         """
         if task.reason == NEVER_SATISFIED:
             return True
-        stuck = ("failed", "lost", "new")
-        return (
-            task.reason == "Dependency"
-            and self.keeps_invalid
-            and any(self.known(parent).state in stuck for parent in _inputs(self.store, job))
-        )
+        if task.reason != "Dependency" or not self.keeps_invalid:
+            return False
+        live = ("running", "pending")
+        return any(self.known(parent).state not in live for parent in self._missing(job))
 
     def _is_blamed(self, job: Named, place: Place) -> bool:
         """Whether this is the first of an element's jobs, of which none left a trace."""
@@ -253,11 +271,16 @@ class Knowledge:
             case True:
                 return Known("running", "its process begins")
             case False:
-                return noted or Known("new", "its process ended before it began")
+                new = noted or Known("new", "its process ended before it began")
+                return replace(new, retries=self._retries(job, place))
             case _:
                 host = (submission.process or {}).get("host")
                 said = f"started on {host}, which cannot be asked here"
                 return Known("lost", said, attempt=place.attempt)
+
+
+def _vain(parent: Ticket) -> str:
+    return f"was waiting for {parent.kind} {parent.label}, which has no result"
 
 
 def _inputs(store: Store, job: Named) -> list[Ticket]:

@@ -112,17 +112,19 @@ class SeedNoise:
 
 
 def seed_noise(cells: Iterable[Cell]) -> SeedNoise | None:
-    """Pool the variance between training seeds over all cells with two or more; None without any.
+    """Pool the variance between training seeds over cells with two or more; None without any.
 
     The two-way analysis of variance of a cell's [seeds, problems] splits the variance of the seeds'
     means into the seeds' own and the residual's. Only the first is added to the variance over
-    problems, which contains the second already. Pooling assumes that all cells scatter alike.
+    problems, which contains the second already. Pooling assumes that all cells scatter alike. So cells
+    whose seeds all gave the very same answers are left out: there was nothing for a seed to change (a
+    training set of one batch, a score of all or nothing), which says nothing of the others.
     """
     raw = residual = 0.0
     df = 0
     for cell in cells:
         seeds, problems = cell.rates.shape
-        if seeds < 2 or problems < 2:
+        if seeds < 2 or problems < 2 or (cell.rates == cell.rates[0]).all():
             continue
         means = cell.rates.mean(axis=1)
         rest = cell.rates - means[:, None] - cell.by_problem + cell.score

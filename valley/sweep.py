@@ -77,6 +77,10 @@ class PreviewConfig(_Strict):
     generate_tokens_per_s: float = Field(3000.0, gt=0)
     grade_samples_per_s: float = Field(50.0, gt=0)
     startup_s: float = Field(60.0, ge=0)
+    """Of a process; and of a preparation as a whole."""
+    seed_sd: float = Field(0.01, ge=0, lt=1)
+    """How far a cell's pass@1 scatters between training seeds, as a standard deviation. Measure it: the
+    plots of a sweep with several seeds tell it."""
 
     @model_validator(mode="after")
     def _mfu_has_a_peak(self) -> PreviewConfig:

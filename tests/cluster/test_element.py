@@ -44,16 +44,16 @@ def test_an_element_fails_if_none_of_its_jobs_succeeded(spaced):
 
 def test_a_job_whose_input_has_no_result_is_passed_over_and_not_failed(spaced):
     child = lay(spaced, GOOD, {"data": prepare(BAD, {})})
-    assert not run_job(child)
+    assert run_job(child) == "none"
     assert not (child / "failed.json").exists() and not (child / "result.json").exists()
 
 
 def test_a_job_whose_result_is_there_is_not_run_again(spaced):
     good = lay(spaced, GOOD)
-    assert run_job(good)
+    assert run_job(good) == "made"
     before = (good / "result.json").read_bytes()
     (good / "evaluation.jsonl").unlink()
-    assert run_job(good)
+    assert run_job(good) == "there"
     assert (good / "result.json").read_bytes() == before
     assert not (good / "evaluation.jsonl").exists()
 
@@ -61,7 +61,7 @@ def test_a_job_whose_result_is_there_is_not_run_again(spaced):
 def test_a_success_clears_the_failure_before_it(spaced):
     good = lay(spaced, GOOD)
     (good / "failed.json").write_text("{}")
-    assert run_job(good)
+    assert run_job(good) == "made"
     assert not (good / "failed.json").exists()
 
 

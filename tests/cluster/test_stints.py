@@ -53,6 +53,9 @@ def test_time_outs_are_counted_from_the_last_failure_on(spaced):
         begin_stint(spaced)
         end_stint(spaced, why)
     assert time_outs(spaced) == 2
+    begin_stint(spaced)
+    end_stint(spaced, "done")
+    assert time_outs(spaced) == 0, "a rebuild begins with the whole budget"
 
 
 def test_a_damaged_record_costs_the_record_and_not_the_job(spaced):

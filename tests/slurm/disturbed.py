@@ -132,7 +132,9 @@ class DisturbedSweep:
         return self.run("launch", str(self.grid), "--cluster", "slurm", *arguments, **options)
 
     def states(self) -> dict[str, int]:
-        """How many cells are in which state."""
+        """How many cells are in which state; none before the first launch."""
+        if not (self.root / "sweeps" / "disturbed" / "manifest.jsonl").exists():
+            return {}
         code, said = self.run("status", "--json")
         assert code == 0, said
         counts: dict[str, int] = {}

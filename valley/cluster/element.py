@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import valley
 from valley.cluster.rendezvous import leave_process_group, place
@@ -40,6 +40,8 @@ from valley.weights import MARKER, lacks_weights
 logger = logging.getLogger(__name__)
 
 Run = Callable[[JobFile], dict[str, Any]]
+Outcome = Literal["made", "there", "none"]
+"""Whether a job has a result: made by this process, there before, or none."""
 
 
 JOURNALED = "journaled"
@@ -86,15 +88,16 @@ def run_element(
     if launcher is not None:
         with stop_signals.interrupting():
             _await_journal(launcher)
-    succeeded = 0
+    outcomes: list[Outcome] = []
     for folder in folders:
         if stop_signals.reason:
-            end_between(policy, succeeded)
+            end_between(policy, outcomes.count("made"))
         try:
-            succeeded += run_job(Path(folder))
+            outcomes.append(run_job(Path(folder)))
         except (Stopped, Interrupted) as stop:
-            end_stopped(read_job(Path(folder)), stop, succeeded, policy, log_path())
-    if succeeded:
+            made = outcomes.count("made")
+            end_stopped(read_job(Path(folder)), stop, made, policy, log_path())
+    if set(outcomes) & {"made", "there"}:
         # Only now: a rank whose job failed may not come here, and would be waited for.
         leave_process_group()
         return
@@ -131,7 +134,7 @@ def _end_all_ranks(message: str) -> NoReturn:
     os._exit(1)
 
 
-def run_job(path: Path) -> bool:
+def run_job(path: Path) -> Outcome:
     """Run one job unless its result and weights are there; whether it has a result at the end.
 
     A failure is recorded in the job's folder, and its traceback goes to the log.
@@ -147,10 +150,10 @@ def run_job(path: Path) -> bool:
         logger.info("%s %s: result is there already", job.kind, job.label)
         if leads:
             _forget_resume(job)
-        return True
+        return "there"
     if _is_anothers(job):
         logger.info("%s %s: submitted again since; passed over", job.kind, job.label)
-        return False
+        return "none"
     missing = [role for role, at in job.inputs.items() if not _is_there(at)]
     if missing:
         logger.error(
@@ -159,7 +162,7 @@ def run_job(path: Path) -> bool:
             job.label,
             missing[0],
         )
-        return False
+        return "none"
     if leads:
         _clear_earlier_failure(job)
         begin_stint(job.folder)
@@ -192,9 +195,9 @@ def run_job(path: Path) -> bool:
             write_failure(job, first, log_path(), traceback.format_exc())
         if leads:
             end_stint(job.folder, "failed")
-        return False
+        return "none"
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
-    return True
+    return "made"
 
 
 def _is_anothers(job: JobFile) -> bool:
@@ -255,7 +258,7 @@ def foreground(arguments: list[str]) -> int:
     path = Path(arguments[0])
     if not path.exists():
         raise UserError(f"{path}: no such file; give a job.json of the store")
-    return 0 if run_job(path) else 1
+    return 1 if run_job(path) == "none" else 0
 
 
 def log_path() -> str:

@@ -36,6 +36,10 @@ ENDED = {
 }
 
 
+TAKEN_AWAY = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED"}
+"""Ends that are no fault of the job."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What Slurm says of one array element. `folder` is its working folder, where it was asked for."""
@@ -45,6 +49,10 @@ class Task:
     folder: str = ""
     exit_code: str = ""
     """`code:signal`, which accounting alone tells."""
+
+
+class NoAnswer(UserError):
+    """A program of Slurm's failed or did not answer, so nothing can be said of any job."""
 
 
 class Refused(UserError):
@@ -280,9 +288,9 @@ def _call(command: list[str]) -> str:
             command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment()
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"{command[0]} did not answer ({error}); is the cluster up?") from error
+        raise NoAnswer(f"{command[0]} did not answer ({error}); is the cluster up?") from error
     if done.returncode:
-        raise UserError(
+        raise NoAnswer(
             f"{command[0]} failed with status {done.returncode}: {done.stderr.strip() or 'no message'}"
         )
     return done.stdout

@@ -73,10 +73,10 @@ def end_stint(folder: Path, why: Why) -> None:
 
 
 def time_outs(folder: Path) -> int:
-    """How often the job was stopped at its time limit since it failed last."""
+    """How often the job was stopped at its time limit since it was last done (for a rebuild), or failed."""
     count = 0
     for stint in reversed(read_stints(folder)):
-        if stint.why == "failed":
+        if stint.why in ("failed", "done"):
             break
         count += stint.why == "time_limit"
     return count

@@ -206,7 +206,7 @@ class _Run:
             for job in element.jobs:
                 if self.store.failure(job.kind, job.identity) is not None:
                     # It is to be run again, so an earlier failure is no longer the last word.
-                    self.store.lay(job, job.execution)
+                    self.store.lay(job, {**job.execution, "submission": "held"})
         elements = [[job.identity for job in element.jobs] for element in self.outcome.held]
         last = self.ledger.submissions()[-1:]
         if not last or last[0].cluster != "held" or last[0].elements != elements:
