@@ -109,3 +109,16 @@ def test_files_that_cannot_be_what_they_are_said_to_be(config, spaced, content, 
     for look in (config.evaluation_semantic, lambda: config.evaluation_size):
         with pytest.raises(UserError, match=message):
             look()
+
+
+def test_a_difficulty_of_another_source_is_refused_and_not_left_out_of_every_arm(config, spaced):
+    trace = {
+        "schema": "valley.trace/1",
+        "id": "p1/0",
+        "problem_id": "p1",
+        "thinking": "",
+        "answer": "",
+    }
+    (spaced / "traces.jsonl").write_text(json.dumps({**trace, "difficulty": "VERY_HARD"}) + "\n")
+    with pytest.raises(UserError, match=r"line 1: trace 'p1/0': difficulty 'VERY_HARD' found"):
+        read_pool(config.pool_semantic(), config.execution())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+DIFFICULTIES = ("easy", "medium", "hard")
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -23,3 +25,10 @@ class Trace:
     correct: bool | None = None
     difficulty: str | None = None
     teacher: str = ""
+
+    def __post_init__(self) -> None:
+        if self.difficulty not in (None, *DIFFICULTIES):
+            raise ValueError(
+                f"trace {self.id!r}: difficulty {self.difficulty!r} found, one of {DIFFICULTIES} or "
+                "null expected; map your source's labels to these"
+            )
