@@ -351,9 +351,9 @@ BAD = {
         ["--set", "resources.prepare.memory_gib=100000"],
         "memory",
     ),
-    "more CPUs than there are, seen by a dry run": (
+    "more CPUs than there are": (
         MINI,
-        ["--dry-run", "--set", "resources.grade.cpus_per_task=5000"],
+        ["--set", "resources.grade.cpus_per_task=5000"],
         "resources.grade",
     ),
 }
