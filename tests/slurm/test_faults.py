@@ -55,6 +55,11 @@ def element_of(folder: Path) -> str:
     return str(json.loads(last)["run"]).rpartition(".")[0]
 
 
+def beats(folder: Path) -> int:
+    """How many tenths of a second a job has been at work."""
+    return len((folder / "beats.jsonl").read_text().splitlines())
+
+
 def call(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -100,9 +105,10 @@ def test_jobs_are_preempted(slurm, sweep, undisturbed, outcome):
 @pytest.mark.slow
 def test_a_time_limit_is_hit(slurm, sweep, undisturbed, outcome):
     """A job's time limit hit."""
+    prepared = sweep.root.glob
+    sweep.wait_for(lambda: len(list(prepared("store/prepare/*/*/result.json"))) == 4)
     sweep.order(seconds=90)
-    folder = at_work(sweep)
-    time.sleep(0.5)
+    folder = sweep.wait_for(lambda: [path for path in sweep.begun() if beats(path) > 20])[0]
     sweep.order(seconds=1)
     call("scontrol", "update", f"JobId={element_of(folder)}", "TimeLimit=00:00:02")
     outcome(sweep, undisturbed, "--retry", "timeout")
