@@ -125,9 +125,8 @@ def _detectable(designs: list[Detectable], seed_sd: float) -> Iterator[str]:
         yield f"  … and {len(designs) - MOST_DESIGNS} further designs"
     yield (
         "  (such a difference is found in 4 of 5 repetitions of the sweep, by a one-sided 5 % test "
-        f"of one pair\n   at a pass@1 near {PLANNING_SCORE:.0%}, if seeds scatter by {100 * seed_sd:g} {'point' if seed_sd == 0.01 else 'points'} "
-        f"(preview.seed_sd); more "
-        "problems, answers or seeds find less)"
+        f"of one pair\n   at a pass@1 near {PLANNING_SCORE:.0%}, if seeds scatter by "
+        f"preview.seed_sd, {seed_sd:.1%}; more problems, answers or seeds find less)"
     )
 
 

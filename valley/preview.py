@@ -107,7 +107,7 @@ def costs(
     return [
         _cost(kind, rebuild, members, sweep, throughput, _Names(students, parameters), max_elements)
         for (rebuild, kind), members in sorted(
-            by_kind.items(), key=lambda item: (item[0][0], KINDS.index(item[0][1]))
+            by_kind.items(), key=lambda item: (not item[0][0], KINDS.index(item[0][1]))
         )
     ]
 

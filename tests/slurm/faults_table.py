@@ -47,7 +47,8 @@ def write_report(path: Path, faults: list[Fault]) -> None:
         rows.setdefault(fault.name, []).append(fault)
     lines = []
     for name, same in rows.items():
-        launches = "–".join(sorted({str(f.launches) for f in same})[:: max(1, len(same) - 1)])
+        counts = sorted({str(fault.launches) for fault in same})
+        launches = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         seconds = max(fault.ended - fault.started for fault in same)
         sound = sum(fault.sound for fault in same)
         times = f" ({sound} of {len(same)} times)" if len(same) > 1 else ""

@@ -87,6 +87,7 @@ def test_a_node_dies_and_comes_back(slurm, sweep, undisturbed, outcome):
     slurm.kill_node(node, tell_controller=True)
     slurm.start_node(node)
     outcome(sweep, undisturbed)
+    assert any(len(runs) > 1 for runs in sweep.runs().values()), "no job was on the node"
 
 
 @pytest.mark.slow

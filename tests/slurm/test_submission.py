@@ -246,7 +246,11 @@ def test_a_canary_that_fails_holds_back_the_rest(slurm, spaced):
     checkout = Checkout(spaced, TWO_CELLS, PACKED)
     done = checkout.launch("--canary", SCRIPTED_FAILS="generate")
     assert done.returncode == 1 and "the canary did not pass" in done.stderr, done.stdout
-    assert not checkout.queued() and not list(checkout.root.glob("store/train/*/*n16*"))
+    assert not list(checkout.root.glob("store/train/*/*n16*"))
+    deadline = time.monotonic() + 30
+    while checkout.queued():  # what waited for the canary's generation, until Slurm cancels it
+        assert time.monotonic() < deadline, checkout.queued()
+        time.sleep(0.5)
 
 
 def test_a_second_launcher_waits_if_it_is_told_to(slurm, spaced):
