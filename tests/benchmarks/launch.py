@@ -74,7 +74,7 @@ DORA_GRID = """\
 from dora import Explorer
 
 def explore(launcher):
-    launcher.slurm_(gpus=0, mem_per_gpu=0.5, cpus_per_gpu=1, partition="main")
+    launcher.slurm_(gpus=0, mem_per_gpu=1, cpus_per_gpu=1, partition="main")
     with launcher.job_array():
         for size in range({cells}):
             launcher(size=size)

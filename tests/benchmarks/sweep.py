@@ -79,6 +79,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     options = parser.parse_args()
     os.chdir(REPOSITORY)
+    # DeepSpeed logs to stdout, which is to hold nothing but the JSON.
+    stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     sweep, cells = load_sweep(find_grid(options.grid), options.settings)
     jobs = trail(sweep, cells).jobs
     workers = sweep.cluster.local_cpus or len(os.sched_getaffinity(0))
@@ -112,7 +115,7 @@ def main() -> None:
             "dry_run_s": round(dry_run_s, 2),
             "status_s": round(status_s, 2),
         }
-    print(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=1), file=stdout)
 
 
 if __name__ == "__main__":
