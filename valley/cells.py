@@ -50,15 +50,13 @@ class Cell:
     def label(self) -> str:
         """A name that a person can read."""
         axes = self.axes
-        parts = [
-            str(axes["student"]),
-            f"t{axes['stage']}",
-            f"n{axes['size']}",
-            *(str(axes[name]) for name in ("difficulty", "correctness") if axes[name] != "all"),
-            *(f"{name}={axes[name]}" for name in self.varied),
-            f"seed{axes['seed']}",
-        ]
-        return "-".join(parts)
+        label = f"{axes['student']}-t{axes['stage']}-n{axes['size']}"
+        for arm in (axes["difficulty"], axes["correctness"]):
+            if arm != "all":
+                label += f"-{arm}"
+        for name in self.varied:
+            label += f"-{name}={axes[name]}"
+        return f"{label}-seed{axes['seed']}"
 
     @property
     def is_baseline(self) -> bool:

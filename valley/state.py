@@ -30,9 +30,9 @@ from valley.failures import Failure
 from valley.ledger import Submission
 from valley.places import Named, Place, last_places
 from valley.places import Ticket as Ticket
-from valley.plan import Known
+from valley.plan import NEW, Known
 from valley.processes import has_live_task, is_alive
-from valley.store import Store, read_job
+from valley.store import KINDS, Store, read_job
 from valley.weights import gone_since, lacks_weights
 
 NEVER_SATISFIED = "DependencyNeverSatisfied"
@@ -50,7 +50,6 @@ LIVE_PENDING = {
 # Slurm's own words in a log of why it cancelled something: no person did.
 NOT_BY_A_PERSON = {"out_of_memory", "time_out", "preempted", "node_failure"}
 
-NEW = Known("new")
 DONE = Known("done")
 
 
@@ -74,6 +73,7 @@ class Knowledge:
         self.alive: dict[str, bool | None] = {}
         self.told: dict[str, Known] = {}
         self.places = last_places(submissions, lambda: self.queue)
+        self._folders = {kind: store.folders(kind) for kind in KINDS}
 
     @cached_property
     def queue(self) -> dict[tuple[str, int], slurm.Task]:
@@ -93,7 +93,7 @@ class Knowledge:
     def known(self, job: Named) -> Known:
         """What is known of a job."""
         name = job.identity[:16]
-        if name not in self.places and not self.store.has(job.kind, name):
+        if name not in self.places and name not in self._folders[job.kind]:
             return NEW
         if name not in self.told:
             self.told[name] = self._known(job)
