@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from valley.drift import drift
 from valley.errors import UserError
 from valley.job import Trail
 from valley.lock import Locked
@@ -34,6 +33,8 @@ def read_lock(locked: Locked, settings: list[str], dry_run: bool) -> Grid:
 
 def print_drift(locked: Locked, planned: Trail) -> None:
     """Say what differs today, one line each."""
+    from valley.drift import drift  # takes as long to import as a grid to read
+
     result = locked.result
     print(f"from {result['kind']} {result['label']}, made {result['provenance']['finished_at']}")
     differences = drift(locked, planned)

@@ -31,7 +31,7 @@ from valley.lock import read_locked
 from valley.plan import Plan
 from valley.pool_limits import check_pool
 from valley.store import Store
-from valley.student import check_student
+from valley.student_config import check_student
 from valley.sweep import Sweep, find_grid, read_grid
 from valley.trail import part, trail
 from valley.where import Where

@@ -201,8 +201,10 @@ class Launch:
             settle(self.store.root)
         plan = make_plan(planned, self.sweep, self.store, self.retry)
         # Before anything is laid: every job carries what it can be run again from.
-        self.store.notes = launch_notes(self.sweep, plan.rows, circumstances(), self.cost_s)
-        to_come = [d.job for d in plan.decisions if d.action in ("submit", "rebuild", "wait")]
+        self.store.notes = launch_notes(self.sweep, plan.rows, circumstances, self.cost_s)
+        told = self.ledger.estimates()
+        waiting = [d for d in plan.with_action("wait") if d.job.identity[:16] not in told]
+        to_come = [decision.job for decision in (*plan.to_run, *waiting)]
         self.ledger.write_estimates({job.identity: self.cost_s(job) for job in to_come})
         print(summary(plan, self.sweep, self.where))
         print_stuck(plan)
@@ -215,9 +217,12 @@ class Launch:
         return plan
 
     def _submit(self, plan: Plan) -> None:
+        fresh = self.fresh(plan)
+        if not fresh:
+            self.held = 0
+            return
         from valley.cluster.submit import submit_to_slurm
 
-        fresh = self.fresh(plan)
         if waiting := {d.job.identity[:16] for d in fresh if d.place}:
             # What waits for ever for a parent that failed has a place, which its successor takes over.
             places = Knowledge(self.store, all_submissions(self.store.root)).places

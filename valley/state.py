@@ -47,6 +47,7 @@ LIVE_PENDING = {
     "SPECIAL_EXIT",
     "RESIZING",
 }
+LIVE = LIVE_RUNNING | LIVE_PENDING
 # Slurm's own words in a log of why it cancelled something: no person did.
 NOT_BY_A_PERSON = {"out_of_memory", "time_out", "preempted", "node_failure"}
 
@@ -73,7 +74,7 @@ class Knowledge:
         self.alive: dict[str, bool | None] = {}
         self.told: dict[str, Known] = {}
         self.places = last_places(submissions, lambda: self.queue)
-        self._folders = {kind: store.folders(kind) for kind in KINDS}
+        self._laid = {kind: store.laid(kind) for kind in KINDS}
 
     @cached_property
     def queue(self) -> dict[tuple[str, int], slurm.Task]:
@@ -93,7 +94,7 @@ class Knowledge:
     def known(self, job: Named) -> Known:
         """What is known of a job."""
         name = job.identity[:16]
-        if name not in self.places and name not in self._folders[job.kind]:
+        if name not in self.places and name not in self._laid[job.kind]:
             return NEW
         if name not in self.told:
             self.told[name] = self._known(job)
@@ -116,11 +117,14 @@ class Knowledge:
 
     def _undone(self, job: Named, place: Place | None) -> Known:
         """What is known of a job that has no result, or none that its weights are there for."""
-        record = self.store.failure(job.kind, job.identity)
-        if record is not None and not (place and self._is_requeued(place)):
-            known = self._failed(job, place, reason_of(record), *self._recorded(job, place, record))
-            # At its limit a job that gained something is requeued, as often as it may be.
-            return replace(known, is_final=known.failure == "time_out")
+        # Of what is requeued an earlier failure says nothing, and most of a large sweep is queued.
+        if place is None or not self._is_requeued(place):
+            record = self.store.failure(job.kind, job.identity)
+            if record is not None:
+                recorded = self._recorded(job, place, record)
+                known = self._failed(job, place, reason_of(record), *recorded)
+                # At its limit a job that gained something is requeued, as often as it may be.
+                return replace(known, is_final=known.failure == "time_out")
         if place is None:
             return replace(_from_note(self.store, job) or NEW, retries=self._retries(job))
         if place.submission.cluster == "held":
@@ -169,14 +173,14 @@ class Knowledge:
         task = self.queue.get(key)
         if task is None:
             task = self.accounting.get(key)
-            if task is not None and task.state in LIVE_RUNNING | LIVE_PENDING:
+            if task is not None and task.state in LIVE:
                 task = None  # the queue knows better: its end never reached accounting
-        stopped = _from_stop(self.store, job)
-        if stopped and (task is None or task.state not in LIVE_RUNNING | LIVE_PENDING):
+        is_live = task is not None and task.state in LIVE
+        if not is_live and (stopped := _from_stop(self.store, job)):
             return self._new(job, place, stopped.reason)
         if task is None and place.index in place.submission.cancelled:
             return self._new(job, place, f"job {name} was cancelled")
-        begun = self.store.running(job.kind, job.identity) is not None
+        begun = task is None and self.store.running(job.kind, job.identity) is not None
         if task is None and not begun and (waited := self._missing(job)):
             # Cancelled by Slurm for a parent that failed, and forgotten since.
             return self._new(job, place, _vain(waited[0]))

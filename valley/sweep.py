@@ -33,7 +33,7 @@ from valley.evaluate.profiles import GenerateConfig
 from valley.grid_file import GridFile
 from valley.recipe import Recipe as Recipe
 from valley.recipe import check_ranks
-from valley.student import StudentConfig
+from valley.student_config import StudentConfig
 from valley.train.config import TrainConfig
 from valley.validation import validate
 
