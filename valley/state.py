@@ -28,10 +28,10 @@ from valley.errors import UserError
 from valley.evidence import classified, reason_of, recorded
 from valley.failures import Failure
 from valley.ledger import Submission
+from valley.own_notes import from_note, from_stop, submission_lives
 from valley.places import Named, Place, last_places
 from valley.places import Ticket as Ticket
 from valley.plan import NEW, Known
-from valley.processes import has_live_task, is_alive
 from valley.store import KINDS, Store, read_job
 from valley.weights import gone_since, lacks_weights
 
@@ -126,7 +126,7 @@ class Knowledge:
                 # At its limit a job that gained something is requeued, as often as it may be.
                 return replace(known, is_final=known.failure == "time_out")
         if place is None:
-            return replace(_from_note(self.store, job) or NEW, retries=self._retries(job))
+            return replace(from_note(self.store, job) or NEW, retries=self._retries(job))
         if place.submission.cluster == "held":
             held = f"held back: {place.submission.reason}"
             return Known("new", held, retries=self._retries(job))
@@ -176,7 +176,7 @@ class Knowledge:
             if task is not None and task.state in LIVE:
                 task = None  # the queue knows better: its end never reached accounting
         is_live = task is not None and task.state in LIVE
-        if not is_live and (stopped := _from_stop(self.store, job)):
+        if not is_live and (stopped := from_stop(self.store, job)):
             return self._new(job, place, stopped.reason)
         if task is None and place.index in place.submission.cancelled:
             return self._new(job, place, f"job {name} was cancelled")
@@ -264,11 +264,11 @@ class Knowledge:
 
     def _from_machine(self, job: Named, place: Place) -> Known:
         submission = place.submission
-        noted = _from_note(self.store, job)
+        noted = from_note(self.store, job)
         if noted is not None and noted.state != "new":
             return noted
         if submission.intent not in self.alive:
-            self.alive[submission.intent] = _is_alive(submission)
+            self.alive[submission.intent] = submission_lives(submission)
         match self.alive[submission.intent]:
             case True if self._has_not_come_to(job, place):
                 return Known("pending", "its process has not come to it yet")
@@ -294,38 +294,3 @@ def _inputs(store: Store, job: Named) -> list[Ticket]:
     except UserError:  # of a job whose folder is gone or damaged nothing more can be said
         return []
     return [Ticket.of("/".join(folder.parts[-3:])) for folder in folders]
-
-
-def _is_alive(submission: Submission) -> bool | None:
-    """Whether a local submission's processes live; None if they are another host's."""
-    if has_live_task(submission.folder):
-        return True
-    # Without a process in the journal it has done nothing: an element waits for that.
-    return is_alive(submission.process) if submission.process else False
-
-
-def _from_stop(store: Store, job: Named) -> Known | None:
-    """That a job was stopped at its time limit and can go on; None where it was not."""
-    note = store.stopped(job.kind, job.identity)
-    if note is None:
-        return None
-    log = str(note.get("log", ""))
-    if "step" not in note:
-        return Known("new", "stopped at its time limit; begins again", log)
-    at = f"at step {note['step']} of {note.get('steps')}"
-    return Known("new", f"stopped at its time limit {at}; resumes", log)
-
-
-def _from_note(store: Store, job: Named) -> Known | None:
-    """What the job's own note of the process that runs it tells; None where it left none."""
-    note = store.running(job.kind, job.identity)
-    if note is None:
-        return _from_stop(store, job)
-    log = str(note.get("log", ""))
-    match is_alive(note):
-        case True:
-            return Known("running", f"process {note['pid']}", log)
-        case False:
-            return Known("new", "interrupted", log)
-        case _:
-            return Known("lost", f"started on {note.get('host')}, which cannot be asked here", log)
