@@ -10,6 +10,7 @@ from pathlib import Path
 from plan_table import print_table
 
 from valley.cluster import slurm
+from valley.cluster.machine import room, share
 from valley.measured import measure
 from valley.plan import Plan
 from valley.power import PLANNING_SCORE, Detectable, detectable
@@ -60,6 +61,7 @@ def print_plan(plan: Plan, sweep: Sweep, where: str, store: Store, every: bool =
         sweep,
         measure(plan, sweep, store),
         slurm.max_array_size() if where == "slurm" else slurm.DEFAULT_ARRAY_SIZE,
+        _at_once(sweep) if where == "local" else None,
     )
     if parts:
         lines += [*_costs(parts), *_disk(parts, store.root), ""]
@@ -99,6 +101,13 @@ def _costs(parts: list[Cost]) -> Iterator[str]:
             yield f"  {' '.join(filter(None, (cost.name, whose)))}: {basis}"
 
 
+def _at_once(sweep: Sweep) -> int:
+    """How many trainings this machine runs at once."""
+    asked = sweep.resources.train
+    here = room(sweep.cluster, gpus=asked.gpus_per_node > 0)
+    return max(1, int(1 / share(asked, here)))
+
+
 def _disk(parts: list[Cost], root: Path) -> Iterator[str]:
     asked = total(parts)
     kept, weights = asked.other_bytes / GIB, asked.weights_bytes / GIB
@@ -107,7 +116,13 @@ def _disk(parts: list[Cost], root: Path) -> Iterator[str]:
         f"disk: weights {weights:,.2f} GiB, which sweeps/prune.py can free as cells are graded; "
         f"answers, verdicts and logs {kept:,.2f} GiB, which stay; free at the root: {free:,.1f} GiB"
     )
-    if kept + weights > free:
+    resume = asked.resume_bytes / GIB
+    if resume:
+        yield (
+            f"      while they run, trainings keep up to {resume:,.2f} GiB more to resume from (all that "
+            "may run at once, an old and a new checkpoint each)"
+        )
+    if kept + weights + resume > free:
         can = "prune as cells are graded, or run a part" if kept < free else "run a part"
         yield f"warning: that is more than is free there; make room, {can}, or take another --root"
 
