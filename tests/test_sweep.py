@@ -149,6 +149,24 @@ BAD = {
         "  - {size: 8, dificulty: easy}\n",
         r"grid\[0\]\.dificulty: unknown axis; expected one of student, stage, size",
     ),
+    "a setting without its section": (
+        "  - {size: 8}\nepochs: 3\n",
+        r"line 12: epochs: unknown key; did you mean train\.epochs\? \(allowed: name,",
+    ),
+    "a setting without its section, on the command line": (
+        "  - {size: 8}\n",
+        r"^--set batch_size=3: batch_size: unknown key; "
+        r"did you mean train\.batch_size or generate\.batch_size\?",
+        "batch_size=3",
+    ),
+    "a setting without its section as axis": (
+        "  - {size: 8, steps: 30}\n",
+        r"line 11: grid\[0\]\.steps: unknown axis; .*; did you mean train\.steps\?",
+    ),
+    "a profile's setting as axis": (
+        "  - {size: 8, temperature: 1}\n",
+        r"temperature: unknown axis; .*; did you mean generate\.profiles\.<name>\.temperature\?",
+    ),
     "number as axis": ("  - {size: 8, 3: 4}\n", r"grid\[0\]\.3: unknown axis"),
     "unknown setting as axis": (
         "  - size: 8\n    train.epocs: 3\n",
