@@ -91,10 +91,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--site",
         type=Path,
-        default=os.environ.get("VALLEY_SITE"),
         metavar="FILE",
-        help="a site's own `cluster:` and `resources:`, for what the grid leaves open "
-        "(default: VALLEY_SITE)",
+        help="a site's own `cluster:` and `resources:`, for what the grid leaves open (default: "
+        "VALLEY_SITE); with --from, instead of those that the result was made with",
     )
     parser.add_argument(
         "--wait",
@@ -163,10 +162,12 @@ def main() -> int:
     conditions = Where.parse(options.where)
     locked = read_locked(options.result) if options.result else None
     if locked is not None:
-        grid = read_lock(locked, options.settings, options.dry_run)
+        grid = read_lock(locked, options.settings, options.dry_run, options.site)
     else:
         path = find_grid(options.grid)
-        grid = read_grid(path, options.settings, options.dry_run, options.site)
+        named = options.site or os.environ.get("VALLEY_SITE")
+        site = Path(named) if named else None
+        grid = read_grid(path, options.settings, options.dry_run, site)
     sweep, cells = grid.sweep, grid.cells
     for warning in grid.warnings:
         print(f"warning: {warning}", file=sys.stderr)

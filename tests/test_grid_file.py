@@ -102,6 +102,24 @@ def test_a_site_fills_in_what_the_grid_leaves_open(spaced):
     assert file.at(("resources", "grade", "cpus_per_task")).startswith("--set")
 
 
+def test_a_site_may_win_over_a_grid_that_states_everything(spaced):
+    site, grid = spaced / "site.yaml", spaced / "grid.yaml"
+    site.write_text(SITE)
+    grid.write_text(
+        "name: x\ncluster: {account: mine, qos: q, setup: [a, b]}\n"
+        "resources: {train: {cpus_per_task: 8, nodes: 2}, grade: {partition: null}}\n"
+    )
+    set_ = ["cluster.account=theirs"]
+    file = GridFile(grid, set_, site, called="its lock", site_first=True)
+    assert file.value["cluster"] == {"account": "theirs", "qos": "q", "setup": ["module load x"]}
+    assert file.value["resources"] == {
+        "train": {"cpus_per_task": 4, "nodes": 2},
+        "grade": {"partition": "cpu"},
+    }
+    assert file.at(("resources", "train", "cpus_per_task")).startswith(f"{site}, line 5: ")
+    assert file.at(("resources", "train", "nodes")) == "its lock: resources.train.nodes"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -151,6 +151,11 @@ def test_a_lock_runs_its_cell_again(finished, spaced):
     here = again("--dry-run", at=root)
     assert here.returncode == 0, here.stderr
     assert "nothing differs" in here.stdout and "0 jobs to run" in here.stdout
+    site = spaced / "site.yaml"
+    site.write_text("resources: {grade: {time_limit_min: 7}}")
+    elsewhere = again("--dry-run", "--site", str(site), at=root)
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert "1x1x1 CPU 7 min" in elsewhere.stdout and "nothing differs" in elsewhere.stdout
     manifest = (root / "sweeps/mini/manifest.jsonl").read_bytes()
     done = again(at=spaced / "runs")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -72,7 +72,8 @@ class Block:
         self._zips = self._read_zips(block.get("zip", []))
         zipped = {name for columns in self._zips for name in columns}
         self._only_includes = bool(block.get("include")) and "size" not in {*self._axes, *zipped}
-        self._inclusions = self._read_includes(block.get("include", []))
+        self._included = block.get("include", [])
+        self._inclusions = self._read_includes(self._included)
         if "size" not in {*self._axes, *zipped} and not self._only_includes:
             raise UserError(f"{at(())}: no `size`; expected one number of traces, or a list")
         for name in NAMED_AXES:
@@ -96,6 +97,15 @@ class Block:
         if axis in self._axes:
             return self._at((axis,))
         return self._at(self._elsewhere.get(axis, (axis,)))
+
+    def place_of(self, axis: str, value: Any) -> str:
+        """Where the block gives an axis this value."""
+        if axis in self._axes and any(same(value, one) for one in self._axes[axis]):
+            return self.at(axis)
+        for number, item in enumerate(self._included):
+            if axis in item and same(value, item[axis]):
+                return self._at(("include", number, axis))
+        return self.at(axis)
 
     def _product(self) -> Iterator[dict[str, Any]]:
         columns = self._columns()

@@ -144,6 +144,9 @@ def read_grid(
     settings: list[str] | None = None,
     dry_run: bool = False,
     site: Path | None = None,
+    *,
+    called: str = "",
+    site_first: bool = False,
 ) -> Grid:
     """Read and validate a grid file and expand it into distinct cells.
 
@@ -155,12 +158,13 @@ def read_grid(
             every block, or the dotted path of a setting; a value is YAML.
         dry_run: plan also with students and data that are not there, which have made-up identities.
         site: a file with a site's `cluster` and `resources`, for what the grid leaves open.
+        called, site_first: as `GridFile` takes them.
 
     Raises:
         UserError: names the file and line or the setting, the key, what was found, and what is
             allowed.
     """
-    file = GridFile(path, settings or [], site)
+    file = GridFile(path, settings or [], site, called=called, site_first=site_first)
     sweep = validate(Sweep, file.value, file.at)
     _check_stages(sweep, file)
     base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)
