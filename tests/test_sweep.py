@@ -98,6 +98,11 @@ BAD = {
         "  - {size: 8}\ntrian: {epochs: 3}\n",
         r"grid\.yaml, line 12: trian: unknown key; did you mean train\? \(allowed: name, students,",
     ),
+    "a name that is no folder's": (
+        "  - {size: 8}\n",
+        r"name: found 'my sweep'; a sweep's name is a folder's: letters of a to z, digits",
+        "name=my sweep",
+    ),
     "unknown nested key": (
         "  - {size: 8}\ncluster: {partion: gpu}\n",
         r"line 12: cluster\.partion: unknown key; did you mean partition\?",

@@ -87,7 +87,7 @@ class GridFile:
         key, equals, text = setting.partition("=")
         if not equals or not all(key.split(".")):
             raise UserError(f"{origin}: expected KEY=VALUE, such as --set seed=[0,1,2]")
-        value = read_yaml(text, origin).value
+        value = read_yaml(text, origin, lined=False).value
         blocks = self.value.get("grid")
         if key in NAMED_AXES and isinstance(blocks, list):
             for number, block in enumerate(blocks):

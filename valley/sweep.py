@@ -13,12 +13,13 @@ stands for a list, `stop` excluded.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from valley.axes import NAMED_AXES as NAMED_AXES
 from valley.cells import Cell as Cell
@@ -36,6 +37,9 @@ from valley.recipe import check_ranks
 from valley.student_config import StudentConfig
 from valley.train.config import TrainConfig
 from valley.validation import validate
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class _Strict(BaseModel):
@@ -94,7 +98,8 @@ class PreviewConfig(_Strict):
 class Sweep(_Strict):
     """The whole of a grid.yaml."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})
+    """A folder's name, and a part of what Slurm shows: see `_name_is_a_folder`."""
     students: dict[str, StudentConfig] = Field(min_length=1)
     data: DataConfig
     train: TrainConfig = TrainConfig()
@@ -106,6 +111,16 @@ class Sweep(_Strict):
     resources: ResourcesByKind = ResourcesByKind()
     cluster: ClusterConfig = ClusterConfig()
     preview: PreviewConfig = PreviewConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                f"found {name!r}; a sweep's name is a folder's: letters of a to z, digits, and inside "
+                "it also . _ and -, such as valley-7b.2"
+            )
+        return name
 
 
 @dataclass(frozen=True)
