@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from from_result import print_drift, read_lock
-from grid_notes import kinds_to_run, notes
+from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
 from running import DEFAULT_ROOT, Launch, make_plan, next_step, warn
 
@@ -44,8 +44,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("grid", nargs="?", help="a grid file, here or in sweeps/")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "grid", nargs="?", help="a grid file, here or in sweeps/; without one, those that ship"
+    )
     what.add_argument(
         "--from",
         type=Path,
@@ -131,7 +133,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         default=Path(os.environ.get("VALLEY_ROOT", DEFAULT_ROOT)),
         help="where results are kept (default: runs, or VALLEY_ROOT)",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.grid is None and options.result is None:
+        raise UserError(f"no grid; give one of these, or your own:\n{grids_that_ship()}")
+    return options
 
 
 class _Schema(argparse.Action):

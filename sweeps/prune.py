@@ -79,7 +79,8 @@ def main() -> int:
     only = find_sweep(root, options.sweep).folder.name if options.sweep else None
     if not options.apply:
         found = _Root(root).checkpoints(only, where)
-        _show(found)
+        if not _show(found, root):
+            return 0
         again = " ".join(map(shlex.quote, sys.argv[1:]))
         print(f"dry run: nothing was removed; python sweeps/prune.py {again} --apply removes it")
         return 0
@@ -88,7 +89,8 @@ def main() -> int:
     with root_lock(root):
         # Looked at under the lock: no launch plans on weights that are about to go.
         found = _Root(root).checkpoints(only, where)
-        _show(found)
+        if not _show(found, root):
+            return 0
         for checkpoint in found:
             if not checkpoint.needed_by:
                 _remove(checkpoint)
@@ -210,7 +212,13 @@ class _Root:
                     yield kind, folder
 
 
-def _show(found: list[Checkpoint]) -> None:
+def _show(found: list[Checkpoint], root: Path) -> bool:
+    """Print what would go and why the rest stays; whether anything would go."""
+    if not found:
+        print(
+            f"nothing to prune: no weights of these cells are in {root}: none made, or all pruned"
+        )
+        return False
     print(f"{'':7} {'GiB':>9}  {'checkpoint':60} why")
     for checkpoint in found:
         stays = checkpoint.needed_by
@@ -224,6 +232,9 @@ def _show(found: list[Checkpoint]) -> None:
         f"{sum(c.size for c in gone) / GIB:.3f} of {total / GIB:.3f} GiB in {len(gone)} of "
         f"{len(found)} checkpoints; to make them took {hours:.2f} hours"
     )
+    if not gone:
+        print("nothing to prune: planned jobs that are not done need every one of them")
+    return bool(gone)
 
 
 if __name__ == "__main__":

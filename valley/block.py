@@ -22,6 +22,7 @@ from valley.axes import MAX_POINTS, NAMED_AXES, At, Choices, check_name, same
 from valley.errors import UserError
 from valley.validation import Location
 
+MOST_LISTED = 4
 KEYS = ("zip", "exclude", "include")
 Values = tuple[Any, ...]
 Columns = dict[tuple[str, ...], list[Any]]
@@ -38,6 +39,10 @@ class Exclusion:
     reason: str
     left_out: set[str] = field(default_factory=set)
     """The points that it left out, once `Block.points` has been gone through."""
+
+    def __str__(self) -> str:
+        """The conditions, as `--where` would have them."""
+        return " ".join(f"{name}={_listed(values)}" for name, values in self.conditions.items())
 
     def holds(self, point: Mapping[str, Any]) -> bool:
         """Whether a point is to be left out."""
@@ -238,6 +243,11 @@ class Block:
                     f"{self._at(inside)}: found {_shown(item)}; expected a mapping of axes"
                 )
             yield inside, item
+
+
+def _listed(values: list[Any]) -> str:
+    texts = list(map(str, values))
+    return ",".join(texts if len(texts) <= MOST_LISTED else [*texts[:2], "…", texts[-1]])
 
 
 def _product(columns: Columns) -> Iterator[Values]:

@@ -122,10 +122,13 @@ class _Expander:
                     found[key] = (point, made, place)
             for exclusion in block.exclusions:
                 if exclusion.left_out:
-                    why = exclusion.reason or exclusion.where
-                    left_out.append(f"{len(exclusion.left_out)} cells left out: {why}")
+                    number = len(exclusion.left_out)
+                    cells = f"{number} cell{'' if number == 1 else 's'} left out ({exclusion})"
+                    left_out.append(f"{cells}: {exclusion.reason or exclusion.where}")
                 else:
-                    warnings.append(f"{exclusion.where}: leaves out nothing")
+                    warnings.append(
+                        f"{exclusion.where}: leaves out nothing: no cell has {exclusion}"
+                    )
         warnings += [f"{where}: holds for no cell" for where in self._when.vain()]
         return Expansion(_with_all_axes(list(found.values())), left_out, warnings)
 

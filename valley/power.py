@@ -32,6 +32,8 @@ class Detectable:
     """Training seeds of either cell; of the one that has fewer."""
     difference: float
     """In pass@1, one-sided at 5 % with 80 % power."""
+    assumed: bool = False
+    """Whether the number of problems is made up, since they are not there."""
 
 
 def detectable(rows: list[Row], seed_sd: float) -> list[Detectable]:
@@ -44,12 +46,12 @@ def detectable(rows: list[Row], seed_sd: float) -> list[Detectable]:
         seed_sd: the standard deviation of a score between training seeds.
     """
     found = set()
-    for (profile, problems, samples), counts in _designs(rows).items():
+    for (profile, problems, samples, assumed), counts in _designs(rows).items():
         for seeds in _seeds_of_pairs(counts):
             smallest = minimum_detectable_difference(
                 problems, samples, seeds, PLANNING_SCORE, seed_sd=seed_sd
             )
-            found.add(Detectable(profile, problems, samples, seeds, smallest))
+            found.add(Detectable(profile, problems, samples, seeds, smallest, assumed))
     return sorted(found)
 
 
@@ -98,10 +100,10 @@ def _seeds_of_pairs(counts: list[float]) -> set[int]:
     return {int(count) for count in ordered[1:] if math.isfinite(count)}
 
 
-def _designs(rows: list[Row]) -> dict[tuple[str, int, int], list[float]]:
-    """By profile, problems and samples: the seeds of each cell."""
+def _designs(rows: list[Row]) -> dict[tuple[str, int, int, bool], list[float]]:
+    """By profile, problems, samples, and whether the problems are only assumed: the seeds of each cell."""
     seeds: dict[tuple, float] = {}
-    problems: dict[int, int] = {}
+    problems: dict[int, tuple[int, bool]] = {}
     last: Cell | None = None
     point: tuple[Any, str] = ((), "")
     for row in rows:
@@ -110,11 +112,13 @@ def _designs(rows: list[Row]) -> dict[tuple[str, int, int], list[float]]:
             last, point = cell, _without_seed(cell.axes)
         recipe = cell.recipe
         if id(recipe.data) not in problems:
-            problems[id(recipe.data)] = recipe.data.evaluation_size
-        design = row.profile, problems[id(recipe.data)], _samples(row)
+            data = recipe.data
+            problems[id(data)] = (data.evaluation_size, data.assumes_evaluation_size)
+        number, assumed = problems[id(recipe.data)]
+        design = row.profile, number, _samples(row), assumed
         key = design, point
         seeds[key] = math.inf if cell.is_baseline else seeds.get(key, 0) + 1
-    designs: dict[tuple[str, int, int], list[float]] = {}
+    designs: dict[tuple[str, int, int, bool], list[float]] = {}
     for (design, _), count in seeds.items():
         designs.setdefault(design, []).append(count)
     return designs

@@ -38,7 +38,6 @@ from valley.student_config import StudentConfig
 from valley.train.config import TrainConfig
 from valley.validation import validate
 
-
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
