@@ -104,7 +104,7 @@ def test_what_was_left_out_is_told(grid, spaced):
         "grid=[{size: [8, 16], seed: [0, 1], exclude: [{seed: 1, size: 16, reason: too dear}]}]"
     )
     done = dry_run(grid, spaced / "runs", "--set", setting)
-    assert "1 cells left out: too dear\n" in done.stdout and not done.stderr
+    assert "1 cell left out (seed=1 size=16): too dear\n" in done.stdout and not done.stderr
     done = dry_run(grid, spaced / "runs", "--set", "grid=[{size: 8, exclude: [{size: 16}]}]")
     assert "warning: --set grid=" in done.stderr and "leaves out nothing" in done.stderr
 
