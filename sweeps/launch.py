@@ -20,7 +20,8 @@ from typing import Any
 from from_result import print_drift, read_lock
 from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
-from running import DEFAULT_ROOT, Launch, make_plan, next_step, warn
+from planning import DEFAULT_ROOT, make_plan, next_step, warn
+from running import Launch
 
 from valley.cluster import slurm
 from valley.cluster.machine import check_room

@@ -28,9 +28,9 @@ def from_stop(store: Store, job: Named) -> Known | None:
         return None
     log = str(note.get("log", ""))
     if "step" not in note:
-        return Known("new", "stopped at its time limit; begins again", log)
+        return Known("new", "stopped at its time limit; begins again", log, resumes=True)
     at = f"at step {note['step']} of {note.get('steps')}"
-    return Known("new", f"stopped at its time limit {at}; resumes", log)
+    return Known("new", f"stopped at its time limit {at}; resumes", log, resumes=True)
 
 
 def from_note(store: Store, job: Named) -> Known | None:

@@ -34,6 +34,8 @@ class Known:
     """What to do next."""
     is_final: bool = False
     """Whether the job itself found that it would not fare better when it is run again."""
+    resumes: bool = False
+    """Whether it is new since it was stopped at its time limit, and goes on from there."""
     attempt: str = ""
     """The submission and element that it failed in, or was lost from."""
     retries: Mapping[str, int] = field(default_factory=dict)

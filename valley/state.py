@@ -177,7 +177,7 @@ class Knowledge:
                 task = None  # the queue knows better: its end never reached accounting
         is_live = task is not None and task.state in LIVE
         if not is_live and (stopped := from_stop(self.store, job)):
-            return self._new(job, place, stopped.reason)
+            return replace(self._new(job, place, stopped.reason), resumes=True)
         if task is None and place.index in place.submission.cancelled:
             return self._new(job, place, f"job {name} was cancelled")
         begun = task is None and self.store.running(job.kind, job.identity) is not None
