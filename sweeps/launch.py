@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common_options import add_root, add_where
 from from_result import print_drift, read_lock
 from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
-from planning import DEFAULT_ROOT, make_plan, next_step, warn
+from planning import make_plan, next_step, warn
 from running import Launch
 
 from valley.cluster import slurm
@@ -65,14 +66,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--all", action="store_true", help="in a dry run, a row for each job, however many they are"
     )
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only these cells and what they need: size=0,1000, or 'stage!=2', or 'size<4000'; given "
-        "several times, all must hold",
-    )
+    add_where(parser, "cells with these axes, and what they need")
     parser.add_argument(
         "--schema", action=_Schema, nargs=0, help="print a JSON Schema of grid files, and exit"
     )
@@ -128,12 +122,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="run jobs again whatever cluster.retry says: all that failed, those lost, those past "
         "their time limit, those out of memory, or all of these",
     )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", DEFAULT_ROOT)),
-        help="where results are kept (default: runs, or VALLEY_ROOT)",
-    )
+    add_root(parser)
     options = parser.parse_args(arguments)
     if options.grid is None and options.result is None:
         raise UserError(f"no grid; give one of these, or your own:\n{grids_that_ship()}")

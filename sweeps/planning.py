@@ -6,14 +6,14 @@ import shlex
 import sys
 from pathlib import Path
 
+from common_options import DEFAULT_ROOT
+
 from valley.job import Trail
 from valley.ledger import all_submissions
 from valley.plan import Decision, Plan, decide
 from valley.state import knowledge
 from valley.store import Store
 from valley.sweep import Sweep
-
-DEFAULT_ROOT = "runs"
 
 
 def make_plan(

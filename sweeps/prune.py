@@ -10,7 +10,6 @@ Only weights go: results, logs and samples stay. What was pruned and is needed a
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from common_options import add_root, add_where
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, all_submissions, find_sweep
@@ -54,20 +55,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "sweep", nargs="?", help="only what this sweep's cells rest on (its name, or its grid file)"
     )
     parser.add_argument("--apply", action="store_true", help="remove, instead of only showing")
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="AXIS=VALUE",
-        help="only what these cells rest on: difficulty=hard, or 'size>=1000'; given several "
-        "times, all must hold",
-    )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
-        help="where results are kept (default: runs, or VALLEY_ROOT)",
-    )
+    add_where(parser, "what cells with these axes rest on")
+    add_root(parser)
     return parser.parse_args(arguments)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import sys
@@ -20,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from common_options import add_root, add_where
 from expected_end import expected_end
 from status_table import status_text
 
@@ -46,14 +46,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sweep", nargs="?", help="a sweep's name, or its grid file")
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only cells with these axes: size=64,128, or 'stage!=2', or 'size>=1000'; given "
-        "several times, all must hold",
-    )
+    add_where(parser, "cells with these axes")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print JSON instead of a table")
     what.add_argument(
@@ -73,12 +66,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--lines", type=int, default=30, metavar="N", help="lines of a log (default: 30)"
     )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
-        help="where results are kept (default: runs, or VALLEY_ROOT)",
-    )
+    add_root(parser)
     options = parser.parse_args(arguments)
     if options.watch is not None and options.watch <= 0:
         parser.error("--watch: expected more than 0 seconds")
