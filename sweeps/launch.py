@@ -95,8 +95,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--wait",
         action="store_true",
-        help="on Slurm: stay until all is done, and submit what its limits hold back as room appears; "
-        "anywhere: wait for another launcher at work on this root",
+        help="on Slurm: stay until all is done, submit what its limits hold back as room appears, and try "
+        "again what cluster.retry says; anywhere: wait for another launcher at work on this root",
     )
     parser.add_argument(
         "--canary",

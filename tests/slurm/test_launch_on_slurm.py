@@ -174,7 +174,8 @@ def test_a_pruned_parent_is_rebuilt_as_an_array_and_its_new_child_runs(finished,
     done = launch_on_slurm(grid, root, *child)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 of those to run for weights that were pruned" in done.stdout
-    assert [line.split()[1].isdigit() for line in done.stdout.splitlines() if "submitted" in line]
+    names = [line.split()[2] for line in done.stdout.splitlines() if "submitted" in line]
+    assert {"train1-lessons-mini", "train2-mini", "train3-mini"} <= set(names), names
     assert {row["state"] for row in wait_until_done(root)} == {"done"}
     again = results(root, "train")
     for name, result in trained.items():
