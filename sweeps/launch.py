@@ -194,6 +194,8 @@ def main() -> int:
     if not plan.with_action("submit", "rebuild", "wait"):
         _record(sweep, whole, origin, store, ledger)
         return _nothing_to_do(plan, sweep, store)
+    # What is there by now stays: there is no use in looking at it again and again.
+    gc.freeze()
     gc.enable()
     launch = Launch(sweep, store, ledger, where, retry, options.wait, options.break_lock)
     with launch.lock():
