@@ -11,7 +11,7 @@ import argparse
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from valley.ledger import find_sweep
 from valley.records import write_text
 from valley.store import Store
 from valley.sweep import NAMED_AXES
+from valley.where import Where
 
 TRAIN_COLUMNS = ("examples", "tokens", "loss_first", "loss_last")
 STATUS, PLOT = "sweeps/status.py", "analysis/plot_valley.py"
@@ -39,51 +40,55 @@ class Collected:
 
     `table` has a row per (cell, profile) in the manifest's order: axes, `cell`, `profile`, `state`
     ("done", "missing", "damaged"), `steps`, then metrics and costs, NaN where not done. `missing` holds
-    (cell, profile, reason), `damaged` one sentence per result that was left out.
+    (cell, profile, reason), `damaged` one sentence per result that was left out. `cells` holds each
+    row's axes as the manifest spells them: a table of numbers with gaps cannot.
     """
 
     sweep: str
     folder: Path
     axes: tuple[str, ...]
+    cells: dict[Key, dict[str, Any]]
     table: pd.DataFrame
     counts: dict[Key, Counts]
     provenance: dict[Key, dict[str, dict[str, Any]]]
     missing: list[tuple[str, str, str]]
     damaged: list[str]
 
-    def where(self, conditions: Mapping[str, str]) -> Collected:
-        """Keep the cells whose axes have these values, and the baselines that lack the axis.
+    def where(self, conditions: Where) -> Collected:
+        """Keep the cells that meet all conditions, and the baselines that lack a condition's axis.
 
         Raises:
-            UserError: the sweep has no such axis, or no cell has the value.
+            UserError: the sweep has no such axis, or no cell meets them.
         """
-        kept = pd.Series(True, index=self.table.index)
-        for axis, wanted in conditions.items():
+        keys = set(self.cells)
+        for condition in conditions.conditions:
+            axis = condition.axis
             if axis not in self.axes:
                 raise UserError(
-                    f"--where {axis}={wanted}: no axis {axis!r} in sweep {self.sweep!r}; "
+                    f"--where {condition}: no axis {axis!r} in sweep {self.sweep!r}; "
                     f"its axes: {', '.join(self.axes)}"
                 )
-            column = self.table[axis]
-            matches = column.map(lambda value, wanted=wanted: _spelled(value) == wanted)
-            if not matches.any():
-                found = ", ".join(sorted({_spelled(v) for v in column.dropna()}))
-                raise UserError(f"--where {axis}={wanted}: no such cell; values found: {found}")
-            kept &= matches | (column.isna() & (self.table["size"] == 0))
-        table = self.table[kept].reset_index(drop=True)
-        keys = set(zip(table["cell"], table["profile"], strict=True))
+            met = {key for key, axes in self.cells.items() if condition.holds(axes)}
+            if not met:
+                found = dict.fromkeys(c[axis] for c in self._by_size() if axis in c)
+                raise UserError(
+                    f"--where {condition}: no such cell; values found: {', '.join(map(str, found))}"
+                )
+            keys &= met | {k for k, c in self.cells.items() if c["size"] == 0 and axis not in c}
+        if not keys:
+            raise UserError(f"--where {conditions}: no cell meets all of these")
+        kept = [key in keys for key in zip(self.table["cell"], self.table["profile"], strict=True)]
         return replace(
             self,
-            table=table,
+            cells={key: axes for key, axes in self.cells.items() if key in keys},
+            table=self.table[kept].reset_index(drop=True),
             counts={key: value for key, value in self.counts.items() if key in keys},
             provenance={key: value for key, value in self.provenance.items() if key in keys},
             missing=[row for row in self.missing if row[:2] in keys],
         )
 
-
-def _spelled(value: Any) -> str:
-    # pandas turns a column of integers with gaps into floats; the user writes 1280, not 1280.0.
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    def _by_size(self) -> list[dict[str, Any]]:
+        return sorted(self.cells.values(), key=lambda axes: axes["size"])
 
 
 def collect(root: Path, sweep: str | None = None) -> Collected:
@@ -125,7 +130,15 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
     first = [*axes, "cell", "profile", "state"]
     table = table[first + [column for column in table.columns if column not in first]]
     return Collected(
-        ledger.folder.name, ledger.folder, axes, table, counts, provenance, missing, store.damaged
+        sweep=ledger.folder.name,
+        folder=ledger.folder,
+        axes=axes,
+        cells={key: line["axes"] for key, line in lines.items()},
+        table=table,
+        counts=counts,
+        provenance=provenance,
+        missing=missing,
+        damaged=store.damaged,
     )
 
 
@@ -167,10 +180,16 @@ def write_table(collected: Collected) -> Path:
 
 
 def sweep_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options by which every analysis script finds its sweep."""
-    parser.add_argument(
-        "--sweep", metavar="NAME", help="a sweep or its grid file; default: the one launched last"
+    """Add the options by which every analysis script finds its sweep: its name alone, or `--sweep`."""
+    named = parser.add_mutually_exclusive_group()
+    named.add_argument(
+        "sweep",
+        nargs="?",
+        # Where it is absent, `--sweep` may have been given.
+        default=argparse.SUPPRESS,
+        help="a sweep's name, or its grid file; default: the one launched last",
     )
+    named.add_argument("--sweep", metavar="NAME", help="the same")
     parser.add_argument(
         "--root", type=Path, default=_default_root(), help="default: VALLEY_ROOT or runs"
     )

@@ -25,6 +25,8 @@ from sentences import Document
 from valley.curve import NEGLIGIBLE
 
 TWIN_MARKERS = ("D", "P", "X", "v")
+DOTS = (0, (1, 1.5))
+"""Of baselines: profiles' curves are solid, dashed or dash-dotted."""
 
 
 def valley(document: Document) -> Figure:
@@ -39,7 +41,7 @@ def valley(document: Document) -> Figure:
     _draw_twins(axes, [t for t in document["twins"] if t["profile"] == document["profile"]])
     _draw_landmarks(axes, document)
     size_axis(axes, planned)
-    axes.set_xlabel("distillation traces (log scale; 0 is the baseline, dashed)")
+    axes.set_xlabel("distillation traces (log scale; 0 is the baseline, dotted)")
     axes.set_ylabel("pass@1")
     axes.set_ylim(0, None)
     top = min(1.02, max(0.05, axes.get_ylim()[1]))
@@ -96,30 +98,36 @@ def _draw_curve(
 
 
 def _draw_baselines(axes: Axes, series: list[Document]) -> None:
-    """A line across the plot for each profile, and a band for the first."""
-    for number, (one, (color, *_)) in enumerate(zip(series, PROFILE_LOOKS, strict=False)):
-        if (baseline := one["baseline"]) is None:
-            continue
-        if number == 0:
-            axes.axhspan(*baseline["interval"], color=color, alpha=0.12, linewidth=0, zorder=0)
-        # Dashes of one fall into the gaps of another, since profiles may share their baseline.
-        dashes = (4 * number, (4, 4))
-        axes.axhline(baseline["value"], color=color, linewidth=0.9, linestyle=dashes, zorder=1)
+    """A dotted line across the plot for each profile, and a band for the first."""
+    if (first := series[0]["baseline"]) is not None:
+        axes.axhspan(
+            *first["interval"], color=PROFILE_LOOKS[0][0], alpha=0.12, linewidth=0, zorder=0
+        )
+    for value, _, color in _baselines(series):
+        axes.axhline(value, color=color, linewidth=1.1, linestyle=DOTS, zorder=1)
+
+
+def _baselines(series: list[Document]) -> list[tuple[float, list[str], str]]:
+    """Each height of a baseline, the profiles that have it, and its colour: black where they share it."""
+    found: dict[float, list[tuple[str, str]]] = {}
+    for one, (color, *_) in zip(series, PROFILE_LOOKS, strict=False):
+        if one["baseline"] is not None:
+            found.setdefault(one["baseline"]["value"], []).append((one["profile"], color))
+    return [
+        (value, [name for name, _ in whose], BLACK if whose[1:] else whose[0][1])
+        for value, whose in found.items()
+    ]
 
 
 def _label_baselines(axes: Axes, series: list[Document]) -> None:
     """Name each baseline in the right margin, where no data can be, each label below the one before."""
-    shown = [
-        (one["baseline"]["value"], one["profile"], color)
-        for one, (color, *_) in zip(series, PROFILE_LOOKS, strict=False)
-        if one["baseline"] is not None
-    ]
     bottom, top = axes.get_ylim()
     place = math.inf
-    for value, profile, color in sorted(shown, reverse=True):
+    for value, profiles, color in sorted(_baselines(series), reverse=True):
         place = min((value - bottom) / (top - bottom), place - 0.13)
+        whose = "\n".join(profiles)
         axes.annotate(
-            f"baseline\n{profile}\n{value:.3f}",
+            f"baseline\n{whose}\n{value:.3f}",
             (1.01, place),
             xycoords="axes fraction",
             va="center",

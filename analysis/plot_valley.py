@@ -15,8 +15,9 @@ from figure_valley import valley
 from sentences import Document
 from summary import summarise
 
-from valley.errors import UserError, exit_on_user_error
+from valley.errors import exit_on_user_error
 from valley.records import write_json
+from valley.where import Where
 
 FIGURES = {
     "valley": valley,
@@ -32,8 +33,9 @@ def figure_options(parser: argparse.ArgumentParser) -> None:
         "--where",
         action="append",
         default=[],
-        metavar="AXIS=VALUE",
-        help="only cells with this value, for any axis; may be repeated",
+        metavar="CONDITION",
+        help="only cells with these axes, and baselines that lack the axis: size=64,128, or 'stage!=2', "
+        "or 'size>=1000'; given several times, all must hold",
     )
     parser.add_argument("--profile", help="draw verdicts from this decoding profile")
     parser.add_argument(
@@ -61,12 +63,7 @@ def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
     Raises:
         UserError: no such sweep, axis, value or profile, or a file cannot be written.
     """
-    conditions = {}
-    for text in options.where:
-        axis, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--where {text}: expected AXIS=VALUE, such as --where size=1024")
-        conditions[axis] = value
+    conditions = Where.parse(options.where)
     whole = collect(options.root, options.sweep)
     collected = whole.where(conditions)
     document = summarise(collected, options.profile)
@@ -80,7 +77,7 @@ def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
 
 
 def main() -> int:
-    """Write the files and name them; the verdict is the last line printed."""
+    """Write the files and name them; the verdicts are the last lines printed, one per profile."""
     parser = argparse.ArgumentParser(
         prog="python analysis/plot_valley.py",
         description="Draw a sweep's results so far, with a verdict.",

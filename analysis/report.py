@@ -25,7 +25,7 @@ def markdown(collected: Collected, document: Document) -> str:
         valley["sentence"],
         *(f"![{name}]({name}.png)" for name in FIGURES),
         "## Findings",
-        "\n".join(f"- {line}" for line in document["sentences"][:-1]) or "None yet.",
+        "\n".join(f"- {line}" for line in _findings(document)) or "None yet.",
         "## Where the curve turns",
         _landmarks([document, *document["profiles"].values()]),
         "## Cells",
@@ -37,6 +37,11 @@ def markdown(collected: Collected, document: Document) -> str:
         _provenance(document["provenance"]),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _findings(document: Document) -> list[str]:
+    """What there is to say beside the verdict."""
+    return [line for line in document["sentences"] if line != document["valley"]["sentence"]]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

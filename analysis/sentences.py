@@ -220,7 +220,7 @@ def contrast(entry: Document) -> str:
 
 
 def all_of(document: Document) -> list[str]:
-    """Everything to be printed under the figures, the verdict last."""
+    """Everything to be printed under the figures; last the verdict, and then the other profiles'."""
     kept = [document["profile"]]
     lines = [c["sentence"] for c in document["contrasts"] if c["profile"] in kept]
     lines += [c["sentence"] for c in document["profile_comparisons"]]
@@ -232,8 +232,8 @@ def all_of(document: Document) -> list[str]:
     lines += [f"Not made alike: {mixed}." for mixed in document["provenance"]["mixed"]]
     if document["missing"]:
         lines.append(f"{len(document['missing'])} of {document['planned']} scores are missing.")
-    lines += [other["valley"]["sentence"] for other in document["profiles"].values()]
-    return [*lines, document["valley"]["sentence"]]
+    others = [other["valley"]["sentence"] for other in document["profiles"].values()]
+    return [*lines, document["valley"]["sentence"], *others]
 
 
 def single_seed_note(document: Document) -> str:

@@ -11,10 +11,10 @@ submits it. A sweep that runs on this machine is stopped with Ctrl-C where it wa
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
-from pathlib import Path
+
+from common_options import add_root, add_where
 
 from valley.cancelling import Choice, cancel, choose, live_elements, needed_by
 from valley.errors import UserError, exit_on_user_error
@@ -34,21 +34,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sweep", help="a sweep's name, or its grid file")
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only for cells with these axes: size=64,128, or 'stage!=2', or 'size>=1000'; "
-        "given several times, all must hold",
-    )
+    add_where(parser, "for cells with these axes")
     parser.add_argument("--dry-run", action="store_true", help="say what would be cancelled")
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
-        help="where results are kept (default: runs, or VALLEY_ROOT)",
-    )
+    add_root(parser)
     return parser.parse_args(arguments)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from valley.drift import drift
 from valley.errors import UserError
 from valley.job import Trail
 from valley.lock import Locked
@@ -13,11 +12,12 @@ from valley.sweep import Grid, read_grid
 from valley.yaml_faults import write_yaml
 
 
-def read_lock(locked: Locked, settings: list[str], dry_run: bool) -> Grid:
+def read_lock(locked: Locked, settings: list[str], dry_run: bool, site: Path | None) -> Grid:
     """The sweep of the one cell that a result's lock describes.
 
     Args:
         settings, dry_run: as `read_grid` takes them.
+        site: a site's file, which wins: the lock holds every setting of the site that it was made at.
 
     Raises:
         UserError: today's code does not take the lock for a grid, or a setting is wrong.
@@ -26,14 +26,15 @@ def read_lock(locked: Locked, settings: list[str], dry_run: bool) -> Grid:
         path = Path(folder) / "lock.yaml"
         path.write_text(write_yaml(locked.document), encoding="utf-8")
         try:
-            return read_grid(path, settings, dry_run)
+            return read_grid(path, settings, dry_run, site, called="its lock", site_first=True)
         except UserError as error:
-            said = str(error).replace(str(path), "its lock")
-            raise UserError(f"--from {locked.path}: {said}") from error
+            raise UserError(f"--from {locked.path}: {error}") from error
 
 
 def print_drift(locked: Locked, planned: Trail) -> None:
     """Say what differs today, one line each."""
+    from valley.drift import drift  # takes as long to import as a grid to read
+
     result = locked.result
     print(f"from {result['kind']} {result['label']}, made {result['provenance']['finished_at']}")
     differences = drift(locked, planned)

@@ -1,12 +1,24 @@
-"""What a dry run says of the grid itself: what was left out of it, and what is not there yet."""
+"""What is said of grids themselves: which ship, what was left out of one, and what it lacks yet."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from valley.cluster import slurm
 from valley.cluster.machine import check_room
 from valley.errors import UserError
 from valley.plan import Plan
 from valley.sweep import Grid, with_starts
+
+
+def grids_that_ship() -> str:
+    """The grids beside this script, a line each: the first line of a file's own comment."""
+    lines = []
+    for path in sorted(Path(__file__).parent.glob("*.yaml")):
+        comments = [line for line in path.read_text("utf-8").splitlines() if line.startswith("# ")]
+        about = next((line for line in comments if "yaml-language-server" not in line), "")
+        lines.append(f"  {path.name:14} {about.removeprefix('# ')}")
+    return "\n".join(lines)
 
 
 def kinds_to_run(plan: Plan) -> set[str]:

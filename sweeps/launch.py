@@ -17,10 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common_options import add_root, add_where
 from from_result import print_drift, read_lock
-from grid_notes import kinds_to_run, notes
+from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
-from running import DEFAULT_ROOT, Launch, make_plan, next_step, warn
+from planning import make_plan, next_step, warn
+from running import Launch
 
 from valley.cluster import slurm
 from valley.cluster.machine import check_room
@@ -29,10 +31,11 @@ from valley.job import Trail
 from valley.ledger import Ledger
 from valley.lock import read_locked
 from valley.plan import Plan
+from valley.pool_limits import check_pool
 from valley.store import Store
-from valley.student import check_student
+from valley.student_config import check_student
 from valley.sweep import Sweep, find_grid, read_grid
-from valley.trail import check_pool, part, trail
+from valley.trail import part, trail
 from valley.where import Where
 
 
@@ -43,8 +46,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("grid", nargs="?", help="a grid file, here or in sweeps/")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "grid", nargs="?", help="a grid file, here or in sweeps/; without one, those that ship"
+    )
     what.add_argument(
         "--from",
         type=Path,
@@ -61,14 +66,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--all", action="store_true", help="in a dry run, a row for each job, however many they are"
     )
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only these cells and what they need: size=0,1000, or 'stage!=2', or 'size<4000'; given "
-        "several times, all must hold",
-    )
+    add_where(parser, "cells with these axes, and what they need")
     parser.add_argument(
         "--schema", action=_Schema, nargs=0, help="print a JSON Schema of grid files, and exit"
     )
@@ -90,16 +88,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--site",
         type=Path,
-        default=os.environ.get("VALLEY_SITE"),
         metavar="FILE",
-        help="a site's own `cluster:` and `resources:`, for what the grid leaves open "
-        "(default: VALLEY_SITE)",
+        help="a site's own `cluster:` and `resources:`, for what the grid leaves open (default: "
+        "VALLEY_SITE); with --from, instead of those that the result was made with",
     )
     parser.add_argument(
         "--wait",
         action="store_true",
-        help="on Slurm: stay until all is done, and submit what its limits hold back as room appears; "
-        "anywhere: wait for another launcher at work on this root",
+        help="on Slurm: stay until all is done, submit what its limits hold back as room appears, and try "
+        "again what cluster.retry says; anywhere: wait for another launcher at work on this root",
     )
     parser.add_argument(
         "--canary",
@@ -125,13 +122,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="run jobs again whatever cluster.retry says: all that failed, those lost, those past "
         "their time limit, those out of memory, or all of these",
     )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", DEFAULT_ROOT)),
-        help="where results are kept (default: runs, or VALLEY_ROOT)",
-    )
-    return parser.parse_args(arguments)
+    add_root(parser)
+    options = parser.parse_args(arguments)
+    if options.grid is None and options.result is None:
+        raise UserError(f"no grid; give one of these, or your own:\n{grids_that_ship()}")
+    return options
 
 
 class _Schema(argparse.Action):
@@ -162,10 +157,12 @@ def main() -> int:
     conditions = Where.parse(options.where)
     locked = read_locked(options.result) if options.result else None
     if locked is not None:
-        grid = read_lock(locked, options.settings, options.dry_run)
+        grid = read_lock(locked, options.settings, options.dry_run, options.site)
     else:
         path = find_grid(options.grid)
-        grid = read_grid(path, options.settings, options.dry_run, options.site)
+        named = options.site or os.environ.get("VALLEY_SITE")
+        site = Path(named) if named else None
+        grid = read_grid(path, options.settings, options.dry_run, site)
     sweep, cells = grid.sweep, grid.cells
     for warning in grid.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -197,6 +194,8 @@ def main() -> int:
     if not plan.with_action("submit", "rebuild", "wait"):
         _record(sweep, whole, origin, store, ledger)
         return _nothing_to_do(plan, sweep, store)
+    # What is there by now stays: there is no use in looking at it again and again.
+    gc.freeze()
     gc.enable()
     launch = Launch(sweep, store, ledger, where, retry, options.wait, options.break_lock)
     with launch.lock():

@@ -10,6 +10,7 @@ from pathlib import Path
 from plan_table import print_table
 
 from valley.cluster import slurm
+from valley.cluster.machine import room, share
 from valley.measured import measure
 from valley.plan import Plan
 from valley.power import PLANNING_SCORE, Detectable, detectable
@@ -60,9 +61,10 @@ def print_plan(plan: Plan, sweep: Sweep, where: str, store: Store, every: bool =
         sweep,
         measure(plan, sweep, store),
         slurm.max_array_size() if where == "slurm" else slurm.DEFAULT_ARRAY_SIZE,
+        _at_once(sweep) if where == "local" else None,
     )
     if parts:
-        lines += [*_costs(parts), *_disk(parts, store.root), ""]
+        lines += [*_costs(parts), *_assumed(plan), *_disk(parts, store.root), ""]
     seed_sd = sweep.preview.seed_sd
     lines += _detectable(detectable(plan.rows, seed_sd), seed_sd)
     lines.append(summary(plan, sweep, where) + "; dry run: nothing was submitted")
@@ -99,6 +101,27 @@ def _costs(parts: list[Cost]) -> Iterator[str]:
             yield f"  {' '.join(filter(None, (cost.name, whose)))}: {basis}"
 
 
+def _assumed(plan: Plan) -> Iterator[str]:
+    """How many evaluation problems were made up for the estimates, where their file is missing."""
+    sizes = {
+        data.evaluation_size
+        for data in {id(row.cell.recipe.data): row.cell.recipe.data for row in plan.rows}.values()
+        if data.assumes_evaluation_size
+    }
+    for size in sorted(sizes):
+        yield (
+            f"  the number of evaluation problems is unknown, since their file is missing: {size} are "
+            "assumed, for answers and gradings"
+        )
+
+
+def _at_once(sweep: Sweep) -> int:
+    """How many trainings this machine runs at once."""
+    asked = sweep.resources.train
+    here = room(sweep.cluster, gpus=asked.gpus_per_node > 0)
+    return max(1, int(1 / share(asked, here)))
+
+
 def _disk(parts: list[Cost], root: Path) -> Iterator[str]:
     asked = total(parts)
     kept, weights = asked.other_bytes / GIB, asked.weights_bytes / GIB
@@ -107,8 +130,19 @@ def _disk(parts: list[Cost], root: Path) -> Iterator[str]:
         f"disk: weights {weights:,.2f} GiB, which sweeps/prune.py can free as cells are graded; "
         f"answers, verdicts and logs {kept:,.2f} GiB, which stay; free at the root: {free:,.1f} GiB"
     )
-    if kept + weights > free:
-        can = "prune as cells are graded, or run a part" if kept < free else "run a part"
+    resume = asked.resume_bytes / GIB
+    if resume:
+        yield (
+            f"      while they run, trainings keep up to {resume:,.2f} GiB more to resume from (all that "
+            "may run at once, an old and a new checkpoint each)"
+        )
+    if kept + weights + resume > free:
+        ways = []
+        if kept + resume < free:
+            ways.append("prune as cells are graded")
+        if resume:
+            ways.append("let fewer trainings run at once (cluster.array_throttle)")
+        can = ", ".join([*ways, "run a part"])
         yield f"warning: that is more than is free there; make room, {can}, or take another --root"
 
 
@@ -117,9 +151,10 @@ def _detectable(designs: list[Detectable], seed_sd: float) -> Iterator[str]:
         return
     yield "what two cells must differ by in pass@1, or the grid will likely miss it:"
     for design in designs[:MOST_DESIGNS]:
+        assumed = " (assumed: their file is missing)" if design.assumed else ""
         yield (
             f"  {100 * design.difference:.1f} points, asked {design.profile!r}: {design.problems} "
-            f"problems x {_count(design.samples, 'answer')} x {_count(design.seeds, 'training seed')}"
+            f"problems{assumed} x {_count(design.samples, 'answer')} x {_count(design.seeds, 'training seed')}"
         )
     if len(designs) > MOST_DESIGNS:
         yield f"  … and {len(designs) - MOST_DESIGNS} further designs"

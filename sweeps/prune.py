@@ -10,7 +10,6 @@ Only weights go: results, logs and samples stay. What was pruned and is needed a
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from common_options import add_root, add_where
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, all_submissions, find_sweep
@@ -54,20 +55,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "sweep", nargs="?", help="only what this sweep's cells rest on (its name, or its grid file)"
     )
     parser.add_argument("--apply", action="store_true", help="remove, instead of only showing")
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="AXIS=VALUE",
-        help="only what these cells rest on: difficulty=hard, or 'size>=1000'; given several "
-        "times, all must hold",
-    )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
-        help="where results are kept (default: runs, or VALLEY_ROOT)",
-    )
+    add_where(parser, "what cells with these axes rest on")
+    add_root(parser)
     return parser.parse_args(arguments)
 
 
@@ -79,7 +68,8 @@ def main() -> int:
     only = find_sweep(root, options.sweep).folder.name if options.sweep else None
     if not options.apply:
         found = _Root(root).checkpoints(only, where)
-        _show(found)
+        if not _show(found, root):
+            return 0
         again = " ".join(map(shlex.quote, sys.argv[1:]))
         print(f"dry run: nothing was removed; python sweeps/prune.py {again} --apply removes it")
         return 0
@@ -88,7 +78,8 @@ def main() -> int:
     with root_lock(root):
         # Looked at under the lock: no launch plans on weights that are about to go.
         found = _Root(root).checkpoints(only, where)
-        _show(found)
+        if not _show(found, root):
+            return 0
         for checkpoint in found:
             if not checkpoint.needed_by:
                 _remove(checkpoint)
@@ -210,7 +201,13 @@ class _Root:
                     yield kind, folder
 
 
-def _show(found: list[Checkpoint]) -> None:
+def _show(found: list[Checkpoint], root: Path) -> bool:
+    """Print what would go and why the rest stays; whether anything would go."""
+    if not found:
+        print(
+            f"nothing to prune: no weights of these cells are in {root}: none made, or all pruned"
+        )
+        return False
     print(f"{'':7} {'GiB':>9}  {'checkpoint':60} why")
     for checkpoint in found:
         stays = checkpoint.needed_by
@@ -224,6 +221,9 @@ def _show(found: list[Checkpoint]) -> None:
         f"{sum(c.size for c in gone) / GIB:.3f} of {total / GIB:.3f} GiB in {len(gone)} of "
         f"{len(found)} checkpoints; to make them took {hours:.2f} hours"
     )
+    if not gone:
+        print("nothing to prune: planned jobs that are not done need every one of them")
+    return bool(gone)
 
 
 if __name__ == "__main__":

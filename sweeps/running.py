@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from plan_text import print_stuck, summary
+from planning import live, make_plan, next_step, to_wait_for
+from submitted import Submitted
 
 from valley.attempts import note_attempt
 from valley.canary import smallest_cell
@@ -24,16 +26,15 @@ from valley.cluster.orphans import settle
 from valley.job import Job, Trail
 from valley.ledger import Ledger, all_submissions
 from valley.lock import launch_notes
-from valley.plan import Decision, Plan, decide
+from valley.plan import Plan
 from valley.preview import cost_s
 from valley.root_lock import root_lock
-from valley.state import Knowledge, knowledge
+from valley.state import Knowledge
 from valley.store import Store
 from valley.sweep import Sweep
 
 # Jobs share a process until they last this many start-ups (as far as `pack` allows).
 SHARED_STARTUPS = 4
-DEFAULT_ROOT = "runs"
 # The queue is looked at after 2 s, and less and less often while nothing changes.
 POLL_S = (2.0, 30.0)
 POLL_GROWTH = 1.3
@@ -55,10 +56,12 @@ class Launch:
     wait: bool = False
     """Whether to stay until all is done."""
     break_lock: bool = False
-    tried: set[str] = field(default_factory=set)
-    """What this launch has submitted: a second time would be a retry that nobody asked for."""
     held: int = 0
     """How many jobs Slurm had no room for, as was said last."""
+    submitted: Submitted = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.submitted = Submitted(self.sweep.cluster.retry)
 
     def run(self, planned: Trail) -> int:
         """Run what is missing; the status that the command ends with."""
@@ -87,7 +90,7 @@ class Launch:
                 self.ledger,
                 self.store,
                 self.snapshot(),
-                _live(plan),
+                live(plan),
                 target,
             )
         for script in scripts:
@@ -107,7 +110,8 @@ class Launch:
         return status
 
     def follow(self, planned: Trail) -> int:
-        """Stay until nothing is under way on Slurm, and submit what was held as room appears."""
+        """Stay until nothing is under way on Slurm; submit what was held as room appears, and what
+        `cluster.retry` tries again."""
         from progress import Display, from_plan
 
         plan = make_plan(planned, self.sweep, self.store)
@@ -117,7 +121,7 @@ class Launch:
                 while True:
                     display.show(from_plan(plan, self.store))
                     now = (len(plan.with_action("wait")), len(plan.with_action("done")))
-                    held = bool(self.fresh(plan))
+                    held = bool(self.submitted.fresh(plan))
                     if not now[0] and not held:
                         break
                     pause = POLL_S[0] if now != before else min(pause * POLL_GROWTH, POLL_S[1])
@@ -146,18 +150,6 @@ class Launch:
                 print(f"{error}; asked again", file=sys.stderr, flush=True)
                 time.sleep(POLL_S[1])
 
-    def fresh(self, plan: Plan) -> list[Decision]:
-        """What this launch is still to submit: nothing twice, and nothing that rests on what it tried."""
-        left: set[str] = set()
-        fresh = []
-        for decision in plan.to_run:  # parents before children
-            job = decision.job
-            if job.identity in self.tried or any(p.identity in left for p in job.parents):
-                left.add(job.identity)
-            else:
-                fresh.append(decision)
-        return fresh
-
     def lock(self) -> AbstractContextManager[None]:
         """The root's lock, as far as this launch may wait for it or break it."""
         waits = partial(print, flush=True) if self.wait else None
@@ -167,19 +159,19 @@ class Launch:
         """What is to be submitted, grouped for the place where it runs."""
         on_slurm = self.where == "slurm"
         return make_arrays(
-            [decision.job for decision in self.fresh(plan)],
+            [decision.job for decision in self.submitted.fresh(plan)],
             self.sweep.resources,
             self.cost_s,
             self.sweep.name,
             share_s=SHARED_STARTUPS * self.sweep.preview.startup_s,
             max_elements=slurm.max_array_size() if on_slurm else sys.maxsize,
-            live=_live(plan),
+            live=live(plan),
             raised=plan.raised,
         )
 
     def note_attempts(self, plan: Plan) -> None:
         """Write down what failed of the jobs that are to be submitted, before they are laid anew."""
-        for decision in self.fresh(plan):
+        for decision in self.submitted.fresh(plan):
             job, known = decision.job, decision.known
             if known.state in ("failed", "lost"):
                 folder = self.store.folder(job.kind, job.label, job.identity)
@@ -201,23 +193,28 @@ class Launch:
             settle(self.store.root)
         plan = make_plan(planned, self.sweep, self.store, self.retry)
         # Before anything is laid: every job carries what it can be run again from.
-        self.store.notes = launch_notes(self.sweep, plan.rows, circumstances(), self.cost_s)
-        to_come = [d.job for d in plan.decisions if d.action in ("submit", "rebuild", "wait")]
+        self.store.notes = launch_notes(self.sweep, plan.rows, circumstances, self.cost_s)
+        told = self.ledger.estimates()
+        waiting = [d for d in plan.with_action("wait") if d.job.identity[:16] not in told]
+        to_come = [decision.job for decision in (*plan.to_run, *waiting)]
         self.ledger.write_estimates({job.identity: self.cost_s(job) for job in to_come})
         print(summary(plan, self.sweep, self.where))
         print_stuck(plan)
-        if left := len(_to_wait_for(plan, self.where)):
+        if left := len(to_wait_for(plan, self.where)):
             # An earlier launcher was killed, or submitted elsewhere, and its jobs run on.
             print(f"waiting for {left} jobs that an earlier launch left running", flush=True)
-            while _to_wait_for(plan, self.where):
+            while to_wait_for(plan, self.where):
                 time.sleep(POLL_S[0])
                 plan = make_plan(planned, self.sweep, self.store, self.retry)
         return plan
 
     def _submit(self, plan: Plan) -> None:
+        fresh = self.submitted.fresh(plan)
+        if not fresh:
+            self.held = 0
+            return
         from valley.cluster.submit import submit_to_slurm
 
-        fresh = self.fresh(plan)
         if waiting := {d.job.identity[:16] for d in fresh if d.place}:
             # What waits for ever for a parent that failed has a place, which its successor takes over.
             places = Knowledge(self.store, all_submissions(self.store.root)).places
@@ -229,12 +226,14 @@ class Launch:
             self.ledger,
             self.store,
             self.snapshot(),
-            _live(plan),
+            live(plan),
         )
         for array, job_id, count in outcome.submitted:
             print(f"  submitted {job_id:>8}  {array.name} ({count})", flush=True)
         held = {job.identity for element in outcome.held for job in element.jobs}
-        self.tried |= {d.job.identity for d in fresh} - held
+        if again := self.submitted.retries(d for d in fresh if d.job.identity not in held):
+            print(f"  {again} of these jobs are tried again, by cluster.retry", flush=True)
+        self.submitted.note(d.job for d in fresh if d.job.identity not in held)
         if held and len(held) != self.held:
             way = "as room appears" if self.wait else "by the next launch, or at once with --wait"
             print(
@@ -292,42 +291,6 @@ class Launch:
             job = decision.job
             print(f"  left: {job.kind} {job.label}: {decision.reason}; the same command runs it")
         return 1
-
-
-def make_plan(
-    planned: Trail, sweep: Sweep, store: Store, retry: frozenset[str] = frozenset()
-) -> Plan:
-    """The plan as things stand now."""
-    store.refresh()
-    known = knowledge(store, all_submissions(store.root))
-    plan = decide(planned, known, retry, sweep.cluster.retry, sweep.resources)
-    warn(store)
-    return plan
-
-
-def warn(store: Store) -> None:
-    """Name what was found damaged since the last warning."""
-    for sentence in store.damaged:
-        print(f"warning: {sentence}", file=sys.stderr)
-    store.damaged.clear()
-
-
-def next_step(sweep: Sweep, store: Store) -> str:
-    """What to type next: the sweep is named, and the root where it is not the default one."""
-    elsewhere = store.root != Path(DEFAULT_ROOT).resolve()
-    root = f" --root {shlex.quote(str(store.root))}" if elsewhere else ""
-    return f"next: python analysis/plot_valley.py --sweep {sweep.name}{root}"
-
-
-def _live(plan: Plan) -> dict[str, str]:
-    """Slurm's names of the jobs that are under way: squeue has just shown them."""
-    return {d.job.identity: d.place for d in plan.with_action("wait") if d.place}
-
-
-def _to_wait_for(plan: Plan, where: str) -> list[Decision]:
-    """Jobs under way that what is to run cannot be made to follow: what Slurm knows, its jobs can."""
-    waiting = plan.with_action("wait")
-    return [d for d in waiting if not d.place] if where == "slurm" else waiting
 
 
 def _interrupt(*_: Any) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import sys
@@ -20,13 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from common_options import add_root, add_where
+from expected_end import expected_end
 from status_table import status_text
 
 from valley.errors import UserError, exit_on_user_error
-from valley.forecast import Forecast, forecast
+from valley.forecast import Forecast
 from valley.ledger import Ledger, all_submissions, find_sweep
 from valley.logs import last_lines
-from valley.picture import Picture, Row, Tracked, picture
+from valley.picture import Picture, Row, picture
 from valley.root_lock import launcher_at_work
 from valley.spent import Spent, measured_against_estimated
 from valley.state import knowledge
@@ -45,14 +46,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sweep", nargs="?", help="a sweep's name, or its grid file")
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only cells with these axes: size=64,128, or 'stage!=2', or 'size>=1000'; given "
-        "several times, all must hold",
-    )
+    add_where(parser, "cells with these axes")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print JSON instead of a table")
     what.add_argument(
@@ -72,12 +66,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--lines", type=int, default=30, metavar="N", help="lines of a log (default: 30)"
     )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
-        help="where results are kept (default: runs, or VALLEY_ROOT)",
-    )
+    add_root(parser)
     options = parser.parse_args(arguments)
     if options.watch is not None and options.watch <= 0:
         parser.error("--watch: expected more than 0 seconds")
@@ -143,7 +132,7 @@ def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
         ledger.folder.name,
         seen,
         lambda job: store.progress(job.ticket.kind, job.ticket.identity),
-        _forecast(ledger, store, seen),
+        expected_end(ledger, store, seen),
         _spent(store, seen),
         colour=sys.stdout.isatty(),
     )
@@ -171,30 +160,6 @@ def _watch(ledger: Ledger, store: Store, where: Chosen | None, every_s: float) -
         return 0
 
 
-def _forecast(ledger: Ledger, store: Store, seen: Picture) -> Forecast | None:
-    def took_s(job: Tracked) -> float | None:
-        result = store.result(job.ticket.kind, job.ticket.identity)
-        return None if result is None else result["cost"].get("wall_s")
-
-    def elapsed_s(job: Tracked) -> float:
-        note = store.running(job.ticket.kind, job.ticket.identity) or {}
-        return max(0.0, time.time() - note["began"]) if "began" in note else 0.0
-
-    if not any(job.known.state == "running" for job in seen.jobs.values()):
-        return None
-    estimates = ledger.estimates()
-    # What no one has queued begins only where a launcher is at work, and behind a failure not at all.
-    ends = {"done", "running", "pending", *(["new"] if launcher_at_work(store.root) else [])}
-    rows = [row for row in seen.rows if row.state not in ("failed", "lost")]
-    jobs = {place: seen.jobs[place] for row in rows for place in row.jobs}
-    return forecast(
-        [job for job in jobs.values() if job.known.state in ends],
-        lambda job: estimates.get(job.ticket.identity),
-        took_s,
-        elapsed_s,
-    )
-
-
 def _spent(store: Store, seen: Picture) -> dict[str, Spent]:
     """What finished jobs took against what was estimated at their launch, by kind."""
     return measured_against_estimated(
@@ -204,7 +169,7 @@ def _spent(store: Store, seen: Picture) -> dict[str, Spent]:
 
 def _as_json(ledger: Ledger, store: Store, seen: Picture) -> dict[str, Any]:
     """The picture as `docs/cluster.md` describes it."""
-    end = _forecast(ledger, store, seen)
+    end = expected_end(ledger, store, seen)
     return {
         "schema": "valley.status/1",
         "sweep": ledger.folder.name,
@@ -224,8 +189,9 @@ def _as_json(ledger: Ledger, store: Store, seen: Picture) -> dict[str, Any]:
             }
             for stuck in seen.stuck
         ],
-        "expected_end": end
-        and {"left_s": round(end.left_s), "lanes": end.lanes, "basis": end.basis},
+        "expected_end": {"left_s": round(end.left_s), "lanes": end.lanes, "basis": end.basis}
+        if isinstance(end, Forecast)
+        else None,
         "measured_against_estimated": {
             kind: {**asdict(one), "ratio": one.ratio} for kind, one in _spent(store, seen).items()
         },

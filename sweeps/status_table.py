@@ -28,7 +28,7 @@ def status_text(
     name: str,
     picture: Picture,
     progress: Callable[[Tracked], dict[str, Any] | None],
-    end: Forecast | None,
+    end: Forecast | str | None,
     spent: Mapping[str, Spent],
     colour: bool = False,
 ) -> str:
@@ -36,7 +36,7 @@ def status_text(
 
     Args:
         progress: how far a running job says that it is.
-        end: when what is under way will have ended, where that can be said.
+        end: when what is under way will have ended, or why that cannot be said.
         spent: what finished jobs of each kind took against what was estimated.
     """
     lines = picture.lines
@@ -44,6 +44,8 @@ def status_text(
     said = ", ".join(f"{states[word]} {word}" for word in map(word_of, STATES) if states[word])
     parts = [f"sweep {name}: {_count(len(lines), 'cell')}: {said}", ""]
     parts += _table(_matrix(lines, picture.totals), colour)
+    if colour:
+        parts.append(_legend())
     for paragraph in (_running(picture, progress), _stuck(picture.stuck)):
         if paragraph:
             parts += ["", *paragraph]
@@ -147,6 +149,15 @@ def _table(rows: list[list[Cell]], colour: bool) -> list[str]:
     return lines
 
 
+def _legend() -> str:
+    """What the colours of cells and jobs mean."""
+    words: dict[int, list[str]] = {}
+    for word, number in COLOURS.items():
+        words.setdefault(number, []).append(word)
+    painted = (_painted(" or ".join(alike), alike[0], True) for alike in words.values())
+    return f"colours: {', '.join(painted)} (behind a failure)"
+
+
 def _painted(text: str, word: str, colour: bool) -> str:
     return f"\x1b[{COLOURS[word]}m{text}\x1b[0m" if colour and word in COLOURS else text
 
@@ -199,7 +210,9 @@ def _spent(spent: Mapping[str, Spent]) -> list[str]:
     return lines
 
 
-def _end(end: Forecast) -> str:
+def _end(end: Forecast | str) -> str:
+    if isinstance(end, str):
+        return f"expected end: {end}"
     at = time.localtime(time.time() + end.left_s)
     form = "%H:%M" if end.left_s < 12 * 3600 else "%a %d %b %H:%M"
     return (

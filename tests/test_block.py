@@ -76,21 +76,21 @@ def test_what_is_excluded_is_left_out_and_told(load):
         "{size: 32, seed: [1, 2], reason: one seed is enough there}, {seed: {range: [2, 9]}}]}"
     )
     assert points(grid, "size", "seed") == [(8, 0), (8, 1), (16, 0), (16, 1), (32, 0)]
-    assert grid.left_out[0] == "2 cells left out: one seed is enough there"
-    assert grid.left_out[1].startswith("3 cells left out: ")
+    assert grid.left_out[0] == "2 cells left out (size=32 seed=1,2): one seed is enough there"
+    assert grid.left_out[1].startswith("3 cells left out (seed=2,3,…,8): ")
     assert grid.left_out[1].endswith("line 9: grid[0].exclude[1]") and not grid.warnings
 
 
 def test_baselines_that_are_left_out_count_as_the_one_that_they_are(load):
     grid = load("{size: [0, 8], seed: [0, 1, 2], exclude: [{size: 0}]}")
-    assert grid.left_out[0].startswith("1 cells left out")
+    assert grid.left_out[0].startswith("1 cell left out (size=0): ")
 
 
 def test_an_exclusion_that_leaves_out_nothing_is_a_warning(load):
     grid = load("{size: [8, 16], exclude: [{size: 32}]}")
     assert len(grid.cells) == 2 and not grid.left_out
     assert [warning.partition(": ")[2] for warning in grid.warnings] == [
-        "grid[0].exclude[0]: leaves out nothing"
+        "grid[0].exclude[0]: leaves out nothing: no cell has size=32"
     ]
     # A sweep that is narrowed on the command line can still be launched.
     assert load("{size: [8, 16], exclude: [{size: 16}]}", "size=8").warnings

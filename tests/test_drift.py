@@ -31,7 +31,7 @@ def locked(spaced):
     """The grading of the grid's one cell, done, with everything that it rests on laid."""
     sweep, whole = planned(spaced)
     store = Store(spaced)
-    store.notes = launch_notes(sweep, whole.rows, {}, lambda job: 1.0)
+    store.notes = launch_notes(sweep, whole.rows, dict, lambda job: 1.0)
     folders = [store.lay(job, {}) for job in whole.jobs]
     file = read_job(folders[whole.jobs.index(whole.rows[0].grade)])
     write_result(file, {"counts": []}, {}, {"versions": {"numpy": "0.1", "vllm": "9"}})

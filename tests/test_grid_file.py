@@ -44,7 +44,9 @@ def test_a_whole_section_can_be_set(spaced):
         ("=3", "expected KEY=VALUE"),
         ("train..epochs=3", "expected KEY=VALUE"),
         ("train.epochs=[", "not YAML"),
-        ("train={epochs: 1, epochs: 2}", "line 1: 'epochs' stands there twice"),
+        ("train={epochs: 1, epochs: 2}", r"2\}: 'epochs' stands there twice; keep one$"),
+        ("seed=[1", r"^--set seed=\[1: not YAML: (?!.*line)"),
+        ("seed={a: .inf}", r"^--set seed=\{a: \.inf\}: a: found inf"),
         ("train.epochs=.inf", "found inf; expected a finite number"),
         ("name.x=1", "name is not a section of the grid"),
         ("train.epocs=1", r"train\.epocs: unknown key; did you mean epochs\?"),
@@ -100,6 +102,24 @@ def test_a_site_fills_in_what_the_grid_leaves_open(spaced):
     )
     assert file.at(("cluster", "account")) == f"{grid}, line 2: cluster.account"
     assert file.at(("resources", "grade", "cpus_per_task")).startswith("--set")
+
+
+def test_a_site_may_win_over_a_grid_that_states_everything(spaced):
+    site, grid = spaced / "site.yaml", spaced / "grid.yaml"
+    site.write_text(SITE)
+    grid.write_text(
+        "name: x\ncluster: {account: mine, qos: q, setup: [a, b]}\n"
+        "resources: {train: {cpus_per_task: 8, nodes: 2}, grade: {partition: null}}\n"
+    )
+    set_ = ["cluster.account=theirs"]
+    file = GridFile(grid, set_, site, called="its lock", site_first=True)
+    assert file.value["cluster"] == {"account": "theirs", "qos": "q", "setup": ["module load x"]}
+    assert file.value["resources"] == {
+        "train": {"cpus_per_task": 4, "nodes": 2},
+        "grade": {"partition": "cpu"},
+    }
+    assert file.at(("resources", "train", "cpus_per_task")).startswith(f"{site}, line 5: ")
+    assert file.at(("resources", "train", "nodes")) == "its lock: resources.train.nodes"
 
 
 @pytest.mark.parametrize(

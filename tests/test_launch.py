@@ -371,6 +371,16 @@ def test_bad_input_ends_with_one_message_before_anything_runs(spaced, text, argu
     assert not list(spaced.glob("runs/store/*"))
 
 
+def test_a_launch_without_a_grid_names_those_that_ship_with_a_line_each(spaced):
+    done = command("sweeps/launch.py", root=spaced)
+    assert done.returncode == 2 and not done.stdout
+    head, *lines = done.stderr.splitlines()
+    assert head.startswith("error: no grid; give one of these")
+    said = dict(line.split(maxsplit=1) for line in lines)
+    assert said.keys() == {path.name for path in REPOSITORY.glob("sweeps/*.yaml")}
+    assert said["grid.yaml"].startswith("The default sweep: ")
+
+
 def test_status_without_a_sweep_says_what_to_do(spaced):
     done = command("sweeps/status.py", root=spaced)
     assert done.returncode == 2 and "run `python sweeps/launch.py grid.yaml` first" in done.stderr

@@ -49,6 +49,10 @@ def test_the_papers_grid_has_the_papers_runs(spaced):
         path = REPOSITORY / "data" / f"{file}.jsonl"
         assert done.stdout.count(f"before launching: {path} is missing\n") == 1
     assert "before launching: sbatch is not installed" in done.stdout
+    # What nobody knows yet is not told as a fact.
+    assert "300 problems (assumed: their file is missing) x 16 answers" in done.stdout
+    assert "number of evaluation problems is unknown, since their file is missing" in done.stdout
+    assert "GiB more to resume from" in done.stdout and "cluster.array_throttle" in done.stdout
 
 
 def test_a_launch_refuses_what_a_dry_run_only_names(spaced):
@@ -100,7 +104,7 @@ def test_what_was_left_out_is_told(grid, spaced):
         "grid=[{size: [8, 16], seed: [0, 1], exclude: [{seed: 1, size: 16, reason: too dear}]}]"
     )
     done = dry_run(grid, spaced / "runs", "--set", setting)
-    assert "1 cells left out: too dear\n" in done.stdout and not done.stderr
+    assert "1 cell left out (seed=1 size=16): too dear\n" in done.stdout and not done.stderr
     done = dry_run(grid, spaced / "runs", "--set", "grid=[{size: 8, exclude: [{size: 16}]}]")
     assert "warning: --set grid=" in done.stderr and "leaves out nothing" in done.stderr
 

@@ -99,7 +99,7 @@ def test_locks_of_a_thousand_jobs_cost_little_and_are_small():
     path = Path(__file__).parent.parent / "sweeps" / "grid.yaml"
     sweep, whole = planned(path, ["seed={range: [0, 20, 1]}"])
     began = time.process_time()
-    notes = launch_notes(sweep, whole.rows, circumstances(), lambda job: 1.0)
+    notes = launch_notes(sweep, whole.rows, circumstances, lambda job: 1.0)
     texts = [canonical_json(notes(job)) for job in whole.jobs[:1000]]
     assert len(texts) == 1000 and time.process_time() - began < 0.3
     assert max(map(len, texts)) < 4000
@@ -108,7 +108,7 @@ def test_locks_of_a_thousand_jobs_cost_little_and_are_small():
 def test_a_result_carries_what_its_launch_noted(world, spaced):
     sweep, whole = world
     store = Store(spaced)
-    store.notes = launch_notes(sweep, whole.rows, {"host": "login1"}, lambda job: 7.0)
+    store.notes = launch_notes(sweep, whole.rows, lambda: {"host": "login1"}, lambda job: 7.0)
     for job in (row := whole.rows[-1]).grade.inputs.values():
         store.lay(job, {})
     file = read_job(store.lay(row.grade, {}))

@@ -8,10 +8,11 @@ import pytest
 from valley.cluster.config import MoreResources, Resources, ResourcesByKind, RetryPolicy
 from valley.errors import UserError
 from valley.plan import Known, decide
+from valley.pool_limits import check_pool
 from valley.records import digest
 from valley.store import JOB_SCHEMA, identity_of
 from valley.sweep import load_sweep
-from valley.trail import check_pool, trail
+from valley.trail import trail
 
 GRID = """
 name: test
@@ -311,6 +312,35 @@ def test_a_size_beyond_the_pool_is_refused(make):
         check_pool(planned, {})
 
 
+@pytest.mark.parametrize(
+    ("settings", "grid", "message"),
+    [
+        ([], "[{size: [8, 1001]}]", r"grid\.yaml, line 8: grid\[0\]\.size: size 1001 is larger"),
+        (
+            [],
+            "[{zip: {size: [8, 2000], seed: [0, 1]}}]",
+            r"grid\.yaml, line 8: grid\[0\]\.zip\.size: size 2000 is larger",
+        ),
+        (
+            [],
+            "[{size: 8, include: [{size: 9}, {size: 3000}]}]",
+            r"line 8: grid\[0\]\.include\[1\]\.size: size 3000 is larger",
+        ),
+        (["size=1001"], "[{size: 8}]", r"^--set size=1001: grid\[0\]\.size: size 1001 is larger"),
+        (
+            ["stages={1: {}, 2: {from: {size: 1002}}}"],
+            "[{stage: 2, size: 0}]",
+            r"^--set stages=.*: stages\.2\.from\.size: size 1002 is larger .* \(cell tiny-t1-n1002",
+        ),
+    ],
+)
+def test_where_a_size_beyond_the_pool_stands_is_named(make, settings, grid, message):
+    text = GRID.partition("grid:")[0] + f"grid: {grid}\n"
+    planned = make(settings, text)
+    with pytest.raises(UserError, match=message):
+        check_pool(planned, {})
+
+
 def test_a_prepared_pool_is_held_to_its_exact_counts(make):
     planned = make(["grid=[{size: 90, correctness: incorrect}]"])
     data = planned.rows[0].train.inputs["pool"].identity
@@ -342,7 +372,7 @@ def test_training_waits_for_the_check_of_its_data_and_does_not_rest_on_it(make):
 
 def test_the_parent_of_a_stage_is_held_against_the_pool_too(make):
     planned = make(["stages={1: {}, 2: {from: {size: 1001}}}", "grid=[{stage: 2, size: [0, 8]}]"])
-    with pytest.raises(UserError, match=r"n1001-seed0: size 1001 is larger than the pool"):
+    with pytest.raises(UserError, match=r"size 1001 is larger than the pool: .*n1001-seed0"):
         check_pool(planned, {})
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
-from valley.power import detectable
-from valley.statistics import minimum_detectable_difference
+from valley.errors import UserError
+from valley.power import NORMAL, detectable, minimum_detectable_difference
 from valley.sweep import load_sweep
 from valley.trail import trail
 
@@ -63,3 +66,37 @@ def test_axes_of_the_recipe_are_designs_of_their_own(designs):
     )
     greedy = [design[1:3] for design in found if design[0] == "greedy"]
     assert greedy == [(50, 1), (100, 1), (300, 1), (300, 3)]
+
+
+def test_the_detectable_difference_is_that_of_simulated_designs():
+    rng = np.random.default_rng(10)
+    problems, p, b, r, seed_sd = 200, 0.3, 0.5, 0.5, 0.02
+    # A sample copies its problem's draw with chance √b, so two of a cell correlate by b; two cells'
+    # problems are the same draw with chance r.
+    shape = (4000, problems)
+    own = rng.random(shape) < p
+    problem = (own, np.where(rng.random(shape) < r, own, rng.random(shape) < p))
+    scores = [
+        np.where(rng.random(shape) < math.sqrt(b), z, rng.random(shape) < p).mean(axis=1)
+        + seed_sd * rng.normal(size=4000)
+        for z in problem
+    ]
+    found = minimum_detectable_difference(problems, 1, 1, p, seed_sd=seed_sd)
+    deviates = NORMAL.inv_cdf(0.95) + NORMAL.inv_cdf(0.8)
+    assert found == pytest.approx(deviates * (scores[0] - scores[1]).std(), rel=0.05)
+
+
+def test_the_detectable_difference_falls_with_every_count():
+    design = {"problems": 200, "samples": 1, "seeds": 1, "score": 0.2}
+    found = minimum_detectable_difference(**design)
+    for count in ("problems", "samples", "seeds"):
+        assert minimum_detectable_difference(**{**design, count: 4 * design[count]}) < found
+    assert minimum_detectable_difference(**design, comparisons=28) > found
+
+
+@pytest.mark.parametrize("wrong", [{"problems": 0}, {"seeds": 0}, {"score": 1.2}])
+def test_an_impossible_design_is_refused(wrong):
+    with pytest.raises(UserError, match="counts are 1 or more"):
+        minimum_detectable_difference(
+            **{"problems": 9, "samples": 1, "seeds": 1, "score": 0.2} | wrong
+        )

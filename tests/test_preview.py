@@ -209,3 +209,33 @@ def test_the_refusal_says_what_is_asked_and_how_to_ask_for_less(world):
     assert "(train 12.0, rebuild train 2.5)" in said and "--where" in said
     check_budget(parts, 14.5)
     assert total(parts).gpu_hours == 14.5
+
+
+def test_what_trainings_keep_to_resume_from_is_that_of_the_largest_that_run_at_once(world):
+    sweep, planned = world
+    plan = decide(planned, new)
+    trainings = [d.job for d in plan.to_run if d.job.kind == "train"]
+    big = [job for job in trainings if job.parameters == 7e9]
+    tiny = [job for job in trainings if job.parameters != 7e9]
+    # bf16, and the old checkpoint beside the new one.
+    each = {id(job): 2 * 14 * job.parameters for job in trainings}
+
+    def kept(sweep=sweep, **rest):
+        return by_name(costs(plan, sweep, **rest))["train"].resume_bytes
+
+    assert kept() == pytest.approx(sum(each.values()))
+    assert kept(at_once=2) == pytest.approx(2 * each[id(big[0])])
+    assert kept(at_once=len(big) + 1) == pytest.approx(
+        len(big) * each[id(big[0])] + each[id(tiny[0])]
+    )
+    throttled = replace_throttle(sweep, 1)
+    arrays = by_name(costs(plan, throttled))["train"].arrays
+    assert kept(throttled) == pytest.approx(min(arrays, len(big)) * each[id(big[0])])
+    parts = costs(plan, sweep)
+    assert total(parts).resume_bytes == kept()
+    assert {part.name for part in parts if part.resume_bytes} == {"train"}
+
+
+def replace_throttle(sweep, throttle):
+    cluster = sweep.cluster.model_copy(update={"array_throttle": throttle})
+    return sweep.model_copy(update={"cluster": cluster})

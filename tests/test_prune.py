@@ -46,7 +46,8 @@ def test_weights_go_when_they_are_told_to_and_nothing_else_does(copy):
     assert {p: p.read_bytes() for p in files} == files
     # A finished sweep stays finished.
     assert {row["state"] for row in status(root)} == {"done"}
-    assert "in 0 of 0 checkpoints" in prune(root, "--apply").stdout
+    again = prune(root, "--apply").stdout.splitlines()
+    assert len(again) == 1 and again[0].startswith("nothing to prune: no weights"), again
 
 
 def test_what_was_pruned_is_rebuilt_for_a_new_profile_and_equal_to_before(copy):
@@ -97,7 +98,8 @@ def test_a_part_is_pruned(copy):
     assert ["n16" in line for line in lines].count(True) == 1
     assert len(lines) == 3, "the cell's own, the first lessons and the student"
     nothing = prune(root, "mini", "--where", "size=999", "--apply")
-    assert "in 0 of 0 checkpoints" in nothing.stdout and len(weights(root)) == 6
+    assert "nothing to prune: no weights of these cells" in nothing.stdout
+    assert len(weights(root)) == 6
     wrong = prune(root, "--where", "colour=red")
     assert wrong.returncode == 2 and "colour" in wrong.stderr
     assert prune(root, "nosuch").returncode == 2
@@ -151,6 +153,11 @@ def test_a_lock_runs_its_cell_again(finished, spaced):
     here = again("--dry-run", at=root)
     assert here.returncode == 0, here.stderr
     assert "nothing differs" in here.stdout and "0 jobs to run" in here.stdout
+    site = spaced / "site.yaml"
+    site.write_text("resources: {grade: {time_limit_min: 7}}")
+    elsewhere = again("--dry-run", "--site", str(site), at=root)
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert "1x1x1 CPU 7 min" in elsewhere.stdout and "nothing differs" in elsewhere.stdout
     manifest = (root / "sweeps/mini/manifest.jsonl").read_bytes()
     done = again(at=spaced / "runs")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,6 @@ from valley.statistics import (
     Cell,
     contrast_interval,
     difference,
-    minimum_detectable_difference,
     pass_at_k,
     score_interval,
     seed_noise,
@@ -186,37 +185,3 @@ def test_a_difference_of_differences_covers_at_its_nominal_rate():
         found = contrast_interval([1, -1, -1, 1], cells)
         covered += found.low <= 0.3 <= found.high
     assert 0.925 <= covered / 1000 <= 0.98
-
-
-def test_the_detectable_difference_is_that_of_simulated_designs():
-    rng = np.random.default_rng(10)
-    problems, p, b, r, seed_sd = 200, 0.3, 0.5, 0.5, 0.02
-    # A sample copies its problem's draw with chance √b, so two of a cell correlate by b; two cells'
-    # problems are the same draw with chance r.
-    shape = (4000, problems)
-    own = rng.random(shape) < p
-    problem = (own, np.where(rng.random(shape) < r, own, rng.random(shape) < p))
-    scores = [
-        np.where(rng.random(shape) < math.sqrt(b), z, rng.random(shape) < p).mean(axis=1)
-        + seed_sd * rng.normal(size=4000)
-        for z in problem
-    ]
-    found = minimum_detectable_difference(problems, 1, 1, p, seed_sd=seed_sd)
-    deviates = NORMAL.inv_cdf(0.95) + NORMAL.inv_cdf(0.8)
-    assert found == pytest.approx(deviates * (scores[0] - scores[1]).std(), rel=0.05)
-
-
-def test_the_detectable_difference_falls_with_every_count():
-    design = {"problems": 200, "samples": 1, "seeds": 1, "score": 0.2}
-    found = minimum_detectable_difference(**design)
-    for count in ("problems", "samples", "seeds"):
-        assert minimum_detectable_difference(**{**design, count: 4 * design[count]}) < found
-    assert minimum_detectable_difference(**design, comparisons=28) > found
-
-
-@pytest.mark.parametrize("wrong", [{"problems": 0}, {"seeds": 0}, {"score": 1.2}])
-def test_an_impossible_design_is_refused(wrong):
-    with pytest.raises(UserError, match="counts are 1 or more"):
-        minimum_detectable_difference(
-            **{"problems": 9, "samples": 1, "seeds": 1, "score": 0.2} | wrong
-        )

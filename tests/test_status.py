@@ -55,6 +55,23 @@ def test_the_matrix_shows_every_cell_and_kind(world):
     assert "\x1b" not in said.stdout
 
 
+def test_without_the_launchs_estimates_the_status_says_why_no_end_is_expected(world):
+    path = world.ledger.folder / "estimates.json"
+    path.unlink()
+    said = look(world).stdout
+    assert "expected end: not known: " in said and f"have no estimate in {path}; launch" in said
+    assert json.loads(look(world, "--json").stdout)["expected_end"] is None
+
+
+def test_the_colours_are_explained_on_a_terminal_alone(world):
+    seen = picture(world.ledger.rows(), lambda job: Known("new"))
+    plain = status_text("s", seen, lambda job: None, None, {})
+    coloured = status_text("s", seen, lambda job: None, None, {}, colour=True)
+    assert "colours:" not in plain and "\x1b" not in plain
+    (legend,) = [line for line in coloured.splitlines() if line.startswith("colours: ")]
+    assert "\x1b[31mfailed or lost\x1b[0m" in legend
+
+
 def test_a_failure_comes_with_its_class_its_line_and_what_to_do(world):
     said = look(world).stdout
     assert "failed: a train job, code error; in 1 cell: tiny-n16-stage1" in said

@@ -6,14 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from valley.errors import UserError
-from valley.student import (
-    FolderStudent,
-    PackageStudent,
-    TinyStudent,
-    check_student,
-    load_tokenizer,
-    prepare_student,
-)
+from valley.student import load_tokenizer, prepare_student
+from valley.student_config import FolderStudent, PackageStudent, TinyStudent, check_student
 from valley.tiny_student import word_tokenizer
 from valley.train.config import TrainConfig
 

@@ -98,6 +98,11 @@ BAD = {
         "  - {size: 8}\ntrian: {epochs: 3}\n",
         r"grid\.yaml, line 12: trian: unknown key; did you mean train\? \(allowed: name, students,",
     ),
+    "a name that is no folder's": (
+        "  - {size: 8}\n",
+        r"name: found 'my sweep'; a sweep's name is a folder's: letters of a to z, digits",
+        "name=my sweep",
+    ),
     "unknown nested key": (
         "  - {size: 8}\ncluster: {partion: gpu}\n",
         r"line 12: cluster\.partion: unknown key; did you mean partition\?",
@@ -148,6 +153,24 @@ BAD = {
     "unknown axis": (
         "  - {size: 8, dificulty: easy}\n",
         r"grid\[0\]\.dificulty: unknown axis; expected one of student, stage, size",
+    ),
+    "a setting without its section": (
+        "  - {size: 8}\nepochs: 3\n",
+        r"line 12: epochs: unknown key; did you mean train\.epochs\? \(allowed: name,",
+    ),
+    "a setting without its section, on the command line": (
+        "  - {size: 8}\n",
+        r"^--set batch_size=3: batch_size: unknown key; "
+        r"did you mean train\.batch_size or generate\.batch_size\?",
+        "batch_size=3",
+    ),
+    "a setting without its section as axis": (
+        "  - {size: 8, steps: 30}\n",
+        r"line 11: grid\[0\]\.steps: unknown axis; .*; did you mean train\.steps\?",
+    ),
+    "a profile's setting as axis": (
+        "  - {size: 8, temperature: 1}\n",
+        r"temperature: unknown axis; .*; did you mean generate\.profiles\.<name>\.temperature\?",
     ),
     "number as axis": ("  - {size: 8, 3: 4}\n", r"grid\[0\]\.3: unknown axis"),
     "unknown setting as axis": (

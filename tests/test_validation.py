@@ -87,6 +87,9 @@ def test_an_unknown_key_lists_the_known_and_the_nearest():
     assert fault({"cuont": 1}) == f"cuont: unknown key; did you mean count? {known}"
     assert fault({"zzzzzz": 1}) == f"zzzzzz: unknown key {known}"
     assert "did you mean shade? (allowed: kind, shade, red)" in fault({"from": {"shadow": 1}})
+    # What stands inside a section is found there, by its whole name.
+    said = fault({"shade": 1})
+    assert "shade: unknown key; did you mean one.shade or many.<name>.shade or " in said
     assert "many.x.shad: unknown key; did you mean shade?" in fault(
         {"many": {"x": {"kind": "red", "shad": 1}}}
     )

@@ -76,6 +76,7 @@ def test_all_conditions_hold():
         ("", "expected AXIS=VALUE"),
         ("sise=3", r"unknown axis; expected one of student.*; did you mean size\?"),
         ("train=3", "unknown axis"),
+        ("epochs=3", r"unknown axis; .*; did you mean train\.epochs\?"),
         ("train.micro_batch_size=3", "no axis, since a result does not depend on it"),
         ("size==3", "found '=3'; expected a whole number"),
         ("size=>3", "found '>3'; expected a whole number"),

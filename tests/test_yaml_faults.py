@@ -79,7 +79,7 @@ BAD = {
         "line 1: a: found the key True; expected text, in quotes",
     ),
     "no YAML": ("a: [1\nb: 2\n", r"grid\.yaml, line \d: not YAML: .*(expected|did not find)"),
-    "a tab": ("a:\n\tb: 1\n", "line 2: not YAML: .*cannot start any token"),
+    "a tab": ("a:\n\tb: 1\n", "line 2: not YAML: found a tab .*; indent with spaces"),
     "a control character": ("a: \x01\n", "not YAML: .*control characters|special characters"),
 }
 

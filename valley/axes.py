@@ -7,13 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from valley.data.config import DataConfig
 from valley.errors import UserError
+from valley.evaluate.config import GradeConfig
+from valley.evaluate.profiles import GenerateConfig
 from valley.train.config import TrainConfig
+from valley.validation import paths_to
 
 NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
 DIFFICULTIES = ("all", "easy", "medium", "hard")
 CORRECTNESSES = ("all", "correct", "incorrect")
-RECIPE_SECTIONS = ("data", "train", "generate", "grade")
+SECTIONS = {
+    "data": DataConfig,
+    "train": TrainConfig,
+    "generate": GenerateConfig,
+    "grade": GradeConfig,
+}
+RECIPE_SECTIONS = tuple(SECTIONS)
 STEPS = "train.steps"
 """The axis that may be derived: see `recipe.matched_steps`."""
 MATCHING = "matching_size"
@@ -106,8 +116,8 @@ def check_name(name: str, at: At, keys: tuple[str, ...] = ()) -> None:
     section, _, field = name.partition(".")
     if section not in RECIPE_SECTIONS or not field:
         named = [*NAMED_AXES, *keys]
-        near = difflib.get_close_matches(name, named, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        near = paths_to(SECTIONS, name) or difflib.get_close_matches(name, named, n=1)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
         also = f", or {', '.join(keys)}" if keys else ""
         raise UserError(
             f"{at(name)}: unknown axis; expected one of {', '.join(NAMED_AXES)}, or a dotted "

@@ -22,6 +22,7 @@ from valley.axes import MAX_POINTS, NAMED_AXES, At, Choices, check_name, same
 from valley.errors import UserError
 from valley.validation import Location
 
+MOST_LISTED = 4
 KEYS = ("zip", "exclude", "include")
 Values = tuple[Any, ...]
 Columns = dict[tuple[str, ...], list[Any]]
@@ -38,6 +39,10 @@ class Exclusion:
     reason: str
     left_out: set[str] = field(default_factory=set)
     """The points that it left out, once `Block.points` has been gone through."""
+
+    def __str__(self) -> str:
+        """The conditions, as `--where` would have them."""
+        return " ".join(f"{name}={_listed(values)}" for name, values in self.conditions.items())
 
     def holds(self, point: Mapping[str, Any]) -> bool:
         """Whether a point is to be left out."""
@@ -72,7 +77,8 @@ class Block:
         self._zips = self._read_zips(block.get("zip", []))
         zipped = {name for columns in self._zips for name in columns}
         self._only_includes = bool(block.get("include")) and "size" not in {*self._axes, *zipped}
-        self._inclusions = self._read_includes(block.get("include", []))
+        self._included = block.get("include", [])
+        self._inclusions = self._read_includes(self._included)
         if "size" not in {*self._axes, *zipped} and not self._only_includes:
             raise UserError(f"{at(())}: no `size`; expected one number of traces, or a list")
         for name in NAMED_AXES:
@@ -96,6 +102,15 @@ class Block:
         if axis in self._axes:
             return self._at((axis,))
         return self._at(self._elsewhere.get(axis, (axis,)))
+
+    def place_of(self, axis: str, value: Any) -> str:
+        """Where the block gives an axis this value."""
+        if axis in self._axes and any(same(value, one) for one in self._axes[axis]):
+            return self.at(axis)
+        for number, item in enumerate(self._included):
+            if axis in item and same(value, item[axis]):
+                return self._at(("include", number, axis))
+        return self.at(axis)
 
     def _product(self) -> Iterator[dict[str, Any]]:
         columns = self._columns()
@@ -228,6 +243,11 @@ class Block:
                     f"{self._at(inside)}: found {_shown(item)}; expected a mapping of axes"
                 )
             yield inside, item
+
+
+def _listed(values: list[Any]) -> str:
+    texts = list(map(str, values))
+    return ",".join(texts if len(texts) <= MOST_LISTED else [*texts[:2], "…", texts[-1]])
 
 
 def _product(columns: Columns) -> Iterator[Values]:

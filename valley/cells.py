@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from operator import itemgetter
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from valley.sweep import Sweep
 
 EPOCHS = "train.epochs"
+Place = Callable[[str, Any], str]
 NAMED = itemgetter(*NAMED_AXES)
+
+
+def _nowhere(axis: str, value: Any) -> str:
+    return axis
 
 
 @dataclass(eq=False, slots=True)
@@ -45,20 +50,20 @@ class Cell:
     """The dotted axes in which this cell itself differs from them; its label names these."""
     start: Cell | None = None
     """The cell whose checkpoint its stage starts from; None is the student itself."""
+    place: Place = _nowhere
+    """Says where the grid gives one of its named axes, of which it has this value."""
 
     @property
     def label(self) -> str:
         """A name that a person can read."""
         axes = self.axes
-        parts = [
-            str(axes["student"]),
-            f"t{axes['stage']}",
-            f"n{axes['size']}",
-            *(str(axes[name]) for name in ("difficulty", "correctness") if axes[name] != "all"),
-            *(f"{name}={axes[name]}" for name in self.varied),
-            f"seed{axes['seed']}",
-        ]
-        return "-".join(parts)
+        label = f"{axes['student']}-t{axes['stage']}-n{axes['size']}"
+        for arm in (axes["difficulty"], axes["correctness"]):
+            if arm != "all":
+                label += f"-{arm}"
+        for name in self.varied:
+            label += f"-{name}={axes[name]}"
+        return f"{label}-seed{axes['seed']}"
 
     @property
     def is_baseline(self) -> bool:
@@ -101,25 +106,29 @@ class _Expander:
         self._starts: dict[tuple, Cell] = {}
 
     def expand(self) -> Expansion:
-        found: dict[tuple, tuple[dict[str, Any], _Made]] = {}
+        found: dict[tuple, tuple[dict[str, Any], _Made, Place]] = {}
         left_out, warnings = [], []
         blocks = [
             Block(block, self._choices, partial(_inside, self._at, number))
             for number, block in enumerate(self._sweep.grid)
         ]
         for block in blocks:
+            at, place = block.at, block.place_of
             for point in block.points():
-                made = self._make(point, block.at)
+                made = self._make(point, at)
                 key = (NAMED(point), id(made.recipe), id(made.start))
-                other = found.setdefault(key, (point, made))[1]
+                other = found.setdefault(key, (point, made, place))[1]
                 if made.own is not other.own and _length(made.own) < _length(other.own):
-                    found[key] = (point, made)
+                    found[key] = (point, made, place)
             for exclusion in block.exclusions:
                 if exclusion.left_out:
-                    why = exclusion.reason or exclusion.where
-                    left_out.append(f"{len(exclusion.left_out)} cells left out: {why}")
+                    number = len(exclusion.left_out)
+                    cells = f"{number} cell{'' if number == 1 else 's'} left out ({exclusion})"
+                    left_out.append(f"{cells}: {exclusion.reason or exclusion.where}")
                 else:
-                    warnings.append(f"{exclusion.where}: leaves out nothing")
+                    warnings.append(
+                        f"{exclusion.where}: leaves out nothing: no cell has {exclusion}"
+                    )
         warnings += [f"{where}: holds for no cell" for where in self._when.vain()]
         return Expansion(_with_all_axes(list(found.values())), left_out, warnings)
 
@@ -197,7 +206,12 @@ class _Expander:
         shared = {name: value for name, value in own.items() if not name.startswith("train.")}
         made = self._of(axes, shared, at)
         key = (*axes.values(), id(made.recipe), id(made.start))
-        return self._starts.setdefault(key, Cell(axes, made.recipe, (), made.start))
+        start = Cell(axes, made.recipe, (), made.start, partial(self._stage_place, number))
+        return self._starts.setdefault(key, start)
+
+    def _stage_place(self, number: int, axis: str, value: Any) -> str:
+        """Where a stage names an axis of the cell that it starts from."""
+        return self._at(("stages", number, "from", axis))
 
 
 def expand(sweep: Sweep, base: Recipe, file: GridFile) -> Expansion:
@@ -223,12 +237,12 @@ def with_starts(cells: list[Cell]) -> list[Cell]:
     return [*cells, *starts.values()]
 
 
-def _with_all_axes(found: list[tuple[dict[str, Any], _Made]]) -> list[Cell]:
+def _with_all_axes(found: list[tuple[dict[str, Any], _Made, Place]]) -> list[Cell]:
     """The cells, each with a value for every axis in which some cell differs."""
-    names = sorted({name for _, made in found for name in made.own})
+    names = sorted({name for _, made, _ in found for name in made.own})
     parts: dict[tuple, dict[str, Any]] = {}
     cells = []
-    for point, made in found:
+    for point, made, place in found:
         key = (id(made), point["size"] > 0)
         if key not in parts:
             parts[key] = _values(names, made, trained=point["size"] > 0)
@@ -236,7 +250,7 @@ def _with_all_axes(found: list[tuple[dict[str, Any], _Made]]) -> list[Cell]:
         plain = len(point) == len(NAMED_AXES)
         named = point if plain else dict(zip(NAMED_AXES, NAMED(point), strict=True))
         axes = named | parts[key] if parts[key] else named
-        cells.append(Cell(axes, made.recipe, tuple(made.own), made.start))
+        cells.append(Cell(axes, made.recipe, tuple(made.own), made.start, place))
     return cells
 
 

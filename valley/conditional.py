@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from valley.axes import NAMED_AXES, RECIPE_SECTIONS, STEPS, Choices, check_name, same
+from valley.axes import NAMED_AXES, RECIPE_SECTIONS, SECTIONS, STEPS, Choices, check_name, same
 from valley.errors import UserError
-from valley.validation import Location
+from valley.validation import Location, paths_to
 
 
 class When(BaseModel):
@@ -116,9 +116,10 @@ class Conditionals:
         for name, value in self._items[number].settings.items():
             section, _, field = name.partition(".")
             if section not in RECIPE_SECTIONS or not field:
+                near = paths_to(SECTIONS, name)
                 raise UserError(
                     f"{at('set')(name)}: no setting of a cell; expected a dotted one of "
-                    f"{', '.join(RECIPE_SECTIONS)}, such as train.learning_rate"
+                    f"{', '.join(SECTIONS)}, such as {' or '.join(near) or 'train.learning_rate'}"
                 )
             choices.check(name, value, at("set"))
         conditions = {}

@@ -16,19 +16,31 @@ SITE_SECTIONS = ("cluster", "resources")
 class GridFile:
     """The mapping that a grid file holds, with `--set` pairs applied. `value` is not validated yet."""
 
-    def __init__(self, path: Path, settings: list[str], site: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: list[str],
+        site: Path | None = None,
+        *,
+        called: str = "",
+        site_first: bool = False,
+    ) -> None:
         """Read the file, fill in what it leaves to its site, and apply the settings, in their order.
 
         Args:
             site: a YAML file with the sections of SITE_SECTIONS. What the grid states wins, key by
                 key; a list that the grid states is not added to.
+            called: what messages call the file where nobody has it before them; its lines are not named.
+            site_first: let the site's keys win instead, of a grid in which every default stands.
             settings: `key=value` pairs. A key is an axis, which is then set in every block, or the
                 dotted path of a setting; a value is YAML.
 
         Raises:
             UserError: the file cannot be read, is no YAML mapping, or a setting cannot be applied.
         """
-        self.path = path
+        self._called = called or str(path)
+        self._is_renamed = bool(called)
+        self._site_first = site_first
         self._yaml = _read(path)
         self.value: dict[str, Any] = self._yaml.value
         self._set: dict[Location, str] = {}
@@ -43,8 +55,8 @@ class GridFile:
         for length in range(len(location), 0, -1):
             if origin := self._set.get(_plain(location[:length])):
                 return f"{origin}: {key}"
-        line = self._yaml.line_of(location)
-        place = f"{self.path}, line {line}" if line else str(self.path)
+        line = None if self._is_renamed else self._yaml.line_of(location)
+        place = f"{self._called}, line {line}" if line else self._called
         return f"{place}: {key}" if key else place
 
     def _fill_in(self, site: Path) -> None:
@@ -59,7 +71,8 @@ class GridFile:
 
         def merge(into: dict[str, Any], values: dict[str, Any], place: Location) -> None:
             for key, value in values.items():
-                if key not in into:
+                mappings = isinstance(into.get(key), dict) and isinstance(value, dict)
+                if key not in into or (self._site_first and not mappings):
                     into[key] = {} if isinstance(value, dict) else value
                     self._comes_from(
                         (*place, key), f"{site}, line {document.line_of((*place, key))}"
@@ -74,7 +87,7 @@ class GridFile:
         key, equals, text = setting.partition("=")
         if not equals or not all(key.split(".")):
             raise UserError(f"{origin}: expected KEY=VALUE, such as --set seed=[0,1,2]")
-        value = read_yaml(text, origin).value
+        value = read_yaml(text, origin, lined=False).value
         blocks = self.value.get("grid")
         if key in NAMED_AXES and isinstance(blocks, list):
             for number, block in enumerate(blocks):

@@ -41,10 +41,13 @@ class Job:
     """How many trainings lie before this job and in it."""
 
     def __post_init__(self) -> None:
-        self.parents = (*self.inputs.values(), *self.after)
-        self.depth = 1 if self.kind == "train" else 0
-        if self.inputs:
-            self.depth += max([job.depth for job in self.inputs.values()])
+        inputs = self.inputs.values()
+        self.parents = (*inputs, *self.after)
+        depth = 0
+        for job in inputs:
+            if job.depth > depth:
+                depth = job.depth
+        self.depth = depth + (self.kind == "train")
 
     def __hash__(self) -> int:
         return hash(self.identity)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ class Ledger:
             return store.place(job.kind, job.label, job.identity)
 
         lines = []
+        rest_on = _Before(place)
         for row in rows:
             value = {
                 "schema": CELL_SCHEMA,
@@ -105,7 +106,7 @@ class Ledger:
                 "profile": row.profile,
                 "axes": row.cell.axes,
                 "steps": row.train.steps if row.train else 0,
-                "before": [place(job) for job in _before(row)],
+                "before": rest_on.places(row),
                 "jobs": {
                     "train": place(row.train) if row.train else None,
                     "generate": place(row.generate),
@@ -156,7 +157,10 @@ class Ledger:
         """Write down how long jobs are estimated to take, by identity, for `status.py`."""
         short = {identity[:16]: round(value, 3) for identity, value in seconds.items()}
         # Of jobs that this launch leaves alone an earlier one has told.
-        short = {**self.estimates(), **short}
+        before = self.estimates()
+        short = before | short
+        if short == before:
+            return
         value = {"schema": ESTIMATES_SCHEMA, "seconds": short}
         write_text(self.folder / "estimates.json", json.dumps(value) + "\n")
 
@@ -233,17 +237,30 @@ class Ledger:
         ]
 
 
-def _before(row: Row) -> list[Job]:
-    """What a row's own jobs rest on, parents before children: data, students, earlier stages."""
-    found: dict[Job, None] = {}
+class _Before:
+    """What rows' own jobs rest on, parents before children: data, students, earlier stages."""
 
-    def visit(job: Job) -> None:
-        for parent in job.parents:
-            visit(parent)
-        found.setdefault(job)
+    def __init__(self, place: Callable[[Job], str]) -> None:
+        self._place = place
+        self._found: dict[tuple[int, ...], list[str]] = {}
 
-    visit(row.grade)
-    return [job for job in found if job not in (row.train, row.generate, row.grade)]
+    def places(self, row: Row) -> list[str]:
+        """Their folders. Rows that rest on the same share the list."""
+        own = [job for job in (row.train, row.generate, row.grade) if job is not None]
+        outside = [p for job in own for p in job.parents if not any(p is job for job in own)]
+        key = tuple(map(id, outside))
+        if key not in self._found:
+            found: dict[Job, None] = {}
+            for job in outside:
+                _visit(job, found)
+            self._found[key] = [self._place(job) for job in found]
+        return self._found[key]
+
+
+def _visit(job: Job, found: dict[Job, None]) -> None:
+    for parent in job.parents:
+        _visit(parent, found)
+    found.setdefault(job)
 
 
 def all_submissions(root: Path) -> list[Submission]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from valley.axes import NAMED_AXES
 from valley.errors import UserError
 from valley.job import Job, Row
-from valley.store import RESULT_SCHEMA
+from valley.job_file import RESULT_SCHEMA
 from valley.sweep import Cell, Sweep
 
 
@@ -82,21 +83,25 @@ def _single(axes: Mapping[str, Any]) -> dict[str, Any]:
 def launch_notes(
     sweep: Sweep,
     rows: Iterable[Row],
-    launched: Mapping[str, Any],
+    launched: Callable[[], Mapping[str, Any]],
     estimate_s: Callable[[Job], float],
 ) -> Callable[[Job], dict[str, Any]]:
     """What a launch notes of each job that it lays, for the job's result.
 
     Args:
-        launched: the launch's circumstances.
+        launched: tells the launch's circumstances; asked once, and only if a job is laid.
         estimate_s: a job's estimated seconds, by the grid's assumptions.
     """
-    locks = Locks(sweep, rows)
+
+    @cache
+    def shared() -> tuple[Locks, Mapping[str, Any]]:
+        return Locks(sweep, rows), launched()
 
     def notes(job: Job) -> dict[str, Any]:
+        locks, circumstances = shared()
         return {
             "lock": locks.of(job),
-            "launched": launched,
+            "launched": circumstances,
             "estimated_s": round(estimate_s(job), 3),
         }
 

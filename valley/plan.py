@@ -34,13 +34,17 @@ class Known:
     """What to do next."""
     is_final: bool = False
     """Whether the job itself found that it would not fare better when it is run again."""
+    resumes: bool = False
+    """Whether it is new since it was stopped at its time limit, and goes on from there."""
     attempt: str = ""
     """The submission and element that it failed in, or was lost from."""
     retries: Mapping[str, int] = field(default_factory=dict)
     """How often it was tried again, by the class of the failure before."""
 
 
-NOTHING = Known("new")
+NEW = Known("new")
+"""Of a job that nothing is known of."""
+NEVER_TRIED = "no result yet"
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ class Decision:
     job: Job
     action: Action
     reason: str
-    known: Known = NOTHING
+    known: Known = NEW
     raised: bool = False
     """Whether it is to have what `on_out_of_memory` names."""
 
@@ -145,14 +149,19 @@ def decide(
     """
     rules = _Rules(retry, policy, resources)
     states = {job.identity: known(job) for job in trail.jobs}
-    wanted = _wanted(trail.rows, states)
+    wanted = _wanted(trail, states)
     decisions: list[Decision] = []
     stuck: dict[str, Action] = {}
     for job in trail.jobs:
-        state = states[job.identity]
+        identity = job.identity
+        state = states[identity]
+        if state is NEW and not stuck and identity in wanted:
+            # So are most of a large plan.
+            decisions.append(Decision(job, "submit", NEVER_TRIED))
+            continue
         action, reason = _decide(job, state, wanted, stuck, rules)
         if action in ("failed", "lost", "blocked"):
-            stuck[job.identity] = action
+            stuck[identity] = action
         decisions.append(Decision(job, action, reason, state, _is_raised(action, state)))
     return Plan(trail.rows, decisions)
 
@@ -164,21 +173,22 @@ def _is_raised(action: Action, state: Known) -> bool:
     return state.failure == "out_of_memory" or bool(state.retries.get("out_of_memory"))
 
 
-def _wanted(rows: list[Row], states: Mapping[str, Known]) -> dict[str, Job]:
-    """What is to be done, each with the job that it is first wanted for (a grading for itself).
+def _wanted(trail: Trail, states: Mapping[str, Known]) -> dict[str, Job]:
+    """What is to be done, each with a job that it is wanted for (a grading for itself).
 
     Only what starts from a checkpoint, or asks it, has a parent whose weights can be gone.
     """
-    wanted: dict[str, Job] = {}
-    stack = [(row.grade, row.grade) for row in rows]
-    while stack:
-        job, child = stack.pop()
-        if job.identity in wanted:
+    wanted = {row.grade.identity: row.grade for row in trail.rows}
+    for job in reversed(trail.jobs):  # children before parents
+        identity = job.identity
+        if identity not in wanted:
             continue
-        state = states[job.identity]
-        if state.state != "done" or state.pruned:
-            wanted[job.identity] = child
-            stack.extend((parent, job) for parent in job.parents if parent.identity not in wanted)
+        state = states[identity]
+        if state.state == "done" and not state.pruned:
+            del wanted[identity]
+            continue
+        for parent in job.parents:
+            wanted[parent.identity] = job
     return wanted
 
 
@@ -203,4 +213,4 @@ def _decide(
     if state.pruned:
         child = wanted[job.identity]
         return "rebuild", f"weights were pruned, and {child.kind} {child.label} needs them"
-    return "submit", state.reason or "no result yet"
+    return "submit", state.reason or NEVER_TRIED

@@ -1,7 +1,8 @@
 """The preview: what a plan costs, and what its grid can detect, before anything is submitted. Pure.
 
 Costs are estimates: `throughput_model` says what they rest on. Disk is that of all jobs together; of it the
-weights may go as cells are graded (`sweeps/prune.py`), and the rest stays. Prepared data is not counted.
+weights may go as cells are graded (`sweeps/prune.py`), and the rest stays. What trainings at work keep to
+resume from comes on top, and goes with each that ends. Prepared data is not counted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from valley.cluster.config import Resources
 from valley.errors import UserError
+from valley.footprint import BYTES_PER_JOB, output_bytes, resume_bytes, weights_bytes
 from valley.job import Job
 from valley.plan import Plan
 from valley.records import digest
@@ -27,15 +29,6 @@ from valley.throughput_model import (
 
 CHECKPOINT_ROLE = {"train": "init", "generate": "model", "grade": "samples"}
 """Through which input each kind's student comes."""
-BYTES_PER_PARAMETER = {"fp32": 4, "bf16": 2}
-BYTES_PER_TOKEN = 4
-"""Of an answer's text."""
-BYTES_PER_SAMPLE = 250
-"""Of an answer or a verdict, without the answer's text."""
-BYTES_PER_STEP = 170
-"""Of a training's log."""
-BYTES_PER_JOB = 16_000
-"""Of a job's description, result and log."""
 
 
 def cost_s(job: Job, sweep: Sweep) -> float:
@@ -63,6 +56,8 @@ class Cost:
     weights_bytes: float = 0.0
     other_bytes: float = 0.0
     """Answers, verdicts, logs and results, which stay."""
+    resume_bytes: float = 0.0
+    """What trainings keep to resume from, at the most at once."""
     basis: dict[str, str] = field(default_factory=dict)
     """What the hours rest on, by student and profile."""
 
@@ -86,17 +81,23 @@ def total(costs: Iterable[Cost]) -> Cost:
         gpu_hours=math.fsum(c.gpu_hours for c in parts),
         weights_bytes=math.fsum(c.weights_bytes for c in parts),
         other_bytes=math.fsum(c.other_bytes for c in parts),
+        resume_bytes=math.fsum(c.resume_bytes for c in parts),
     )
 
 
 def costs(
-    plan: Plan, sweep: Sweep, measured: Measurements | None = None, max_elements: int = 1000
+    plan: Plan,
+    sweep: Sweep,
+    measured: Measurements | None = None,
+    max_elements: int = 1000,
+    at_once: int | None = None,
 ) -> list[Cost]:
     """Estimated cost of what a plan would run, by kind, rebuilds apart.
 
     Args:
         measured: what finished jobs took, of `valley.measured`.
         max_elements: the largest array that the scheduler takes.
+        at_once: the most trainings that run at once, where that is known beside `array_throttle`.
     """
     throughput = Throughput(sweep, measured)
     groups, students = _groups(plan)
@@ -105,7 +106,16 @@ def costs(
     for group in groups:
         by_kind.setdefault((group.rebuild, group.first.kind), []).append(group)
     return [
-        _cost(kind, rebuild, members, sweep, throughput, _Names(students, parameters), max_elements)
+        _cost(
+            kind,
+            rebuild,
+            members,
+            sweep,
+            throughput,
+            _Names(students, parameters),
+            max_elements,
+            at_once,
+        )
         for (rebuild, kind), members in sorted(
             by_kind.items(), key=lambda item: (not item[0][0], KINDS.index(item[0][1]))
         )
@@ -172,21 +182,29 @@ def _cost(
     throughput: Throughput,
     names: _Names,
     max_elements: int,
+    at_once: int | None,
 ) -> Cost:
     resources: Resources = getattr(sweep.resources, kind)
     seconds = weights = other = 0.0
+    trainings: list[tuple[Job, int, float]] = []
     in_array: dict[tuple, int] = {}
     basis: dict[str, str] = {}
     for group in groups:
         work = _work(group, names.parameters)
         starts = group.jobs / resources.pack
         seconds += throughput.seconds(work) + starts * sweep.preview.startup_s
-        weights += _weights_bytes(group, work, names.parameters)
-        other += group.jobs * BYTES_PER_JOB + _output_bytes(group, work, throughput)
+        weights += group.jobs * weights_bytes(group.first, work.parameters)
+        text = throughput.tokens_per_unit(work) if kind == "generate" else 0.0
+        other += group.jobs * BYTES_PER_JOB + output_bytes(kind, group.units, work.units, text)
+        if kind == "train":
+            trainings.append((group.first, group.jobs, work.parameters))
         shared = group.first.depth, "" if resources.pack > 1 else group.first.slot
         in_array[shared] = in_array.get(shared, 0) + group.jobs
         basis.setdefault(_whose(group, names), throughput.basis(work))
     elements = [math.ceil(jobs / resources.pack) for jobs in in_array.values()]
+    arrays = sum(math.ceil(count / max_elements) for count in elements)
+    throttle = resources.array_throttle or sweep.cluster.array_throttle
+    limits = [sum(elements), at_once, throttle and throttle * arrays]
     hours = seconds / 3600
     cpus = resources.nodes * resources.tasks_per_node * resources.cpus_per_task
     return Cost(
@@ -194,7 +212,7 @@ def _cost(
         rebuild,
         jobs=sum(group.jobs for group in groups),
         elements=sum(elements),
-        arrays=sum(math.ceil(count / max_elements) for count in elements),
+        arrays=arrays,
         nodes=resources.nodes,
         hours=hours,
         cpu_hours=hours * cpus,
@@ -202,6 +220,7 @@ def _cost(
         weights_bytes=weights,
         # What a rebuild writes beside the weights is there already.
         other_bytes=0.0 if rebuild else other,
+        resume_bytes=resume_bytes(trainings, min(filter(None, limits))),
         basis=basis,
     )
 
@@ -215,30 +234,6 @@ def _work(group: _Group, parameters: dict[str, float]) -> Work:
         return replace(work, detail=job.slot or "traces", units=units)
     detail = digest(job.config) if job.kind == "generate" else ""
     return replace(work, detail=detail, units=group.units)
-
-
-def _weights_bytes(group: _Group, work: Work, parameters: dict[str, float]) -> float:
-    job = group.first
-    if job.kind == "train":
-        bytes_each = BYTES_PER_PARAMETER[job.config["train"]["precision"]]
-    elif job.slot == "student":
-        bytes_each = BYTES_PER_PARAMETER["bf16"]
-    else:
-        return 0.0
-    return group.jobs * parameters.get(group.student, UNKNOWN_PARAMETERS) * bytes_each
-
-
-def _output_bytes(group: _Group, work: Work, throughput: Throughput) -> float:
-    match work.kind:
-        case "train":
-            return group.units * BYTES_PER_STEP
-        case "generate":
-            text = throughput.tokens_per_unit(work) * BYTES_PER_TOKEN
-            return work.units * (text + BYTES_PER_SAMPLE)
-        case "grade":
-            return work.units * BYTES_PER_SAMPLE
-        case _:
-            return 0.0
 
 
 def _whose(group: _Group, names: _Names) -> str:

@@ -54,8 +54,9 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any, notes: Mapping[str, Any] | None = None) -> None:

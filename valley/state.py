@@ -28,11 +28,11 @@ from valley.errors import UserError
 from valley.evidence import classified, reason_of, recorded
 from valley.failures import Failure
 from valley.ledger import Submission
+from valley.own_notes import from_note, from_stop, submission_lives
 from valley.places import Named, Place, last_places
 from valley.places import Ticket as Ticket
-from valley.plan import Known
-from valley.processes import has_live_task, is_alive
-from valley.store import Store, read_job
+from valley.plan import NEW, Known
+from valley.store import KINDS, Store, read_job
 from valley.weights import gone_since, lacks_weights
 
 NEVER_SATISFIED = "DependencyNeverSatisfied"
@@ -47,10 +47,10 @@ LIVE_PENDING = {
     "SPECIAL_EXIT",
     "RESIZING",
 }
+LIVE = LIVE_RUNNING | LIVE_PENDING
 # Slurm's own words in a log of why it cancelled something: no person did.
 NOT_BY_A_PERSON = {"out_of_memory", "time_out", "preempted", "node_failure"}
 
-NEW = Known("new")
 DONE = Known("done")
 
 
@@ -74,6 +74,7 @@ class Knowledge:
         self.alive: dict[str, bool | None] = {}
         self.told: dict[str, Known] = {}
         self.places = last_places(submissions, lambda: self.queue)
+        self._laid = {kind: store.laid(kind) for kind in KINDS}
 
     @cached_property
     def queue(self) -> dict[tuple[str, int], slurm.Task]:
@@ -93,7 +94,7 @@ class Knowledge:
     def known(self, job: Named) -> Known:
         """What is known of a job."""
         name = job.identity[:16]
-        if name not in self.places and not self.store.has(job.kind, name):
+        if name not in self.places and name not in self._laid[job.kind]:
             return NEW
         if name not in self.told:
             self.told[name] = self._known(job)
@@ -116,13 +117,16 @@ class Knowledge:
 
     def _undone(self, job: Named, place: Place | None) -> Known:
         """What is known of a job that has no result, or none that its weights are there for."""
-        record = self.store.failure(job.kind, job.identity)
-        if record is not None and not (place and self._is_requeued(place)):
-            known = self._failed(job, place, reason_of(record), *self._recorded(job, place, record))
-            # At its limit a job that gained something is requeued, as often as it may be.
-            return replace(known, is_final=known.failure == "time_out")
+        # Of what is requeued an earlier failure says nothing, and most of a large sweep is queued.
+        if place is None or not self._is_requeued(place):
+            record = self.store.failure(job.kind, job.identity)
+            if record is not None:
+                recorded = self._recorded(job, place, record)
+                known = self._failed(job, place, reason_of(record), *recorded)
+                # At its limit a job that gained something is requeued, as often as it may be.
+                return replace(known, is_final=known.failure == "time_out")
         if place is None:
-            return replace(_from_note(self.store, job) or NEW, retries=self._retries(job))
+            return replace(from_note(self.store, job) or NEW, retries=self._retries(job))
         if place.submission.cluster == "held":
             held = f"held back: {place.submission.reason}"
             return Known("new", held, retries=self._retries(job))
@@ -169,14 +173,14 @@ class Knowledge:
         task = self.queue.get(key)
         if task is None:
             task = self.accounting.get(key)
-            if task is not None and task.state in LIVE_RUNNING | LIVE_PENDING:
+            if task is not None and task.state in LIVE:
                 task = None  # the queue knows better: its end never reached accounting
-        stopped = _from_stop(self.store, job)
-        if stopped and (task is None or task.state not in LIVE_RUNNING | LIVE_PENDING):
-            return self._new(job, place, stopped.reason)
+        is_live = task is not None and task.state in LIVE
+        if not is_live and (stopped := from_stop(self.store, job)):
+            return replace(self._new(job, place, stopped.reason), resumes=True)
         if task is None and place.index in place.submission.cancelled:
             return self._new(job, place, f"job {name} was cancelled")
-        begun = self.store.running(job.kind, job.identity) is not None
+        begun = task is None and self.store.running(job.kind, job.identity) is not None
         if task is None and not begun and (waited := self._missing(job)):
             # Cancelled by Slurm for a parent that failed, and forgotten since.
             return self._new(job, place, _vain(waited[0]))
@@ -260,11 +264,11 @@ class Knowledge:
 
     def _from_machine(self, job: Named, place: Place) -> Known:
         submission = place.submission
-        noted = _from_note(self.store, job)
+        noted = from_note(self.store, job)
         if noted is not None and noted.state != "new":
             return noted
         if submission.intent not in self.alive:
-            self.alive[submission.intent] = _is_alive(submission)
+            self.alive[submission.intent] = submission_lives(submission)
         match self.alive[submission.intent]:
             case True if self._has_not_come_to(job, place):
                 return Known("pending", "its process has not come to it yet")
@@ -290,38 +294,3 @@ def _inputs(store: Store, job: Named) -> list[Ticket]:
     except UserError:  # of a job whose folder is gone or damaged nothing more can be said
         return []
     return [Ticket.of("/".join(folder.parts[-3:])) for folder in folders]
-
-
-def _is_alive(submission: Submission) -> bool | None:
-    """Whether a local submission's processes live; None if they are another host's."""
-    if has_live_task(submission.folder):
-        return True
-    # Without a process in the journal it has done nothing: an element waits for that.
-    return is_alive(submission.process) if submission.process else False
-
-
-def _from_stop(store: Store, job: Named) -> Known | None:
-    """That a job was stopped at its time limit and can go on; None where it was not."""
-    note = store.stopped(job.kind, job.identity)
-    if note is None:
-        return None
-    log = str(note.get("log", ""))
-    if "step" not in note:
-        return Known("new", "stopped at its time limit; begins again", log)
-    at = f"at step {note['step']} of {note.get('steps')}"
-    return Known("new", f"stopped at its time limit {at}; resumes", log)
-
-
-def _from_note(store: Store, job: Named) -> Known | None:
-    """What the job's own note of the process that runs it tells; None where it left none."""
-    note = store.running(job.kind, job.identity)
-    if note is None:
-        return _from_stop(store, job)
-    log = str(note.get("log", ""))
-    match is_alive(note):
-        case True:
-            return Known("running", f"process {note['pid']}", log)
-        case False:
-            return Known("new", "interrupted", log)
-        case _:
-            return Known("lost", f"started on {note.get('host')}, which cannot be asked here", log)

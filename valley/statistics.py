@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from valley.errors import UserError
-from valley.t_distribution import NORMAL, t_quantile
+from valley.t_distribution import t_quantile
 
 Floats = NDArray[np.float64]
 
@@ -230,41 +230,3 @@ def contrast_interval(
     row = contrasts(np.asarray(weights, dtype=float)[None, :], cells, noise)
     half = t_quantile((1 + LEVEL) / 2, float(row.df[0])) * float(row.standard_error[0])
     return Estimate(float(row.value[0]), float(row.value[0]) - half, float(row.value[0]) + half)
-
-
-def minimum_detectable_difference(
-    problems: int,
-    samples: int,
-    seeds: int,
-    score: float,
-    *,
-    seed_sd: float = 0.01,
-    between_problems: float = 0.5,
-    correlation: float = 0.5,
-    comparisons: int = 1,
-    alpha: float = 0.05,
-    power: float = 0.8,
-) -> float:
-    """The smallest difference of two trained cells that a paired one-sided test finds, as a score.
-
-        (z[1 − α/k] + z[power]) · √(2 p(1−p) [b (1−r) + (1−b) / (n s)] / m  +  2 σ² / s)
-
-    with m problems, n samples per problem, s seeds, score p, seed SD σ and k comparisons. A fraction
-    b of a sample's variance p(1−p) lies between problems, of which the cells share r; the rest
-    is decoding noise, which samples and seeds average out. The defaults of b, r and σ are guesses to
-    plan with: measure them with a first sweep.
-
-    >>> round(minimum_detectable_difference(279, samples=8, seeds=3, score=0.126), 3)
-    0.042
-
-    Raises:
-        UserError: a count is below 1, or the score is not between 0 and 1.
-    """
-    if min(problems, samples, seeds, comparisons) < 1 or not 0 <= score <= 1:
-        raise UserError(
-            f"a design of {problems} problems x {samples} samples x {seeds} seeds with "
-            f"{comparisons} comparisons at score {score}: counts are 1 or more, scores 0 to 1"
-        )
-    own = between_problems * (1 - correlation) + (1 - between_problems) / (samples * seeds)
-    variance = 2 * score * (1 - score) * own / problems + 2 * seed_sd**2 / seeds
-    return (NORMAL.inv_cdf(1 - alpha / comparisons) + NORMAL.inv_cdf(power)) * math.sqrt(variance)

@@ -9,42 +9,24 @@ in the folder they end in, and no decision rests on modification times.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from valley.errors import UserError
-from valley.failures import classify
-from valley.records import canonical_json, write_json, write_text
-from valley.weights import forget_pruning, mark_removed_by_hand
-
-JOB_SCHEMA = "valley.job/1"
-PROGRESS_SCHEMA = "valley.progress/1"
-RESULT_SCHEMA = "valley.result/1"
-FAILURE_SCHEMA = "valley.failure/1"
-KINDS = ("prepare", "train", "generate", "grade")
-NOTES = ("lock", "launched", "estimated_s")
-"""What a job's file may say beside what the job is: see `valley.lock`."""
-
-
-def identity_of(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """The identity of a job: what it computes and from what, and nothing of how or where."""
-    return identity_of_text(kind, canonical_json(config), canonical_json(inputs)[1:-1])
-
-
-def identity_of_text(kind: str, config: str, inputs: str) -> str:
-    """`identity_of` what is canonical JSON already: a plan makes hundreds of thousands.
-
-    Args:
-        inputs: the identities by role, without the braces around them.
-    """
-    text = f'{{"config":{config},"inputs":{{{inputs}}},"kind":"{kind}","schema":"{JOB_SCHEMA}"}}'
-    return hashlib.sha256(text.encode()).hexdigest()
+from valley.job_file import JOB_SCHEMA, RESULT_SCHEMA
+from valley.job_file import KINDS as KINDS
+from valley.job_file import NOTES as NOTES
+from valley.job_file import JobFile as JobFile
+from valley.job_file import identity_of as identity_of
+from valley.job_file import identity_of_text as identity_of_text
+from valley.job_file import read_job as read_job
+from valley.job_file import write_failure as write_failure
+from valley.job_file import write_result as write_result
+from valley.records import write_text
+from valley.weights import mark_removed_by_hand
 
 
 class Described(Protocol):
@@ -62,32 +44,6 @@ class Described(Protocol):
     def inputs(self) -> Mapping[str, Described]: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class JobFile:
-    """A job as its folder describes it; what `jobs/<kind>.py` is given.
-
-    `config` is what the identity hashes; `execution` is how to run it, which no result depends on.
-    """
-
-    identity: str
-    kind: str
-    label: str
-    config: dict[str, Any]
-    execution: dict[str, Any]
-    inputs: dict[str, Path]
-    folder: Path
-    notes: dict[str, Any] = field(default_factory=dict)
-    """What its launch noted of it, for its result: `NOTES`."""
-
-    def report(self, **progress: Any) -> None:
-        """Leave word of how far the job is, for the launcher's display and `status.py`."""
-        # Not synced: losing it costs nothing, and it is written often.
-        path = self.folder / "progress.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"schema": PROGRESS_SCHEMA, **progress}))
-        temporary.replace(path)
-
-
 @dataclass
 class Store:
     """The content-addressed results below one root folder."""
@@ -99,7 +55,9 @@ class Store:
     """What was found damaged and set aside, one sentence each."""
     notes: Callable[[Any], Mapping[str, Any]] = lambda job: {}
     """What a launch notes of each job that it lays: `NOTES`."""
-    _folders: dict[str, dict[str, Path]] = field(default_factory=dict)
+    _folders: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By kind, and by the first 16 digits of an identity. As text, since a path takes longer to make
+    than a file to look for."""
 
     @property
     def path(self) -> Path:
@@ -109,15 +67,17 @@ class Store:
     def folder(self, kind: str, label: str, identity: str) -> Path:
         """The folder of a job: the existing one, whatever label it was made with, else the new one."""
         found = self._listing(kind).get(identity[:16])
-        return found or self.path / kind / identity[:2] / f"{label}-{identity[:16]}"
+        if found:
+            return Path(found)
+        return self.path / kind / identity[:2] / f"{label}-{identity[:16]}"
 
     def place(self, kind: str, label: str, identity: str) -> str:
         """The same relative to `path`, as manifests and job files name it."""
         found = self._listing(kind).get(identity[:16])
-        name = found.name if found else f"{label}-{identity[:16]}"
+        name = os.path.basename(found) if found else f"{label}-{identity[:16]}"
         return f"{kind}/{identity[:2]}/{name}"
 
-    def _listing(self, kind: str) -> dict[str, Path]:
+    def _listing(self, kind: str) -> dict[str, str]:
         # Each folder of a kind is listed once, instead of being probed once per job.
         if kind not in self._folders:
             listing = {}
@@ -127,13 +87,17 @@ class Store:
                     if not bucket.is_dir():
                         continue
                     for entry in os.scandir(bucket.path):
-                        listing[entry.name.rpartition("-")[2]] = Path(entry.path)
+                        listing[entry.name.rpartition("-")[2]] = entry.path
             self._folders[kind] = listing
         return self._folders[kind]
 
-    def folders(self, kind: str) -> Mapping[str, Path]:
+    def folders(self, kind: str) -> dict[str, Path]:
         """Every folder of a kind, by the first 16 digits of its job's identity."""
-        return self._listing(kind)
+        return {identity: Path(folder) for identity, folder in self._listing(kind).items()}
+
+    def laid(self, kind: str) -> Container[str]:
+        """Which jobs of a kind have a folder, by the first 16 digits of their identities."""
+        return self._listing(kind).keys()
 
     def has(self, kind: str, identity: str) -> bool:
         """Whether the job has a folder, so that something may be known of it."""
@@ -154,9 +118,10 @@ class Store:
         folder = self._listing(kind).get(identity[:16])
         if folder is None:
             return None
-        path = folder / "result.json"
+        path = f"{folder}/result.json"
         try:
-            content = path.read_bytes()
+            with open(path, "rb") as file:
+                content = file.read()
         except FileNotFoundError:
             return None
         try:
@@ -168,7 +133,7 @@ class Store:
             value["outcome"], value["cost"], value["provenance"]
         except (ValueError, KeyError, TypeError) as error:
             fault = f"{path}: damaged ({type(error).__name__}: {error})"
-            done = "not counted" if self.read_only else f"set aside as {set_aside(path).name}"
+            done = "not counted" if self.read_only else f"set aside as {set_aside(Path(path)).name}"
             self.damaged.append(f"{fault}; {done}")
             return None
         return value
@@ -194,7 +159,8 @@ class Store:
         if folder is None:
             return None
         try:
-            value = json.loads((folder / name).read_text(encoding="utf-8"))
+            with open(f"{folder}/{name}", encoding="utf-8") as file:
+                value = json.load(file)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         return value if isinstance(value, dict) else None
@@ -229,7 +195,7 @@ class Store:
         lines = (f" {json.dumps(key)}: {json.dumps(value[key])}" for key in sorted(value))
         text = "{\n" + ",\n".join(lines) + "\n}\n"
         write_text(folder / "job.json", text, sync=False)
-        self._listing(job.kind)[job.identity[:16]] = folder
+        self._listing(job.kind)[job.identity[:16]] = str(folder)
         return folder
 
 
@@ -240,108 +206,3 @@ def set_aside(path: Path) -> Path:
         number += 1
     path.replace(aside)
     return aside
-
-
-def read_job(path: Path) -> JobFile:
-    """Read a `job.json`, or the one in a job's folder.
-
-    Raises:
-        UserError: the file is missing, damaged, or not a job's.
-    """
-    path = path / "job.json" if path.is_dir() else path
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); expected a job.json"
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{path}: not JSON ({error}); launch the sweep again to rewrite it"
-        ) from error
-    if not isinstance(value, dict) or value.get("schema") != JOB_SCHEMA:
-        raise UserError(f"{path}: not a {JOB_SCHEMA} file; expected a job.json of the store")
-    try:
-        inputs = {role: place["identity"] for role, place in value["inputs"].items()}
-        sound = identity_of(value["kind"], value["config"], inputs) == value["identity"]
-        value["label"], value["execution"]
-    except (KeyError, TypeError, AttributeError, ValueError):
-        sound = False
-    if not sound:
-        raise UserError(
-            f"{path}: its content does not have the identity that it states, so it was edited or "
-            "damaged; launch the sweep again to rewrite it, or change the grid instead"
-        )
-    store = path.resolve().parents[3]
-    return JobFile(
-        identity=value["identity"],
-        kind=value["kind"],
-        label=value["label"],
-        config=value["config"],
-        execution=value["execution"],
-        inputs={role: store / place["folder"] for role, place in value["inputs"].items()},
-        folder=path.resolve().parent,
-        notes={name: value[name] for name in NOTES if name in value},
-    )
-
-
-def write_result(job: JobFile, outcome: Any, cost: Any, provenance: Any) -> None:
-    """Declare a job done. The last thing that a job does.
-
-    The result says of itself what the job was: its settings, its inputs' folders relative to the store,
-    and what its launch noted.
-
-    Raises:
-        OSError: the disk cannot take the file; nothing is declared done.
-    """
-    store = job.folder.parents[2]
-    notes = {"lock": job.notes["lock"]} if "lock" in job.notes else {}
-    if "estimated_s" in job.notes:
-        cost = {**cost, "estimated_s": job.notes["estimated_s"]}
-    if "launched" in job.notes:
-        provenance = {**provenance, "launched": job.notes["launched"]}
-    result = {
-        "schema": RESULT_SCHEMA,
-        "kind": job.kind,
-        "identity": job.identity,
-        "label": job.label,
-        "config": job.config,
-        "inputs": {role: str(at.relative_to(store)) for role, at in job.inputs.items()},
-        "outcome": outcome,
-        "cost": cost,
-        "provenance": provenance,
-    }
-    canonical_json(result)  # refuses NaN and foreign types before anything is written
-    write_json(job.folder / "result.json", result, notes)
-    forget_pruning(job.folder)
-    for name in ("running.json", "progress.json", "failed.json"):
-        (job.folder / name).unlink(missing_ok=True)
-
-
-def write_failure(job: JobFile, error: str, log: str, shown: str = "") -> None:
-    """Record that a job failed: the error's last line, its class, and where its traceback stands.
-
-    Args:
-        shown: what shows the class: the traceback, or the end of the log of a job that was killed.
-    """
-    try:
-        began = json.loads((job.folder / "running.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        began = {}
-    failure = classify(shown or error, job=job.kind)
-    write_json(
-        job.folder / "failed.json",
-        {
-            "schema": FAILURE_SCHEMA,
-            "identity": job.identity,
-            "error": error,
-            "log": log,
-            "failure": failure.kind,
-            "line": failure.line,
-            "action": failure.action,
-            "host": began.get("host"),
-            "began": began.get("began"),
-            "ended": round(time.time(), 3),
-        },
-    )
-    (job.folder / "running.json").unlink(missing_ok=True)

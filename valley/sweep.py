@@ -13,12 +13,13 @@ stands for a list, `stop` excluded.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from valley.axes import NAMED_AXES as NAMED_AXES
 from valley.cells import Cell as Cell
@@ -33,9 +34,11 @@ from valley.evaluate.profiles import GenerateConfig
 from valley.grid_file import GridFile
 from valley.recipe import Recipe as Recipe
 from valley.recipe import check_ranks
-from valley.student import StudentConfig
+from valley.student_config import StudentConfig
 from valley.train.config import TrainConfig
 from valley.validation import validate
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class _Strict(BaseModel):
@@ -94,7 +97,8 @@ class PreviewConfig(_Strict):
 class Sweep(_Strict):
     """The whole of a grid.yaml."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})
+    """A folder's name, and a part of what Slurm shows: see `_name_is_a_folder`."""
     students: dict[str, StudentConfig] = Field(min_length=1)
     data: DataConfig
     train: TrainConfig = TrainConfig()
@@ -106,6 +110,16 @@ class Sweep(_Strict):
     resources: ResourcesByKind = ResourcesByKind()
     cluster: ClusterConfig = ClusterConfig()
     preview: PreviewConfig = PreviewConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                f"found {name!r}; a sweep's name is a folder's: letters of a to z, digits, and inside "
+                "it also . _ and -, such as valley-7b.2"
+            )
+        return name
 
 
 @dataclass(frozen=True)
@@ -144,6 +158,9 @@ def read_grid(
     settings: list[str] | None = None,
     dry_run: bool = False,
     site: Path | None = None,
+    *,
+    called: str = "",
+    site_first: bool = False,
 ) -> Grid:
     """Read and validate a grid file and expand it into distinct cells.
 
@@ -155,12 +172,13 @@ def read_grid(
             every block, or the dotted path of a setting; a value is YAML.
         dry_run: plan also with students and data that are not there, which have made-up identities.
         site: a file with a site's `cluster` and `resources`, for what the grid leaves open.
+        called, site_first: as `GridFile` takes them.
 
     Raises:
         UserError: names the file and line or the setting, the key, what was found, and what is
             allowed.
     """
-    file = GridFile(path, settings or [], site)
+    file = GridFile(path, settings or [], site, called=called, site_first=site_first)
     sweep = validate(Sweep, file.value, file.at)
     _check_stages(sweep, file)
     base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)

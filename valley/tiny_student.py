@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from valley.student import TinyStudent
+    from valley.student_config import TinyStudent
 
 # What a word-level token is: a tag, a fence, a word or a digit with the space before it, or a mark.
 WORD_PATTERN = r"<[a-z_|/]+>|```python|```| ?[A-Za-z]+| ?\d|\n| ?[^\sA-Za-z0-9]"

@@ -1,35 +1,61 @@
 """The trail: what a sweep's cells are made by. Pure.
 
 A job's identity is the hash of its kind, its settings that matter to the result and its inputs'
-identities, so cells that share a prefix share its jobs, also across sweeps. The evaluation problems
-and the pool of traces are jobs apart, and so are generation and grading: what changes one of them
-alone makes nothing anew that does not rest on it.
+identities, so cells that share a prefix share its jobs, also across sweeps. Generation and grading are
+jobs apart: what changes one of them alone makes nothing anew that does not rest on it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from valley.data.config import DataConfig
-from valley.errors import UserError
-from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
+from valley.job_table import JobTable, Settings, roles_text
+from valley.preparations import Preparations, PreparedData, execution_of, safe
 from valley.records import canonical_json
-from valley.short_name import LETTERS, cell_name
-from valley.store import KINDS, identity_of_text
+from valley.short_name import cell_name
+from valley.store import KINDS
 from valley.sweep import Cell, Recipe, Sweep
-from valley.train.config import TrainConfig
 
-T = TypeVar("T")
-MAX_LABEL = 120
-UNSAFE = re.compile(r"[^\w.=-]")
-TRACE_GRADING = GradeConfig().model_dump(
-    mode="json", include={"wall_limit_factor", "output_limit_kib"}
-)
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """A decoding profile, and the settings of the generations that it makes."""
+
+    name: str
+    slot: str
+    """The name, for a folder."""
+    samples: int
+    """Per problem."""
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the cells of one recipe have in common."""
+
+    data: PreparedData
+    training: dict[str, Any]
+    training_text: str
+    execution: dict[str, Any]
+    profiles: list[_Profile]
+    grading: Settings
+    after: tuple[Job, ...]
+    """What precedes trainings, and what they made."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What the cells of one recipe have in common that start from one checkpoint."""
+
+    shared: _Shared
+    start: Job
+    inputs: dict[str, Job]
+    """Of a training."""
+    roles: str
+    parameters: float | None
 
 
 class _Builder:
@@ -37,148 +63,57 @@ class _Builder:
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
-        self.jobs: dict[str, Job] = {}
-        self.pools: dict[str, DataConfig] = {}
-        self._made: dict[tuple, Any] = {}
+        self.table = JobTable()
+        self.preparations = Preparations(sweep, self.table)
+        self._lines: dict[tuple[int, int, str], _Line] = {}
 
-    def once(self, key: tuple, make: Callable[[], T]) -> T:
-        """What `make` returns, made at the first call with this key.
+    def line(self, cell: Cell) -> _Line:
+        """What a cell has in common with others."""
+        key = (id(cell.recipe), id(cell.start), cell.axes["student"])
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = self._line(cell)
+        return line
 
-        Keys hold the `id` of a section of a recipe: recipes that agree in a section share its object,
-        and the cells keep it alive.
-        """
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
-
-    def job(
-        self,
-        kind: str,
-        label: str,
-        config: _Config,
-        inputs: dict[str, Job],
-        name: str = "",
-        **rest: Any,
-    ) -> Job:
-        """A job; `label` may hold no character that a folder's name may not.
-
-        Args:
-            name: what its cell is called in short; what belongs to no cell goes by its slot.
-        """
-        roles = ",".join([f'"{role}":"{inputs[role].identity}"' for role in sorted(inputs)])
-        identity = identity_of_text(kind, config.text, roles)
-        job = self.jobs.get(identity)
-        if job is None:
-            short = LETTERS[kind] + (name or f".{rest.get('slot', '')}")
-            job = Job(kind, identity, label[:MAX_LABEL], config.value, inputs, short=short, **rest)
-            self.jobs[identity] = job
-        return job
-
-    def shared(self, recipe: Recipe) -> _Shared:
-        """What the cells of a recipe have in common."""
-        return self.once(("shared", id(recipe)), lambda: self._shared(recipe))
+    def _line(self, cell: Cell) -> _Line:
+        recipe, name = cell.recipe, cell.axes["student"]
+        shared = self.table.once(("shared", id(recipe)), lambda: self._shared(recipe))
+        start = self.start(cell)
+        inputs = {"init": start, "pool": shared.data.pool}
+        parameters = self.sweep.students[name].parameters
+        return _Line(shared, start, inputs, roles_text(inputs), parameters)
 
     def _shared(self, recipe: Recipe) -> _Shared:
-        train = recipe.train
+        train, data = recipe.train, self.preparations.data(recipe)
         return _Shared(
-            data=self.data(recipe),
+            data=data,
             training=train.semantic(),
             training_text=canonical_json(train.semantic()),
-            execution=_execution(train),
+            execution=execution_of(train),
             profiles=_profiles(recipe.generate),
-            grading=_Config(recipe.grade.model_dump(mode="json")),
-        )
-
-    def data(self, recipe: Recipe) -> _Data:
-        """The jobs that prepare a recipe's data, which no cell changes."""
-        key = ("data", id(recipe.data), recipe.grade.sandbox)
-        return self.once(key, lambda: self._data(recipe))
-
-    def _data(self, recipe: Recipe) -> _Data:
-        data, label = recipe.data, _safe(recipe.data.label)
-        evaluation = self.job(
-            "prepare",
-            f"{label}-evaluation",
-            _Config({"evaluation": data.evaluation_semantic()}),
-            {},
-            execution=data.execution(),
-            slot="evaluation",
-        )
-        # How the students' answers are graded is no part of the pool: traces are graded by the
-        # grader's defaults, so that a change of `grade` trains nothing anew.
-        pool = self.job(
-            "prepare",
-            f"{label}-pool",
-            _Config({"pool": data.pool_semantic(), "grading": TRACE_GRADING}),
-            {},
-            execution={**data.execution(), "sandbox": recipe.grade.sandbox},
-            slot="pool",
-        )
-        self.pools.setdefault(pool.identity, data)
-        # Before any training and no one's input: another evaluation set trains nothing anew.
-        disjoint = self.job(
-            "prepare",
-            f"{label}-disjoint",
-            _Config({"check": "disjoint"}),
-            {"evaluation": evaluation, "pool": pool},
-            slot="disjoint",
-        )
-        return _Data(evaluation, pool, disjoint, data.evaluation_size)
-
-    def first_checkpoint(self, name: str, recipe: Recipe) -> Job:
-        """The student itself, after its first lessons where it has any."""
-        student, data = self.sweep.students[name], self.data(recipe)
-        # A tiny student's vocabulary comes from the pool, which is so one of its inputs.
-        inputs = {"pool": data.pool} if student.source == "tiny" else {}
-        initial = self.job(
-            "prepare",
-            _safe(name),
-            _Config({"student": student.semantic()}),
-            inputs,
-            execution=student.execution(),
-            slot="student",
-        )
-        if student.source != "tiny" or student.first_lessons is None:
-            return initial
-        lessons, examples = student.first_lessons, recipe.data.lessons
-        config = {
-            "train": lessons.semantic(),
-            "select": "lessons",
-            "seed": student.seed,
-            "data_seed": recipe.data.data_seed,
-        }
-        return self.job(
-            "train",
-            f"{_safe(name)}-first-lessons",
-            _Config(config),
-            {"init": initial, "pool": data.pool},
-            name="0.lessons",
-            execution=_execution(lessons),
+            grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
-            slot="lessons",
-            steps=lessons.total_steps(examples),
-            examples=examples,
-            parameters=student.parameters,
         )
 
     def start(self, cell: Cell) -> Job:
         """The checkpoint that a cell's stage starts from."""
-        parent, name, recipe = cell.start, cell.axes["student"], cell.recipe
-        if parent is not None:
-            return self.once(
-                ("start", id(parent)), lambda: self.checkpoint(parent, _safe(parent.label))
-            )
-        key = ("student", name, id(recipe.data), recipe.grade.sandbox)
-        return self.once(key, lambda: self.first_checkpoint(name, recipe))
+        parent = cell.start
+        if parent is None:
+            return self.preparations.student(cell.axes["student"], cell.recipe)
+        return self.table.once(
+            ("start", id(parent)),
+            lambda: self.checkpoint(
+                parent, self.line(parent), safe(parent.label), cell_name(parent.axes)
+            ),
+        )
 
-    def checkpoint(self, cell: Cell, label: str) -> Job:
+    def checkpoint(self, cell: Cell, line: _Line, label: str, name: str) -> Job:
         """The checkpoint that a cell is evaluated with."""
-        axes, recipe = cell.axes, cell.recipe
-        start = self.start(cell)
-        if cell.is_baseline:
-            return start
-        shared = self.shared(recipe)
-        size, seed, data_seed = axes["size"], axes["seed"], recipe.data.data_seed
+        axes, shared = cell.axes, line.shared
+        size: int = axes["size"]
+        if size == 0:
+            return line.start
+        seed, data_seed = axes["seed"], cell.recipe.data.data_seed
         difficulty, correctness = axes["difficulty"], axes["correctness"]
         value = {
             "train": shared.training,
@@ -192,106 +127,79 @@ class _Builder:
             f'"select":{{"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
             f'"train":{shared.training_text}}}'
         )
-        return self.job(
+        return self.table.job(
             "train",
             label,
-            _Config(value, text),
-            {"init": start, "pool": shared.data.pool},
-            name=cell_name(axes),
-            execution=shared.execution,
-            after=(shared.data.disjoint,),
-            steps=recipe.train.total_steps(size),
-            examples=size,
-            parameters=self.sweep.students[axes["student"]].parameters,
+            Settings(value, text),
+            line.inputs,
+            line.roles,
+            name,
+            shared.execution,
+            shared.after,
+            "",
+            cell.recipe.train.total_steps(size),
+            size,
+            line.parameters,
         )
 
     def rows(self, cell: Cell) -> list[Row]:
         """The trail of a cell, one row per decoding profile."""
-        label, shared = _safe(cell.label), self.shared(cell.recipe)
-        data, short = shared.data, cell_name(cell.axes)
-        model = self.checkpoint(cell, label)
+        line, label, name = self.line(cell), safe(cell.label), cell_name(cell.axes)
+        shared, job = line.shared, self.table.job
+        model = self.checkpoint(cell, line, label, name)
+        train = model if cell.axes["size"] else None
         # A student that was taught here before, on another sweep's evaluation set, is checked too.
-        after = (data.disjoint,) if model.kind == "train" else ()
+        after = shared.after if model.kind == "train" else ()
+        evaluation, parameters = shared.data.evaluation, model.parameters
+        roles = f'"evaluation":"{evaluation.identity}",'
+        asked = f'{roles}"model":"{model.identity}"'
         rows = []
-        for name, slot, samples, config in shared.profiles:
-            examples, asked = data.evaluation_size * samples, f"{label}-{slot}"
-            generate = self.job(
+        for profile in shared.profiles:
+            examples = shared.data.evaluation_size * profile.samples
+            whose, slot = f"{label}-{profile.slot}", profile.name
+            generate = job(
                 "generate",
+                whose,
+                profile.settings,
+                {"model": model, "evaluation": evaluation},
                 asked,
-                config,
-                {"model": model, "evaluation": data.evaluation},
-                name=short,
-                after=after,
-                slot=name,
-                examples=examples,
-                parameters=model.parameters,
+                name,
+                None,
+                after,
+                slot,
+                0,
+                examples,
+                parameters,
             )
-            grade = self.job(
+            grade = job(
                 "grade",
-                asked,
+                whose,
                 shared.grading,
-                {"samples": generate, "evaluation": data.evaluation},
-                name=short,
-                slot=name,
-                examples=examples,
-                parameters=model.parameters,
+                {"samples": generate, "evaluation": evaluation},
+                f'{roles}"samples":"{generate.identity}"',
+                name,
+                None,
+                (),
+                slot,
+                0,
+                examples,
+                parameters,
             )
-            train = model if not cell.is_baseline else None
-            rows.append(Row(cell, name, train, generate, grade))
+            rows.append(Row(cell, slot, train, generate, grade))
         return rows
 
 
-class _Config:
-    """A job's settings, and their canonical JSON, which is made once for all jobs that share it."""
-
-    __slots__ = ("text", "value")
-
-    def __init__(self, value: dict[str, Any], text: str | None = None) -> None:
-        self.value = value
-        self.text = canonical_json(value) if text is None else text
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    evaluation: Job
-    pool: Job
-    disjoint: Job
-    evaluation_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What the cells of one recipe have in common."""
-
-    data: _Data
-    training: dict[str, Any]
-    training_text: str
-    execution: dict[str, Any]
-    profiles: list[tuple[str, str, int, _Config]]
-    grading: _Config
-
-
-def _profiles(config: GenerateConfig) -> list[tuple[str, str, int, _Config]]:
-    """Name, name for a folder, samples per problem and a generate job's settings, of each profile."""
+def _profiles(config: GenerateConfig) -> list[_Profile]:
     common = {"batch_size": config.batch_size, "precision": config.precision}
     return [
-        (
+        _Profile(
             name,
-            _safe(name),
+            safe(name),
             profile.samples,
-            _Config({"profile": profile.model_dump(mode="json"), **common}),
+            Settings({"profile": profile.model_dump(mode="json"), **common}),
         )
         for name, profile in config.profiles.items()
     ]
-
-
-def _safe(label: str) -> str:
-    """A part of a folder's name: what a student or a profile is called may be no part of a path."""
-    return UNSAFE.sub("_", label)
-
-
-def _execution(train: TrainConfig) -> dict[str, Any]:
-    return {name: getattr(train, name) for name in sorted(train.EXECUTION_FIELDS)}
 
 
 def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
@@ -301,10 +209,10 @@ def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
     # Parents before children, since a job is built after its inputs. Putting half a million in piles
     # takes a third of the time that sorting them does.
     piles: dict[tuple[int, str], list[Job]] = {}
-    for job in builder.jobs.values():
+    for job in builder.table.jobs.values():
         piles.setdefault((job.depth, job.kind), []).append(job)
     order = sorted(piles, key=lambda pile: (pile[0], KINDS.index(pile[1])))
-    return Trail(rows, [job for pile in order for job in piles[pile]], builder.pools)
+    return Trail(rows, [job for pile in order for job in piles[pile]], builder.preparations.pools)
 
 
 def part(whole: Trail, rows: list[Row]) -> Trail:
@@ -319,33 +227,3 @@ def part(whole: Trail, rows: list[Row]) -> Trail:
     jobs = [job for job in whole.jobs if job.identity in needed]
     pools = {identity: pool for identity, pool in whole.pools.items() if identity in needed}
     return Trail(rows, jobs, pools)
-
-
-def check_pool(planned: Trail, strata: Mapping[str, Mapping[str, int]]) -> None:
-    """Refuse trainings that ask for more traces than the pool can hold, the parents of stages included.
-
-    Args:
-        strata: exact counts by `difficulty/correctness` of the pools that are prepared, by their
-            job's identity; of others the source's upper bound is used.
-
-    Raises:
-        UserError: names the cell, the size wanted, and what there is.
-    """
-    limits: dict[tuple[str, str, str], int | None] = {}
-    for job in planned.jobs:
-        if job.kind != "train" or job.config["select"] == "lessons":
-            continue
-        select, pool = job.config["select"], job.inputs["pool"].identity
-        difficulty, correctness = select["difficulty"], select["correctness"]
-        stratum = f"{difficulty}/{correctness}"
-        known, key = strata.get(pool), (pool, difficulty, correctness)
-        if key not in limits:
-            bound = planned.pools[pool].pool_limit(difficulty, correctness)
-            limits[key] = known[stratum] if known else bound
-        limit = limits[key]
-        if limit is not None and select["size"] > limit:
-            raise UserError(
-                f"cell {job.label}: size {select['size']} is larger than the pool: "
-                f"{'' if known else 'at most '}{limit} traces are {stratum}; "
-                "ask for a smaller size, or for a larger pool under `data`"
-            )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -48,17 +48,57 @@ def validate(model: type[M], value: Any, at: Callable[[Location], str]) -> M:
         # A misspelt key is also a missing one; the first says more.
         fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
         location, allowed = _locate(model, fault["loc"])
-        raise UserError(f"{at(location)}: {_say(fault, location, allowed)}") from error
+        inside = paths_to(_fields(model), str(location[0])) if len(location) == 1 else []
+        raise UserError(f"{at(location)}: {_say(fault, location, allowed, inside)}") from error
 
 
-def _say(fault: Any, location: Location, allowed: list[str]) -> str:
-    """What is wrong, in this project's words where pydantic's are not clear."""
+def paths_to(sections: Mapping[str, Any], name: str) -> list[str]:
+    """The dotted names of the settings that are called so inside sections: the shortest ones.
+
+    Of a section of named ones the name is left open: `generate.profiles.<name>.samples`.
+
+    Args:
+        sections: their classes, or annotations of such, by name.
+    """
+    level = dict(sections)
+    while level:
+        below: dict[str, Any] = {}
+        for path, hint in level.items():
+            inside, hint = path, _plain(hint)
+            if get_origin(hint) is dict:
+                inside, hint = f"{path}.<name>", _plain(get_args(hint)[-1])
+            for settings in _classes(hint):
+                below |= {f"{inside}.{key}": field for key, field in _fields(settings).items()}
+        found = [path for path in below if path.rpartition(".")[2] == name]
+        if found:
+            return found
+        level = below
+    return []
+
+
+def _classes(hint: Any) -> list[type[BaseModel]]:
+    """The settings classes that a value of this annotation may be of."""
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return [one for one in options if inspect.isclass(one) and issubclass(one, BaseModel)]
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A class's fields, as a file names them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _say(fault: Any, location: Location, allowed: list[str], inside: list[str]) -> str:
+    """What is wrong, in this project's words where pydantic's are not clear.
+
+    Args:
+        inside: where a setting of an unknown key's name is to be found.
+    """
     found, context = fault["input"], fault.get("ctx", {})
     expected = ", ".join(allowed)
     match fault["type"]:
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            near = inside or difflib.get_close_matches(str(location[-1]), allowed, n=1)
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
             return f"unknown key{meant} (allowed: {expected})"
         case "missing":
             return "missing; it must be given"
@@ -145,4 +185,4 @@ def _keys(hint: Any) -> list[str]:
     hint = _plain(hint)
     if not (inspect.isclass(hint) and issubclass(hint, BaseModel)):
         return []
-    return [field.alias or name for name, field in hint.model_fields.items()]
+    return list(_fields(hint))

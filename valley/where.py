@@ -29,12 +29,15 @@ WORDS = {"difficulty": DIFFICULTIES, "correctness": CORRECTNESSES}
 
 
 @dataclass(frozen=True)
-class _Condition:
+class Condition:
+    """What one axis of a cell must be."""
+
     axis: str
     sign: str
     values: tuple[str, ...]
 
     def holds(self, axes: Mapping[str, Any]) -> bool:
+        """Whether a cell of these axes meets it."""
         value = axes.get(self.axis)
         if self.sign in ORDER:
             number = _number(value)
@@ -42,12 +45,15 @@ class _Condition:
             return number is not None and limit is not None and ORDER[self.sign](number, limit)
         return any(_is(value, text) for text in self.values) == (self.sign == "=")
 
+    def __str__(self) -> str:
+        return f"{self.axis}{self.sign}{','.join(self.values)}"
+
 
 @dataclass(frozen=True)
 class Where:
     """Conditions that all hold. Without any, every cell is chosen."""
 
-    conditions: tuple[_Condition, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     @classmethod
     def parse(cls, conditions: list[str]) -> Where:
@@ -63,10 +69,10 @@ class Where:
         return all(condition.holds(axes) for condition in self.conditions)
 
     def __str__(self) -> str:
-        return " ".join(f"{c.axis}{c.sign}{','.join(c.values)}" for c in self.conditions)
+        return " ".join(map(str, self.conditions))
 
 
-def _parse(text: str) -> _Condition:
+def _parse(text: str) -> Condition:
     at = f"--where {text}"
     match = CONDITION.fullmatch(text)
     values = tuple(part.strip() for part in match[3].split(",")) if match else ()
@@ -90,7 +96,7 @@ def _parse(text: str) -> _Condition:
         for value in values:
             if value not in WORDS[axis]:
                 raise UserError(f"{at}: found {value!r}; expected one of {', '.join(WORDS[axis])}")
-    return _Condition(axis, sign, values)
+    return Condition(axis, sign, values)
 
 
 def _number(value: Any) -> float | None:

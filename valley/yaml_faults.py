@@ -76,15 +76,17 @@ def write_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def read_yaml(text: str, where: str) -> Yaml:
+def read_yaml(text: str, called: str, *, lined: bool = True) -> Yaml:
     """Read a YAML text of mappings, lists, text, finite numbers, booleans and nulls.
 
     Args:
-        where: what the text is, for messages: a file's path.
+        called: what the text is, for messages: a file's path.
+        lined: whether it has lines that messages may name: a value on a command line has none.
 
     Raises:
         UserError: names the line and what is wrong there.
     """
+    where = _Where(called, lined)
     loader = None
     try:
         loader = _Loader(text)
@@ -93,16 +95,34 @@ def read_yaml(text: str, where: str) -> Yaml:
             _refuse_twins(node, where, set())
         document = Yaml(loader.construct_document(node) if node is not None else None, node)
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        mark = error.problem_mark
         said = " ".join(filter(None, (error.context, error.problem)))
-        raise UserError(f"{where}{line}: not YAML: {said}") from error
+        if mark is not None and _is_tab(text, mark.index):
+            said = "found a tab where YAML takes spaces; indent with spaces"
+        line = mark.line + 1 if mark is not None else None
+        raise UserError(f"{where.line(line)}: not YAML: {said}") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{called}: not YAML: {' '.join(str(error).split())}") from error
     finally:
         if loader is not None:
             loader.dispose()
     _refuse_values(document, document.value, [], where, [])
     return document
+
+
+@dataclass(frozen=True)
+class _Where:
+    """What a text is, and whether its lines mean anything to its reader."""
+
+    called: str
+    lined: bool
+
+    def line(self, number: int | None) -> str:
+        return f"{self.called}, line {number}" if number and self.lined else self.called
+
+
+def _is_tab(text: str, index: int) -> bool:
+    return text[index : index + 1] == "\t"
 
 
 def dotted(value: Any, location: Sequence[str | int]) -> str:
@@ -121,7 +141,7 @@ def dotted(value: Any, location: Sequence[str | int]) -> str:
     return text.removeprefix(".")
 
 
-def _refuse_twins(node: yaml.Node, where: str, seen: set[int]) -> None:
+def _refuse_twins(node: yaml.Node, where: _Where, seen: set[int]) -> None:
     """Refuse a key that stands twice in one mapping, or is no scalar."""
     if id(node) in seen:
         return
@@ -132,11 +152,11 @@ def _refuse_twins(node: yaml.Node, where: str, seen: set[int]) -> None:
             for key, value in node.value:
                 line = key.start_mark.line + 1
                 if not isinstance(key, yaml.ScalarNode):
-                    raise UserError(f"{where}, line {line}: found a list or mapping as a key")
+                    raise UserError(f"{where.line(line)}: found a list or mapping as a key")
                 if key.value in lines:
+                    first = f", first on line {lines[key.value]}" if where.lined else ""
                     raise UserError(
-                        f"{where}, line {line}: {key.value!r} stands there twice, first on line "
-                        f"{lines[key.value]}; keep one"
+                        f"{where.line(line)}: {key.value!r} stands there twice{first}; keep one"
                     )
                 lines[key.value] = line
                 _refuse_twins(value, where, seen)
@@ -146,13 +166,12 @@ def _refuse_twins(node: yaml.Node, where: str, seen: set[int]) -> None:
 
 
 def _refuse_values(
-    document: Yaml, value: Any, location: list[str | int], where: str, around: list[int]
+    document: Yaml, value: Any, location: list[str | int], where: _Where, around: list[int]
 ) -> None:
     """Refuse what has no JSON form."""
 
     def refuse(found: str) -> UserError:
-        line = document.line_of(location)
-        place = f"{where}, line {line}" if line else where
+        place = where.line(document.line_of(location))
         key = dotted(document.value, location)
         return UserError(f"{place}: {key}: found {found}" if key else f"{place}: found {found}")
 

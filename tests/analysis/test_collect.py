@@ -12,6 +12,7 @@ from synthetic_sweep import World
 from valley.errors import UserError
 from valley.ledger import Ledger
 from valley.sweep import NAMED_AXES
+from valley.where import Where
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "collect.py"
 
@@ -183,14 +184,19 @@ def test_the_sweep_launched_last_is_taken_unless_another_is_named(root):
 
 def test_conditions_keep_cells_of_a_value_and_baselines_without_the_axis(root):
     world(root)
-    found = collect(root).where({"train.steps": "1280"})
+    found = collect(root).where(Where.parse(["train.steps=1280"]))
     assert found.table["size"].tolist() == [0, 0, 32, 32]
     assert set(found.counts) == set(zip(found.table["cell"], found.table["profile"], strict=True))
-    assert collect(root).where({"size": "32", "student": "tiny"}).table["size"].eq(32).all()
-    with pytest.raises(UserError, match=r"no axis 'sise'.*size"):
-        collect(root).where({"sise": "32"})
-    with pytest.raises(UserError, match="values found: 0, 32"):
-        collect(root).where({"size": "33"})
+    both = Where.parse(["size=32,64", "student=tiny"])
+    assert collect(root).where(both).table["size"].eq(32).all()
+    assert collect(root).where(Where.parse(["size<32"])).table["size"].eq(0).all()
+    assert collect(root).where(Where.parse(["size!=0"])).table["size"].eq(32).all()
+    with pytest.raises(UserError, match=r"no axis 'train\.epochs'.*size"):
+        collect(root).where(Where.parse(["train.epochs=3"]))
+    with pytest.raises(UserError, match="size=33: no such cell; values found: 0, 32"):
+        collect(root).where(Where.parse(["size=33"]))
+    with pytest.raises(UserError, match="size=32 size=0: no cell meets all"):
+        collect(root).where(Where.parse(["size=32", "size=0"]))
 
 
 def test_the_command_writes_the_table_beside_the_sweep(root):

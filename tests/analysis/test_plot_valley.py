@@ -17,6 +17,7 @@ from summary import summarise
 from synthetic_sweep import DEEP, SIZES, World, default_sweep
 
 from valley.errors import UserError
+from valley.where import Where
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "plot_valley.py"
 
@@ -113,7 +114,9 @@ def test_the_command_writes_figures_numbers_and_table_and_ends_with_the_verdict(
     assert [Path(line).name for line in lines[:7]] == [*figures, "valley.json"]
     document = json.loads((out / "valley.json").read_text(encoding="utf-8"))
     assert document["schema"] == "valley.verdict_on_sweep/1"
-    assert lines[-1] == document["valley"]["sentence"] and lines[-1].startswith("VALLEY")
+    # The profile that the verdict is drawn from comes first, whatever the others are called.
+    assert lines[-2] == document["valley"]["sentence"] and lines[-2].startswith("VALLEY (greedy")
+    assert lines[-1] == document["profiles"]["direct"]["valley"]["sentence"]
     assert "torch" not in {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     pdf = (out / "valley.pdf").read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf
@@ -126,7 +129,7 @@ def test_the_table_is_written_whole_beside_the_figures_of_a_part(tmp_path):
     made.cell(0.5, size=0)
     made.cell(0.2, size=32)
     made.cell(0.2, size=64, missing=True)
-    done = run("--root", root, "--sweep", "demo", "--where", "size=64")
+    done = run("demo", "--root", root, "--where", "size>=64")
     assert done.returncode == 0, done.stderr
     assert len(pd.read_csv(made.folder / "results.csv")) == len(made.lines) == 6
     figures = made.folder / "figures"
@@ -199,7 +202,7 @@ def test_a_curve_that_only_falls_names_no_rise(tmp_path):
     made = World(tmp_path, problems=40)
     for size, score in ((0, 0.9), (32, 0.5), (64, 0.4)):
         made.cell(score, size=size)
-    sentence = summarise(collect(tmp_path))["sentences"][-1]
+    sentence = summarise(collect(tmp_path))["valley"]["sentence"]
     assert sentence.startswith("INCONCLUSIVE")
     assert sentence.endswith("but no larger size is shown above a size that fell.")
 
@@ -232,7 +235,7 @@ def test_contrasts_are_paired_by_stage_with_both_scores(document):
 def test_another_profile_can_bear_the_verdict(full):
     document = summarise(collect(full), "direct")
     assert document["profile"] == "direct" and list(document["profiles"]) == ["greedy"]
-    assert document["sentences"][-1].startswith("VALLEY (direct")
+    assert document["sentences"][-2].startswith("VALLEY (direct")
     with pytest.raises(UserError, match="profiles: greedy, direct"):
         summarise(collect(full), "sampled")
 
@@ -254,9 +257,11 @@ def test_another_profile_can_bear_the_verdict(full):
         (partial, "VALLEY (greedy, stage 1): the score falls"),
     ],
 )
-def test_the_last_sentence_is_computed_from_what_is_there(tmp_path, situation, start):
+def test_the_verdict_is_computed_from_what_is_there(tmp_path, situation, start):
     situation(tmp_path)
-    assert summarise(collect(tmp_path))["sentences"][-1].startswith(start)
+    document = summarise(collect(tmp_path))
+    assert document["valley"]["sentence"].startswith(start)
+    assert document["valley"]["sentence"] in document["sentences"]
 
 
 def test_a_flat_curve_is_never_called_a_valley(tmp_path):
@@ -306,7 +311,7 @@ def test_a_further_axis_with_several_values_has_to_be_chosen(tmp_path):
         made.cell(0.2, size=32, train__learning_rate=rate)
     with pytest.raises(UserError, match=r"train\.learning_rate has 2 values.*--where"):
         summarise(collect(tmp_path))
-    chosen = summarise(collect(tmp_path).where({"train.learning_rate": "0.0005"}))
+    chosen = summarise(collect(tmp_path).where(Where.parse(["train.learning_rate=5e-4"])))
     assert chosen["baseline"] is not None and len(chosen["curve"]) == 1
 
 
@@ -399,3 +404,18 @@ def test_figures_name_their_series_and_baselines(document):
         assert len(contrasts.axes[0].get_yticks()) == 4
         assert len(behaviour.axes) == 6
         assert all(axes.get_xlim() == behaviour.axes[0].get_xlim() for axes in behaviour.axes)
+
+
+def test_a_baseline_that_profiles_share_is_drawn_once_and_in_the_colour_of_none(document):
+    def across_and_curves(document):
+        with style():
+            axes = FIGURES["valley"](document).axes[0]
+        across = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+        return across, [bars[0] for bars in axes.containers]
+
+    across, _ = across_and_curves(document)
+    assert len(across) == 2
+    shared = json.loads(json.dumps(document))
+    shared["profiles"]["direct"]["baseline"] = shared["baseline"]
+    (line,), curves = across_and_curves(shared)
+    assert line.get_color() not in {curve.get_color() for curve in curves}

@@ -12,7 +12,8 @@ from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
 from valley.evaluate.generate import generate, sample_seed
 from valley.evaluate.profiles import Profile
-from valley.student import TinyStudent, load_model, load_tokenizer
+from valley.student import load_model, load_tokenizer
+from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny
 
 PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=12)).evaluation_problems()

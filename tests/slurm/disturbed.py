@@ -39,7 +39,7 @@ def run(job):
         file.write(json.dumps({"run": me, "at": time.time()}) + "\\n")
     lot = int(digest([job.identity, orders["lot"]])[:8], 16) / 16**8
     if not earlier and lot < orders["failing"]:
-        raise RuntimeError("its lot was to fail")
+        raise RuntimeError(orders["error"])
     inputs = {role: json.loads((at / "result.json").read_text())["outcome"]["answer"]
               for role, at in job.inputs.items()}
     outcome = {"answer": digest([job.config, inputs])}
@@ -84,6 +84,7 @@ class DisturbedSweep:
         *,
         seconds: float = 1.0,
         failing: float = 0.0,
+        error: str = "its lot was to fail",
         grid: str = GRID,
     ) -> None:
         """Nothing is launched yet.
@@ -91,8 +92,9 @@ class DisturbedSweep:
         Args:
             seconds: how long each job takes.
             failing: the share of jobs whose first run fails.
+            error: what they fail with.
         """
-        self.checkout, self.root = checkout, root
+        self.checkout, self.root, self.error = checkout, root, error
         root.mkdir(parents=True)
         self.grid = root / "grid.yaml"
         self.grid.write_text(grid)
@@ -100,7 +102,7 @@ class DisturbedSweep:
 
     def order(self, seconds: float, failing: float = 0.0) -> None:
         """Say what jobs that begin from now on do."""
-        orders = {"seconds": seconds, "failing": failing, "lot": 1}
+        orders = {"seconds": seconds, "failing": failing, "error": self.error, "lot": 1}
         (self.root / "orders.json").write_text(json.dumps(orders))
 
     def command(self, script: str, *arguments: str) -> list[str]:

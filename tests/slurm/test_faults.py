@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 from disturbed import DisturbedSweep, make_checkout
+from private_cluster import PrivateCluster
+from trained_sweep import TrainedSweep, make_real_checkout
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +172,56 @@ def test_a_fifth_of_the_jobs_fail(slurm, checkout, undisturbed, spaced, outcome)
     """Every job fails at its first run with a chance of 20 %, then `--retry failed`."""
     sweep = DisturbedSweep(checkout, spaced / "runs", seconds=0.2, failing=0.2)
     outcome(sweep, undisturbed, "--retry", "failed")
+
+
+@pytest.mark.slow
+def test_a_launch_that_waits_tries_again(slurm, checkout, undisturbed, spaced, outcome):
+    """Every job loses a connection at its first run with a chance of 20 %, under `--wait`."""
+    lost = "Connection reset by peer"
+    sweep = DisturbedSweep(checkout, spaced / "runs", seconds=0.2, failing=0.2, error=lost)
+    code, said = sweep.launch("--wait")
+    assert code == 0 and "are tried again, by cluster.retry" in said, said
+    outcome(sweep, undisturbed)
+    assert outcome.launches == 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_half_written(slurm, spaced, outcome):
+    """A preempted training's newest checkpoint cut in half, and another half-written, before it resumes."""
+    checkout = make_real_checkout(spaced / "a checkout")
+    whole = TrainedSweep(checkout, spaced / "whole")
+    assert whole.run("launch", str(whole.grid), "--cluster", "local", timeout=900)[0] == 0
+    sweep = TrainedSweep(checkout, spaced / "runs")
+    assert sweep.launch()[0] == 0
+    sweep.wait_for(sweep.kept, seconds=180, what="no checkpoint")
+    outcome.started = time.monotonic()
+    urgent = ["sbatch", "--partition=urgent", "--nodes=4", "--exclusive", "--output=/dev/null"]
+    job = call(*urgent, "--parsable", "--wrap=sleep 600").strip()
+    sweep.wait_for(lambda: "terminated" in sweep.whys(), what="was not preempted")
+    newest = sweep.kept()[-1]
+    files = [path for path in newest.rglob("*") if path.is_file()]
+    cut = max(files, key=lambda path: path.stat().st_size)
+    os.truncate(cut, cut.stat().st_size // 2)
+    shutil.copytree(newest, newest.with_name(f".{newest.name}0.partial"))
+    call("scancel", job)
+    outcome(sweep, whole.answers())
+    assert sweep.whys()[0] == "preempted" and sweep.whys()[-1] == "done"
+    assert any("damaged" in path.read_text() for path in sweep.root.rglob("*_0_log.err"))
+
+
+@pytest.mark.slow
+def test_without_accounting(checkout, undisturbed, spaced, outcome):
+    """SIGKILL of a task and `scancel` of an element, on a cluster without accounting."""
+    with PrivateCluster(accounting=False) as cluster, pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.env.items():
+            patch.setenv(name, value)
+        sweep = DisturbedSweep(checkout, spaced / "runs")
+        assert sweep.launch()[0] == 0
+        folder = at_work(sweep)
+        os.kill(json.loads((folder / "running.json").read_text())["pid"], signal.SIGKILL)
+        other = sweep.wait_for(lambda: [path for path in sweep.begun() if path != folder])[0]
+        call("scancel", element_of(other))
+        outcome(sweep, undisturbed, "--retry", "failed", "--retry", "lost")
 
 
 def test_two_launchers_at_once(slurm, checkout, undisturbed, spaced, outcome):

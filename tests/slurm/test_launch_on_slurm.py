@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -155,6 +156,35 @@ def test_a_sweep_that_was_cancelled_goes_on_at_the_next_launch(finished, spaced)
     again = launch_on_slurm(grid, root, *settings)
     assert again.returncode == 0, again.stdout + again.stderr
     assert {row["state"] for row in wait_until_done(root)} == {"done"}
+
+
+@pytest.mark.slow
+def test_a_pruned_parent_is_rebuilt_as_an_array_and_its_new_child_runs(finished, spaced):
+    grid, before, *_ = finished
+    root = spaced / "runs"
+    shutil.copytree(before, root, ignore=shutil.ignore_patterns("launcher.lock"))
+    pruned = command("sweeps/prune.py", "--apply", root=root)
+    assert pruned.returncode == 0 and not list(root.glob("store/*/*/*/model")), pruned.stderr
+    trained = results(root, "train")
+    child = ["--set", "grid=[{stage: 2, size: 4}]"]
+    dry = launch_on_slurm(grid, root, *child, "--dry-run").stdout
+    rebuilt = [line.split()[1:3] for line in dry.splitlines() if line.startswith("rebuild  ")]
+    parents = ["tiny-first-lessons", "tiny-t1-n16-seed0"]
+    assert rebuilt == [["prepare", "tiny"], *(["train", parent] for parent in parents)], dry
+    done = launch_on_slurm(grid, root, *child)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of those to run for weights that were pruned" in done.stdout
+    names = [line.split()[2] for line in done.stdout.splitlines() if "submitted" in line]
+    assert {"train1-lessons-mini", "train2-mini", "train3-mini"} <= set(names), names
+    assert {row["state"] for row in wait_until_done(root)} == {"done"}
+    again = results(root, "train")
+    for name, result in trained.items():
+        assert again[name]["outcome"]["loss_last"] == result["outcome"]["loss_last"]
+        has_weights = any(name.startswith(parent) for parent in parents)
+        folder = next(root.glob(f"store/train/*/{name}"))
+        assert (folder / "model").is_dir() == has_weights != (folder / "pruned.json").exists()
+        ids = again[name]["provenance"]["slurm"]["SLURM_JOB_ID"]
+        assert (ids != result["provenance"]["slurm"]["SLURM_JOB_ID"]) == has_weights
 
 
 @pytest.mark.parametrize("kill", ["true", "false"], ids=["cancelled by Slurm", "left waiting"])

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from valley.student import TinyStudent, prepare_student
+from valley.student import prepare_student
+from valley.student_config import TinyStudent
 
 
 @pytest.fixture(scope="session")

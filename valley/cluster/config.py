@@ -90,7 +90,8 @@ class Resources(BaseModel):
 
 
 class RetryPolicy(BaseModel):
-    """How often a failed job is submitted again by itself, at the next launch, by what failed it.
+    """How often a failed job is submitted again by itself, by what failed it: at the next launch, or as
+    it fails under `--wait`.
 
     A code error, missing data, a full disk and what nobody can name never are: they would fail again.
     """

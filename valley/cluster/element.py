@@ -17,7 +17,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import valley
+from valley.cluster.provenance import provenance
 from valley.cluster.rendezvous import leave_process_group, place
 from valley.cluster.requeue import RequeuePolicy, end_between, end_stopped
 from valley.cluster.signals import Interrupted, stop_signals
@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 Run = Callable[[JobFile], dict[str, Any]]
 Outcome = Literal["made", "there", "none"]
 """Whether a job has a result: made by this process, there before, or none."""
-
-
 JOURNALED = "journaled"
 """In a local submission's folder: there once the journal names the process that was started."""
 WAIT_S = 0.05
@@ -268,41 +266,6 @@ def log_path() -> str:
     except OSError:
         return ""
     return target if target.startswith("/") and not target.startswith("/dev/") else ""
-
-
-def provenance() -> dict[str, Any]:
-    """Where a result comes from: code, package versions, machine, and Slurm's ids."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {}
-    for package in ("valley", "torch", "transformers", "deepspeed", "vllm", "numpy"):
-        if package == "valley" or package in sys.modules:
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                versions[package] = valley.__version__ if package == "valley" else "unknown"
-    slurm = {
-        k: v
-        for k, v in os.environ.items()
-        if k in ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NODELIST")
-    }
-    return {
-        "snapshot": Path(valley.__file__).resolve().parent.parent.name,
-        "code": str(Path(valley.__file__).resolve()),
-        "python": sys.version.split()[0],
-        "versions": versions,
-        "hostname": socket.gethostname(),
-        "device": _device(),
-        "slurm": slurm,
-        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def _device() -> str:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    return "cpu"
 
 
 def _cpu_s() -> float:

