@@ -12,6 +12,12 @@ class GradeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    mode: Literal["strict", "lcb"] = "strict"
+    """`strict` runs a program as a contest does. `lcb` gives LiveCodeBench's own verdicts, with its
+    faults, where a published number is to be matched: docs/grading.md."""
+    lcb_timeout_s: int = Field(6, ge=1, le=1000)
+    """Seconds that one test may last on the clock in mode `lcb`, where a problem's own limit does
+    not count: LiveCodeBench's `--timeout`."""
     sandbox: Literal["auto", "bwrap", "unshare", "rlimits"] = "auto"
     """What programs are isolated by: `auto` takes the strongest that works on this machine, and
     warns where that is `rlimits` only; a named one that does not work is an error."""

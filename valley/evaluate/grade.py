@@ -24,6 +24,7 @@ from typing import get_args
 
 from valley.data.problems import Problem
 from valley.errors import UserError, exit_on_user_error
+from valley.evaluate import lcb
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.extract import extract
 from valley.evaluate.isolation import Isolation
@@ -68,7 +69,10 @@ def grade(
                 f"sample {sample.index} is of problem {sample.problem_id!r}, which is not among the "
                 f"{len(known)} problems given; grade with the problems that it was generated from"
             )
-        code = extract(sample.text, sample.finish_reason).code
+        if config.mode == "lcb":
+            code = lcb.extract_code(sample.text) or None
+        else:
+            code = extract(sample.text, sample.finish_reason).code
         programs.append((known[sample.problem_id], code))
     verdicts = check_programs(programs, config, workers=workers, report=report)
     return [replace(v, index=s.index) for v, s in zip(verdicts, samples, strict=True)]
@@ -100,11 +104,11 @@ def check_programs(
 
     def work() -> None:
         try:
-            with closing(_Runner(isolation)) as runner:
+            with closing(Runner(isolation)) as runner:
                 while not stop.is_set():
                     i = todo.get_nowait()
                     problem, code = programs[i]
-                    verdict = _check(judges[id(problem)], code, config, runner)
+                    verdict = check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
         except queue.Empty:
             return
@@ -131,7 +135,7 @@ def check_programs(
     return [verdicts[i] for i in range(len(programs))]
 
 
-class _Runner:
+class Runner:
     """A sandbox that is started when first needed, and started again when it failed."""
 
     def __init__(self, isolation: Isolation) -> None:
@@ -163,14 +167,17 @@ class _Runner:
                 self.close()
 
     def close(self) -> None:
+        """End the sandbox."""
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
 
 
-def _check(judge: Judge, code: str | None, config: GradeConfig, runner: _Runner) -> Verdict:
+def check(judge: Judge, code: str | None, config: GradeConfig, runner: Runner) -> Verdict:
     """Run one program on its tests up to the first that it fails. The verdict's index is 0."""
     problem = judge.problem
+    if code is not None and config.mode == "lcb":
+        return lcb.check(problem, code, config, runner)
     status, failing, passed, cpu_s, wall_s = "passed", None, 0, 0.0, 0.0
     if code is None:
         status = "no_code"
@@ -223,12 +230,18 @@ def main() -> int:
     parser.add_argument("--samples", type=Path, required=True, help="JSON lines, valley.sample/1")
     parser.add_argument("--out", type=Path, required=True, help="verdicts, valley.verdict/1")
     parser.add_argument("--workers", type=int, default=1, help="sandboxes at work at once (1)")
+    parser.add_argument(
+        "--mode",
+        choices=("strict", "lcb"),
+        default="strict",
+        help="strict: as a contest runs programs; lcb: LiveCodeBench's own verdicts (strict)",
+    )
     parser.add_argument("--sandbox", choices=sandboxes, default="auto", help="isolation (auto)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     problems = read_records(arguments.problems, Problem)
     samples = read_records(arguments.samples, Sample)
-    config = GradeConfig(sandbox=arguments.sandbox)
+    config = GradeConfig(mode=arguments.mode, sandbox=arguments.sandbox)
     started = time.monotonic()
     verdicts = grade(problems, samples, config, workers=arguments.workers)
     wall_s = time.monotonic() - started

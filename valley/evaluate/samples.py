@@ -64,7 +64,8 @@ class Verdict:
     """The grader's word on one sample, as `valley.verdict/1`.
 
     `first_failing_test` is the index from 0 of the first test that did not pass, None where all
-    passed or none ran. `cpu_s` and `wall_s` are sums over the tests that ran.
+    passed or none ran. `cpu_s` and `wall_s` are sums over the tests that ran. `note` says in a few
+    words what the status alone does not.
     """
 
     SCHEMA: ClassVar[str] = "valley.verdict/1"
@@ -77,6 +78,7 @@ class Verdict:
     total_tests: int
     cpu_s: float
     wall_s: float
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

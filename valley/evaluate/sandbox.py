@@ -53,8 +53,21 @@ class SandboxError(Exception):
 
 
 @dataclass(frozen=True)
+class LcbRun:
+    """All tests of a run in lcb mode: a descriptor of `lcb.pack_tests`, and the seconds for each."""
+
+    tests_fd: int
+    tests_bytes: int
+    timeout_s: int
+
+
+@dataclass(frozen=True)
 class Run:
-    """One program on one test. `function` is None where the program talks by stdin and stdout."""
+    """One program on one test. `function` is None where the program talks by stdin and stdout.
+
+    With `lcb` the program runs on all those tests instead, `stdin` is not used, and the limits are
+    those of the whole run.
+    """
 
     source: str
     stdin: str
@@ -63,6 +76,7 @@ class Run:
     wall_limit_s: float
     memory_limit_mib: int
     output_limit_bytes: int
+    lcb: LcbRun | None = None
 
 
 @dataclass(frozen=True)
@@ -166,10 +180,13 @@ class Sandbox:
             *(math.ceil(run.wall_limit_s * 1e3), len(source), math.ceil(run.cpu_limit_s + 0.2)),
             *(run.memory_limit_mib << 20, run.output_limit_bytes + 1, self._processes),
             run.function or "",
+            *((run.lcb.timeout_s, run.lcb.tests_bytes) if run.lcb else ()),
         )
+        line = " ".join(map(str, request)).encode()
         try:
             with Exchange(source, stdin, run.output_limit_bytes) as exchange:
-                socket.send_fds(self._control, [" ".join(map(str, request)).encode()], exchange.fds)
+                fds = [*exchange.fds, *([run.lcb.tests_fd] if run.lcb else [])]
+                socket.send_fds(self._control, [line], fds)
                 reply = exchange.attend(self._control, run.wall_limit_s + ANSWER_MARGIN_S)
                 outputs = exchange.outputs()
         except OSError as error:

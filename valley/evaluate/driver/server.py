@@ -3,7 +3,8 @@
 A request on the control socket is a line of limits with five descriptors: the source, what the
 program reads as stdin, what receives its stdout, its stderr, and the answer of its function. While
 the program runs, any other message, and the socket's end, says to stop it. What was expected of the
-program is never sent here: all that it wrote goes to the grader, which compares.
+program is never sent here: all that it wrote goes to the grader, which compares. The one exception
+is lcb mode: a sixth descriptor holds all tests of a problem, and `lcb.py` takes `program.py`'s place.
 
 The program may not outlive its test: everything it started is killed, and its files are removed.
 Starting Python for each test would cost ten times the test; forking a warm interpreter does not.
@@ -28,7 +29,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import program, remains
+from . import lcb, prelude, program, remains
 
 # Imported for the programs only: nearly all of them use some, and a warm import is free.
 import bisect  # noqa: F401, isort:skip
@@ -41,6 +42,7 @@ import re  # noqa: F401, isort:skip
 import string  # noqa: F401, isort:skip
 
 FD_BYTES = 4
+MOST_FDS = 6
 THREAD_STACK_BYTES = 8 << 20
 STOP_CHECK_S = 0.05
 """How often a program that runs for longer is looked after: most have ended before the first time."""
@@ -73,7 +75,7 @@ def main(control_fd: str, work_folder: str, outer_namespace: str) -> None:
     _prepare()
     os.chdir(work_folder)
     while True:
-        message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(5 * FD_BYTES))
+        message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(MOST_FDS * FD_BYTES))
         if not message:
             return
         if not ancillary:  # to stop a program that had just ended
@@ -81,13 +83,19 @@ def main(control_fd: str, work_folder: str, outer_namespace: str) -> None:
         numbers = ancillary[0][2]
         fds = [
             int.from_bytes(numbers[i : i + FD_BYTES], sys.byteorder)
-            for i in range(0, 5 * FD_BYTES, FD_BYTES)
+            for i in range(0, len(numbers), FD_BYTES)
         ]
         request = message.split(b" ")
+        become = program.become
+        if len(fds) == MOST_FDS:
+            become = lcb.become
+            lcb.warm()
+        elif request[6]:
+            prelude.warm()
         started = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            program.become(request, fds, prctl)
+            become(request, fds, prctl)
         for fd in fds:
             os.close(fd)
         status, usage, timed_out = _wait(pid, started + int(request[0]) / 1e3, control)
