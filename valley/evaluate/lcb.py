@@ -135,7 +135,7 @@ def read_told(answer: bytes | None) -> Told:
     code: tuple[int, str] | None = None
     cheats = []
     lines = (answer or b"").decode(errors="replace").split("\n")
-    for line in lines[1:]:
+    for line in lines:
         word, _, rest = line.partition(" ")
         if word == "cheat":
             cheats.append(rest)
@@ -144,7 +144,7 @@ def read_told(answer: bytes | None) -> Told:
         elif word == "code" and code is None:
             number, _, kind = rest.partition(" ")
             code = (int(number) if number in ("0", "-2", "-3", "-4") else ERROR, kind)
-    ran = lines[0].count(".")
+    ran = sum(len(line) for line in lines if not line.strip("."))
     if right is None or code is None:
         return Told((), RUNNER_ERROR, "", tuple(cheats), ran)
     return Told(right, *code, tuple(cheats), ran)

@@ -12,11 +12,12 @@ it replaced, or that writes to this process's memory or descriptors.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import os
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _EVENTS = (
@@ -50,23 +51,28 @@ _USED = (
 )
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 
-_notes: set[str] = set()
-_originals: dict[str, Any] = {}
 
+class Watch:
+    """Watches one program, from its beginning on."""
 
-def watch() -> None:
-    """Begin: what is done from here on is the program's doing."""
-    _originals.update({name: getattr(builtins, name) for name in _USED}, loads=json.loads)
-    sys.addaudithook(_Watch())
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """Begin.
 
-
-class _Watch:
-    """An audit hook."""
-
-    def __init__(self) -> None:
+        Args:
+            tell: is called with each note, once, as soon as it is taken: the program may end soon.
+        """
+        self._tell = tell
+        self._told: set[str] = set()
         self._asking = False
+        self._originals = {name: getattr(builtins, name) for name in _USED} | {"loads": json.loads}
+        sys.addaudithook(self._hear)
 
-    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+    def _note(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            self._tell(what)
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "object.__getattr__":
             if args[1] not in _FRAME_ATTRIBUTES:
                 return
@@ -83,33 +89,33 @@ class _Watch:
             if not file.startswith(_LIBRARY) or (
                 event == "sys._getframe" and file.endswith(_HANDS_OUT_FRAMES)
             ):
-                _notes.add(what)
+                self._note(what)
 
+    def look_at(self, value: Any) -> None:
+        """Note types within a function's result, which equalled what was expected, that JSON has not."""
+        with contextlib.suppress(Exception):  # what is odd enough to fail here has been noted
+            self._look_at(value)
 
-def look_at(value: Any) -> None:
-    """Note types within a function's result, which equalled what was expected, that JSON has not."""
-    pending, odd = [value], set()
-    members: Iterable[Any]
-    while pending:
-        container = pending.pop()
-        if type(container) in _MAPPINGS:
-            members = [*container, *container.values()]
-        elif type(container) in _CONTAINERS:
-            members = container
-        else:
-            members = (container,)
-        kinds = set(map(type, members))
-        odd |= kinds - _PLAIN
-        if kinds - _ATOMS:
-            pending.extend(x for x in members if type(x) in _NESTED and x is not container)
-    for kind in odd:
-        if kind.__module__ != "numpy":
-            _notes.add(f"returned {kind.__name__!a}")
+    def _look_at(self, value: Any) -> None:
+        pending = [value]
+        members: Iterable[Any]
+        while pending:
+            container = pending.pop()
+            if type(container) in _MAPPINGS:
+                members = [*container, *container.values()]
+            elif type(container) in _CONTAINERS:
+                members = container
+            else:
+                members = (container,)
+            kinds = set(map(type, members))
+            for kind in kinds - _PLAIN:
+                if kind.__module__ != "numpy":
+                    self._note(f"returned {kind.__name__!a}")
+            if kinds - _ATOMS:
+                pending.extend(x for x in members if type(x) in _NESTED and x is not container)
 
-
-def noted() -> list[str]:
-    """What was noted, sorted."""
-    for name, original in _originals.items():
-        if getattr(json if name == "loads" else builtins, name) is not original:
-            _notes.add(f"replaced {name}")
-    return sorted(_notes)
+    def compare_names(self) -> None:
+        """Note what was replaced of that which the comparison calls."""
+        for name, original in self._originals.items():
+            if getattr(json if name == "loads" else builtins, name, None) is not original:
+                self._note(f"replaced {name}")

@@ -12,8 +12,8 @@ do, and the variables that such a program searches for have upstream's names (`g
 (`cheats.py`).
 
 What is told, as lines on the result file: `.` for each test passed, `cheat …`, then `result` with
-1 or 0 per test, and `code` with upstream's error code. Where one of these two is missing, the process
-had ended before: upstream's -5.
+1 or 0 per test, and `code` with upstream's error code. Where one of the last two is missing, the
+process had ended before: upstream's -5.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import cheats, lcb_tests, prelude, program
+from . import lcb_tests, prelude, program
+from .cheats import Watch
 
 INT_DIGITS = 50_000
 """Longest integer that converts to and from text."""
@@ -64,7 +65,7 @@ def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | Non
         timeout, tests_bytes = map(int, request[7:9])
         tests = os.pread(fds[5], tests_bytes, 0)
         source = program.put_in_place(request, fds[:5], prctl)
-        all_inputs, all_outputs = _read_tests(tests)
+        all_inputs, all_outputs = read_tests(tests)
         os.write(program.RESULT_FD, b"R")
         said = b""
         _take_upstream_place(source)
@@ -83,7 +84,7 @@ def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | Non
             os._exit(code)
 
 
-def _read_tests(tests: bytes) -> tuple[list[str], list[str]]:
+def read_tests(tests: bytes) -> tuple[list[str], list[str]]:
     """Inputs and outputs, from what `valley.evaluate.lcb.pack_tests` wrote."""
     texts = []
     position = tests.index(b"\n") + 1
@@ -156,7 +157,6 @@ def _take_upstream_place(source: bytes) -> None:
             setattr(sys.modules[module], name, None)
     for name in _HIDDEN_MODULES:
         sys.modules[name] = None  # type: ignore[assignment]
-    cheats.watch()
 
 
 # One solution
@@ -174,9 +174,9 @@ class _Line:
 
 def _report(sample: _Sample, generation: str, timeout: int) -> None:
     result, metadata_list = _Line(_result_line), _Line(_code_line)
-    res, metadata = lcb_tests.run_tests(sample.in_outs, generation, timeout)
-    for cheat in cheats.noted():
-        os.write(program.RESULT_FD, f"\ncheat {cheat}\n".encode(errors="replace"))
+    watch = Watch(_Line(lambda cheat: f"cheat {cheat}").append)
+    res, metadata = lcb_tests.run_tests(sample.in_outs, generation, timeout, watch)
+    watch.compare_names()
     result.append(res)
     metadata_list.append(metadata)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import io
 import json
 import os
@@ -11,7 +10,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import cheats, prelude, program
+from . import prelude, program
+from .cheats import Watch
+from .lcb_alarm import Alarm
 from .lcb_stdin import call
 
 if TYPE_CHECKING:  # imported by `lcb.warm`
@@ -23,45 +24,34 @@ WRONG, TIMEOUT, ERROR = -2, -3, -4
 Graded = tuple[list[Any], dict[str, Any]]
 
 
-class TimeoutException(Exception):
-    """The alarm. Any error of a program whose text holds this name counts as a time limit."""
-
-
-def run_tests(in_outs: dict[str, Any], test: str, timeout: int) -> Graded:
+def run_tests(in_outs: dict[str, Any], test: str, timeout: int, watch: Watch) -> Graded:
     """Upstream's results, one for each test up to the first failure, and what it says of that.
 
     The metadata hold upstream's `error_code` where there is one, and a `kind` (`memory`, `syntax`).
     """
-    _signal.signal(_signal.SIGALRM, _alarmed)
-    _signal.alarm(timeout)
+    alarm = Alarm(timeout)
+    alarm.set()
     try:
         if "fn_name" in in_outs:
             return _grade_calls(
-                test, in_outs["inputs"], in_outs["outputs"], in_outs["fn_name"], timeout
+                test, in_outs["inputs"], in_outs["outputs"], in_outs["fn_name"], alarm, watch
             )
-        return _grade_stdio(test, in_outs["inputs"], in_outs["outputs"], timeout)
+        return _grade_stdio(test, in_outs["inputs"], in_outs["outputs"], alarm)
     except Exception as error:
         return [ERROR], _failed(error, test)
     finally:
-        _signal.alarm(0)
-
-
-def _alarmed(signum: int, frame: Any) -> None:
-    # A program that goes on after this exception has this line in its output.
-    print("timeout occured: alarm went off")
-    raise TimeoutException
+        alarm.stop()
 
 
 def _failed(error: Exception, test: str | None = None) -> dict[str, Any]:
     """Error code and kind; whether `test`, the whole program, can be parsed is looked at if given."""
-    if isinstance(error, MemoryError):
-        return {"error_code": ERROR, "kind": "memory"}
-    if test is not None and isinstance(error, SyntaxError | ValueError):
+    kind = "memory" if isinstance(error, MemoryError) else ""
+    if test is not None:
         try:
             compile(test, "", "exec", dont_inherit=True)
-        except Exception:
-            return {"error_code": ERROR, "kind": "syntax"}
-    return {"error_code": ERROR}
+        except Exception:  # any: deep nesting raises MemoryError or RecursionError
+            kind = "syntax"
+    return {"error_code": ERROR, "kind": kind}
 
 
 def _raised(error: Exception, gt_inp: Any) -> tuple[int, dict[str, Any]]:
@@ -77,15 +67,15 @@ def _show(value: Any) -> None:
         str(value)
 
 
-def _build(code: str, timeout: int) -> Any:
+def _build(code: str, alarm: Alarm) -> Any:
     """Run a module's code; returns the module, or a Solution where its text mentions the class."""
-    _signal.alarm(timeout)
+    alarm.set()
     try:
         module = ModuleType("tmp_sol", "")
         exec(compile(code, "<string>", "exec", dont_inherit=True), module.__dict__)
         return module.Solution() if "class Solution" in code else module
     finally:
-        _signal.alarm(0)
+        alarm.stop()
 
 
 def _find(owner: Any, name: str) -> Callable[..., Any]:
@@ -102,20 +92,25 @@ def _find(owner: Any, name: str) -> Callable[..., Any]:
 
 
 def _grade_calls(
-    code: str, all_inputs: list[Any], all_outputs: list[Any], fn_name: str, timeout: int
+    code: str,
+    all_inputs: list[Any],
+    all_outputs: list[Any],
+    fn_name: str,
+    alarm: Alarm,
+    watch: Watch,
 ) -> Graded:
     import faulthandler
 
-    method = _find(_build(f"{prelude.SOURCE}\n\n{code}", timeout), fn_name)
+    method = _find(_build(f"{prelude.SOURCE}\n\n{code}", alarm), fn_name)
     all_inputs = [[json.loads(line) for line in inputs.split("\n")] for inputs in all_inputs]
     all_outputs = [json.loads(output) for output in all_outputs]
     all_results: list[Any] = []
     for gt_inp, gt_out in zip(all_inputs, all_outputs, strict=False):
-        _signal.alarm(timeout)
+        alarm.set()
         faulthandler.enable()
         try:
             prediction = method(*gt_inp)
-            _signal.alarm(0)
+            alarm.stop()
             if isinstance(prediction, tuple):
                 prediction = list(prediction)
             right = prediction == gt_out
@@ -124,14 +119,14 @@ def _grade_calls(
                 for value in (prediction, gt_inp, gt_out):
                     _show(value)
                 return all_results, {"error_code": WRONG}
-            cheats.look_at(prediction)
+            watch.look_at(prediction)
         except Exception as error:
-            _signal.alarm(0)
+            alarm.stop()
             outcome, metadata = _raised(error, gt_inp)
             all_results.append(outcome)
             return all_results, metadata
         finally:
-            _signal.alarm(0)
+            alarm.stop()
             faulthandler.disable()
         os.write(program.RESULT_FD, b".")
     return all_results, {}
@@ -177,27 +172,27 @@ def _text(statements: list[ast.stmt]) -> str:
     return ast.unparse(statements)  # type: ignore[arg-type]
 
 
-def _grade_stdio(code: str, all_inputs: list[str], all_outputs: list[str], timeout: int) -> Graded:
+def _grade_stdio(code: str, all_inputs: list[str], all_outputs: list[str], alarm: Alarm) -> Graded:
     import faulthandler
 
-    method = _find(_build(_wrapped(_without_main_guard(code)), timeout), "wrapped_function")
+    method = _find(_build(_wrapped(_without_main_guard(code)), alarm), "wrapped_function")
     all_results: list[Any] = []
     for gt_inp, gt_out in zip(all_inputs, all_outputs, strict=False):
-        _signal.alarm(timeout)
+        alarm.set()
         faulthandler.enable()
         captured, stdout = io.StringIO(), sys.stdout
         captured.close = lambda x: 1  # type: ignore[assignment, misc]  # to close it is an error
         sys.stdout = captured
         try:
             call(method, gt_inp)
-            _signal.alarm(0)
+            alarm.stop()
         except Exception as error:
-            _signal.alarm(0)
+            alarm.stop()
             outcome, metadata = _raised(error, gt_inp)
             all_results.append(outcome)
             return all_results, metadata
         finally:
-            _signal.alarm(0)
+            alarm.stop()
             faulthandler.disable()
             prediction = captured.getvalue()
             sys.stdout = stdout
