@@ -159,6 +159,7 @@ CASES: dict[str, tuple[str, str]] = {
     "too long a chain of +": ("one sum", "x = " + " + ".join(["0"] * 400) + "\nn = input()\nprint(x + sum(map(int, input().split())))"),
     "a long chain of elif": ("one sum", "n = int(input())\nif n < 0: pass\n" + "".join(f"elif n == {i + 100}: pass\n" for i in range(90)) + "print(sum(map(int, input().split())))"),
     "f-strings": ("one sum", "n = input()\ns = sum(map(int, input().split()))\nd = {'a': s}\nprint(f\"{d['a']}{'' if s else 'x'}\")"),
+    "numpy": ("sum", "import numpy as np\nn = input()\nprint(np.array(input().split(), dtype=int).sum())"),
     # Comparison
     "a tenth and two": ("tenths", "a, b = map(float, input().split())\nprint(a + b)"),
     "a tenth and two, rounded": ("tenths", "a, b = map(float, input().split())\nprint(f'{a + b:.10f}')"),
@@ -271,6 +272,10 @@ CASES: dict[str, tuple[str, str]] = {
     "a list of its own kind": ("pair", "class L(list): pass\ndef pair(xs, k): return L([xs[0], k])"),
     "a text that is too long": ("word", "def word(w): return 10 ** 60000"),
     "a result that cannot be shown": ("word", "class A:\n    def __repr__(self): raise ValueError\ndef word(w): return A()"),
+    "numpy scalars": ("pair", "import numpy as np\ndef pair(xs, k): return [np.int64(xs[0]), np.int64(k)]"),
+    "a numpy scalar": ("gcd", "import numpy as np\ndef gcd(a, b): return np.gcd(a, b)"),
+    "a numpy array": ("pair", "import numpy as np\ndef pair(xs, k): return np.array([xs[0], k])"),
+    "a numpy array of one": ("gcd", "import numpy as np\ndef gcd(a, b): return np.array([np.gcd(a, b)])"),
     # Cheats
     "cheat: __eq__": ("pair", "class E:\n    def __eq__(self, other): return True\ndef pair(xs, k): return E()"),
     "cheat: __eq__ within": ("pair", "class E:\n    def __eq__(self, other): return True\ndef pair(xs, k): return [E(), E()]"),

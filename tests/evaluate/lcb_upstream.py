@@ -32,7 +32,7 @@ def measure(programs, timeout_s, workers=2):
     verdicts = []
     for i in range(len(programs)):
         try:
-            passed = compute_metrics_from_results({0: results[i]}, [1])["pass@1"] == 1.0
+            passed = bool(compute_metrics_from_results({0: results[i]}, [1])["pass@1"] == 1)
         except Exception:  # results that it cannot compare with 0
             passed = False
         plain = [int(x) if isinstance(x, bool | int) else repr(x) for x in results[i][0]]

@@ -12,6 +12,8 @@ Which of them works is found by trying: `sandbox.find_isolation`.
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -25,6 +27,17 @@ DRIVER = Path(__file__).resolve().with_name("driver")
 BOX = "/box"
 """The writable folder of a sandbox with a root of its own. Not /tmp: Python may be installed there."""
 BOX_BYTES = 256 << 20
+
+
+@functools.cache
+def numpy_folders() -> tuple[Path, ...]:
+    """NumPy's own folders, the package first, for programs in mode lcb; none where it is not."""
+    found = importlib.util.find_spec("numpy")
+    if found is None or not found.origin:
+        return ()
+    package = Path(found.origin).resolve().parent
+    libraries = package.with_name("numpy.libs")
+    return (package, *([libraries] if libraries.is_dir() else []))
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ def _bwrap(program: str) -> list[str]:
     prefix = os.path.realpath(sys.base_prefix)
     for folder in ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache"):
         command += ["--ro-bind-try", folder, folder]
-    for path in (prefix, str(DRIVER)):
+    for path in (prefix, str(DRIVER), *map(str, numpy_folders())):
         command += ["--ro-bind", path, path]
     command += ["--proc", "/proc", "--dev", "/dev"]
     options = subprocess.run([program, "--help"], capture_output=True, text=True).stdout

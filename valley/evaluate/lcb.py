@@ -29,6 +29,7 @@ from typing import IO, TYPE_CHECKING
 
 from valley.data.problems import Problem
 from valley.evaluate.config import GradeConfig
+from valley.evaluate.isolation import numpy_folders
 from valley.evaluate.judge import Judge
 from valley.evaluate.samples import Verdict
 from valley.evaluate.sandbox import LcbRun, Outcome, Run, SandboxError
@@ -66,16 +67,23 @@ def check(problem: Problem, code: str | None, config: GradeConfig, runner: Runne
         return _verdict(problem, "no_code", Told((), ERROR, "", (), 0), None)
     tests = _tests(problem)
     timeout_s, count = config.lcb_timeout_s, len(problem.tests)
-    wall_limit_s = float((timeout_s + 1) * count + 5)
+    limit_s = float((timeout_s + 1) * count + 5)
     run = Run(
         source=code,
         stdin="",
         function=problem.function,
-        cpu_limit_s=wall_limit_s * (os.cpu_count() or 1),
-        wall_limit_s=wall_limit_s,
+        # Upstream's limit on the clock, which the program's process keeps: a loop that survives its
+        # alarms ends by this one, also on a busy machine, and a sleep by the one below.
+        cpu_limit_s=limit_s,
+        wall_limit_s=limit_s * config.wall_limit_factor,
         memory_limit_mib=problem.memory_limit_mib,
         output_limit_bytes=config.output_limit_kib << 10,
-        lcb=LcbRun(tests.fileno(), os.fstat(tests.fileno()).st_size, timeout_s),
+        lcb=LcbRun(
+            tests.fileno(),
+            os.fstat(tests.fileno()).st_size,
+            timeout_s,
+            next((str(folder.parent) for folder in numpy_folders()), ""),
+        ),
     )
     try:
         outcome = runner.run(run)
@@ -83,7 +91,7 @@ def check(problem: Problem, code: str | None, config: GradeConfig, runner: Runne
         log.error("problem %s: not graded: %s", problem.id, error)
         return _verdict(problem, "infrastructure_error", Told((), 0, "", (), 0), None)
     told = read_told(outcome.answer)
-    status = _status(told, outcome)
+    status = _status(told, outcome, limit_s)
     if told.cheats and status == "passed" and _passes_strict(problem, code, config, runner):
         told = Told(told.right, told.code, told.kind, (), told.ran)
     return _verdict(problem, status, told, outcome)
@@ -150,10 +158,11 @@ def read_told(answer: bytes | None) -> Told:
     return Told(right, *code, tuple(cheats), ran)
 
 
-def _status(told: Told, outcome: Outcome) -> str:
+def _status(told: Told, outcome: Outcome, limit_s: float) -> str:
     if told.code != RUNNER_ERROR and all(told.right):
         return "passed"
-    if told.code == TIMEOUT or (told.code == RUNNER_ERROR and outcome.timed_out):
+    late = outcome.timed_out or max(outcome.cpu_s, outcome.wall_s) > limit_s
+    if told.code == TIMEOUT or (told.code == RUNNER_ERROR and late):
         return "time_limit"
     if told.kind == "memory" or (told.code == RUNNER_ERROR and outcome.memory_exceeded):
         return "memory_limit"

@@ -54,11 +54,20 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True)
 class LcbRun:
-    """All tests of a run in lcb mode: a descriptor of `lcb.pack_tests`, and the seconds for each."""
+    """All tests of a run in lcb mode: a descriptor of `lcb.pack_tests`, and the seconds for each.
+
+    `packages` is the folder that NumPy is imported from, empty where there is none.
+    """
 
     tests_fd: int
     tests_bytes: int
     timeout_s: int
+    packages: str
+
+    def words(self) -> tuple[str, ...]:
+        """What a request says of it; a path could hold blanks."""
+        packages = os.fsencode(self.packages).hex()
+        return str(self.timeout_s), str(self.tests_bytes), packages
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,7 @@ class Sandbox:
             *(math.ceil(run.wall_limit_s * 1e3), len(source), math.ceil(run.cpu_limit_s + 0.2)),
             *(run.memory_limit_mib << 20, run.output_limit_bytes + 1, self._processes),
             run.function or "",
-            *((run.lcb.timeout_s, run.lcb.tests_bytes) if run.lcb else ()),
+            *(run.lcb.words() if run.lcb else ()),
         )
         line = " ".join(map(str, request)).encode()
         try:

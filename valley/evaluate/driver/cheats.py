@@ -33,6 +33,7 @@ _EVENTS = (
 _FRAME_ATTRIBUTES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
 _HANDS_OUT_FRAMES = ("inspect.py", "traceback.py")
 _ATOMS = {int, float, bool, str, bytes, complex, range, type(None)}
+_NUMBERS = ("decimal", "fractions", "numpy")
 _CONTAINERS = {list, tuple, set, frozenset, deque}
 _MAPPINGS = {dict, defaultdict, OrderedDict, Counter}
 _NESTED = _CONTAINERS | _MAPPINGS
@@ -109,7 +110,9 @@ class Watch:
                 members = (container,)
             kinds = set(map(type, members))
             for kind in kinds - _PLAIN:
-                if kind.__module__ != "numpy":
+                module = sys.modules.get(kind.__module__)
+                honest = kind.__module__ in _NUMBERS and getattr(module, kind.__name__, 0) is kind
+                if not honest:
                     self._note(f"returned {kind.__name__!a}")
             if kinds - _ATOMS:
                 pending.extend(x for x in members if type(x) in _NESTED and x is not container)

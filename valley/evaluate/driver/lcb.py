@@ -18,6 +18,7 @@ process had ended before: upstream's -5.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import json
@@ -29,13 +30,14 @@ from typing import Any, NoReturn
 
 from . import lcb_tests, prelude, program
 from .cheats import Watch
+from .lcb_alarm import Alarm
 
 INT_DIGITS = 50_000
 """Longest integer that converts to and from text."""
 STACK_BYTES = 8 << 20
 """Of the main thread, as most systems have it: deep recursion through C code ends the process."""
-DEPTH = 26
-"""Python frames below upstream's grader: `ast.unparse` fails at 1,000, and the program at 50,000."""
+DEPTH = 23
+"""Frames that make the stack as deep as under upstream's runner: `ast.unparse` fails at 1,000."""
 
 
 @functools.cache
@@ -58,7 +60,7 @@ def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | Non
     """Be the program of a request, in a process of its own, until all its tests have run.
 
     Besides what `program.become` takes there is a sixth descriptor, the tests, and at the end of the
-    request the seconds per test and the bytes of the tests.
+    request the seconds per test, the bytes of the tests, and the folder of NumPy in hexadecimal.
     """
     code, said = 1, b"I"
     try:
@@ -68,7 +70,7 @@ def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | Non
         all_inputs, all_outputs = read_tests(tests)
         os.write(program.RESULT_FD, b"R")
         said = b""
-        _take_upstream_place(source)
+        _take_upstream_place(source, bytes.fromhex(request[9].decode()).decode())
         in_outs: dict[str, Any] = {"inputs": all_inputs, "outputs": all_outputs}
         if request[6]:
             in_outs["fn_name"] = request[6].decode()
@@ -127,21 +129,28 @@ _GONE = {
 }
 _HIDDEN_MODULES = ("ipdb", "joblib", "resource", "psutil", "tkinter")
 _COMPANIONS = {
-    "concurrent": ("concurrent.futures.process", "concurrent.futures.thread"),
+    "asyncio": ("asyncio",),
+    "concurrent": ("concurrent.futures.process",),
+    "importlib": ("importlib.metadata", "importlib.resources", "importlib.util"),
     "multiprocessing": ("multiprocessing.managers", "multiprocessing.pool"),
+    "numpy": ("numpy",),
     "tempfile": ("tempfile",),
     "unittest": ("unittest.mock",),
-    "asyncio": ("asyncio",),
+    "urllib": ("urllib.parse",),
 }
 """Modules that upstream itself has imported: those find all of `os`, and their parents know them."""
 
 
-def _take_upstream_place(source: bytes) -> None:
+def _take_upstream_place(source: bytes, packages: str) -> None:
     """No real stdin or output, upstream's limits, and the functions gone that it takes away."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.path.append(packages)
     for package, modules in _COMPANIONS.items():
         if package.encode() in source:
             for name in modules:
-                __import__(name)
+                with contextlib.suppress(ImportError):
+                    __import__(name)
+    sys.path.pop()
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(nothing, fd)
@@ -151,7 +160,6 @@ def _take_upstream_place(source: bytes) -> None:
     sys.set_int_max_str_digits(INT_DIGITS)
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, hard))
-    os.environ["OMP_NUM_THREADS"] = "1"
     for module, names in _GONE.items():
         for name in names.split():
             setattr(sys.modules[module], name, None)
@@ -175,8 +183,11 @@ class _Line:
 def _report(sample: _Sample, generation: str, timeout: int) -> None:
     result, metadata_list = _Line(_result_line), _Line(_code_line)
     watch = Watch(_Line(lambda cheat: f"cheat {cheat}").append)
-    res, metadata = lcb_tests.run_tests(sample.in_outs, generation, timeout, watch)
+    alarm = Alarm(timeout)
+    res, metadata = lcb_tests.run_tests(sample.in_outs, generation, alarm, watch)
     watch.compare_names()
+    if alarm.elapsed_s() > (timeout + 1) * len(sample.in_outs["inputs"]) + 5:
+        return  # upstream has killed it
     result.append(res)
     metadata_list.append(metadata)
 

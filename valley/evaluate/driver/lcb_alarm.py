@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+import time
 from typing import Any
 
 WORTH_S = 0.02
@@ -28,6 +29,7 @@ class Alarm:
             self._statistics = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         except OSError:
             self._statistics = -1
+        self._started_s = time.monotonic()
         self._lost_s = 0.0
         _signal.signal(_signal.SIGALRM, self._ring)
 
@@ -39,6 +41,10 @@ class Alarm:
     def stop(self) -> None:
         """Do not ring."""
         _signal.alarm(0)
+
+    def elapsed_s(self) -> float:
+        """Seconds since the beginning, without those lost."""
+        return time.monotonic() - self._started_s - self._waited_s()
 
     def _ring(self, signum: int, frame: Any) -> None:
         waited_s = self._waited_s()

@@ -24,12 +24,11 @@ WRONG, TIMEOUT, ERROR = -2, -3, -4
 Graded = tuple[list[Any], dict[str, Any]]
 
 
-def run_tests(in_outs: dict[str, Any], test: str, timeout: int, watch: Watch) -> Graded:
+def run_tests(in_outs: dict[str, Any], test: str, alarm: Alarm, watch: Watch) -> Graded:
     """Upstream's results, one for each test up to the first failure, and what it says of that.
 
     The metadata hold upstream's `error_code` where there is one, and a `kind` (`memory`, `syntax`).
     """
-    alarm = Alarm(timeout)
     alarm.set()
     try:
         if "fn_name" in in_outs:
