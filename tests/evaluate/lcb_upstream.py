@@ -4,7 +4,7 @@
 
 CHECKOUT is a clone of LiveCodeBench at commit 28fef95, outside this repository; nothing of it is
 contained. Without files the cases of `lcb_cases.py` are measured, and `lcb_golden.json` is written.
-PROGRAMS holds a list of [tests as pairs, function or null, program]; VERDICTS one [passed, error
+PROGRAMS (a time limit of 6 s each) holds a list of [tests as pairs, function or null, program]; VERDICTS one [passed, error
 code or 0, results] for each. What upstream prints goes to stderr.
 """
 
@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+DEFAULT_TIMEOUT_S = 6
 GOLDEN = Path(__file__).with_name("lcb_golden.json")
 
 
@@ -47,8 +48,7 @@ def main():
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if files:
-        programs, timeout_s = json.loads(Path(files[0]).read_text()), 1
-        verdicts = measure(programs, timeout_s)
+        verdicts = measure(json.loads(Path(files[0]).read_text()), DEFAULT_TIMEOUT_S)
         Path(files[1]).write_text(json.dumps(verdicts))
         return
     from lcb_cases import ANSWERS, CASES, TESTS, TIMEOUT_S

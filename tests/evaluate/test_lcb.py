@@ -282,7 +282,8 @@ def test_generated_programs_against_a_checkout(spaced):
     script = [python, HERE / "lcb_upstream.py", os.environ["VALLEY_LCB_CHECKOUT"]]
     subprocess.run([*script, "in.json", "out.json"], check=True, cwd=spaced, capture_output=True)
     theirs = [golden_said(row) for row in json.loads((spaced / "out.json").read_text())]
-    ours = check_programs([(problem(p, f), code) for p, f, code in programs], CONFIG, workers=2)
+    graded = [(problem(pairs, function), code) for pairs, function, code in programs]
+    ours = check_programs(graded, GradeConfig(mode="lcb"), workers=2)
     differing = [
         (program[2], their, said(our))
         for program, their, our in zip(programs, theirs, ours, strict=True)

@@ -136,7 +136,7 @@ def _plain(value: Any) -> Any:
     """
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"a result of type {type(value).__name__} is no JSON value")
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _show_exception() -> None:
