@@ -10,6 +10,12 @@ import pytest
 
 from valley.evaluate.exchange import Exchange
 from valley.evaluate.sandbox import Run, Sandbox, SandboxError, find_isolation
+from valley.evaluate.watch import Watch
+
+
+def unlimited():
+    return Watch(os.getpid(), 1 << 60, 1e9)
+
 
 LARGE = "123456789\n" * 400_000  # four times what a pipe can be made to hold
 
@@ -204,7 +210,7 @@ def test_what_was_written_before_the_reply_is_had(control):
 
         driver = threading.Thread(target=play)
         driver.start()
-        assert exchange.attend(ours, 20.0) == b"ended"
+        assert exchange.attend(ours, 20.0, unlimited()) == b"ended"
         driver.join()
         for fd in (source, stderr, result):
             os.close(fd)

@@ -37,7 +37,15 @@ from valley.evaluate.exchange import Exchange
 from valley.evaluate.isolation import Isolation, isolations
 from valley.evaluate.started import SandboxError, Started
 
-__all__ = ["Outcome", "Run", "Sandbox", "SandboxError", "broke_its_sandbox", "find_isolation", "trial"]
+__all__ = [
+    "Outcome",
+    "Run",
+    "Sandbox",
+    "SandboxError",
+    "broke_its_sandbox",
+    "find_isolation",
+    "trial",
+]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +55,7 @@ OWN_CPU_S = 0.02
 """CPU time seen from outside that may be the driver's own, or the rounding of the kernel's clock."""
 PROCESSES = 64
 """Processes and threads of one program at once."""
-SPARE_PROCESSES = 512
+SPARE_PROCESSES = 160
 """The same where all that the user runs is counted: others' come and go, and `Watch` counts too."""
 STDERR_TAIL_BYTES = 4096
 
@@ -140,7 +148,9 @@ class Sandbox:
         started = time.monotonic()
         try:
             with Exchange(source, stdin, run.output_limit_bytes, driver.owner) as exchange:
-                socket.send_fds(driver.control, [" ".join(map(str, request)).encode()], exchange.fds)
+                socket.send_fds(
+                    driver.control, [" ".join(map(str, request)).encode()], exchange.fds
+                )
                 reply = exchange.attend(driver.control, run.wall_limit_s + ANSWER_MARGIN_S, watch)
                 outputs = exchange.outputs()
             wall_s = time.monotonic() - started
@@ -182,7 +192,11 @@ def _outcome(
     exit_code = ended.exit_code
     if ended.exceeded and exit_code == 0:  # what it left running was too much
         exit_code = -signal.SIGKILL
-    output_exceeded = exit_code == -signal.SIGXFSZ or max(map(len, outputs)) > output_limit_bytes
+    output_exceeded = (
+        exit_code == -signal.SIGXFSZ
+        or ended.exceeded == "files"
+        or max(map(len, outputs)) > output_limit_bytes
+    )
     stderr_tail = stderr[-STDERR_TAIL_BYTES:].decode(errors="replace")
     if said == b"I":
         raise SandboxError(stderr_tail)
