@@ -60,10 +60,10 @@ def attacks(place: Place) -> dict[str, tuple[str, tuple[str, ...]]]:
     pids = f"[{victim}, {parent}, {os.getppid()}, 1]"
     return {
         # what there is of the machine
-        "fork bomb": _("while True:\n    attempt(os.fork)", "runtime_error", "time_limit", "wrong_answer"),
+        "fork bomb": _("while True:\n    attempt(os.fork)", "runtime_error", "time_limit", "memory_limit"),
         "fork bomb of daemons": _(
             "while True:\n    if attempt(os.fork) == 0:\n        attempt(os.setsid)",
-            "runtime_error", "time_limit", "wrong_answer",
+            "runtime_error", "time_limit", "wrong_answer", "memory_limit",
         ),
         "threads without end": _(
             "import threading\nn = 0\n"

@@ -191,7 +191,7 @@ def control():
 
 def test_a_driver_that_says_nothing_is_given_up(control):
     with Exchange(b"", LARGE.encode(), 100) as exchange, pytest.raises(TimeoutError):
-        exchange.attend(control[0], 0.2)
+        exchange.attend(control[0], 0.2, unlimited())
 
 
 def test_what_was_written_before_the_reply_is_had(control):

@@ -81,8 +81,21 @@ class Watch:
     def _too_large(self, tasks: list[Task]) -> bool:
         return (
             sum(task.memory_bytes for task in tasks) > self._memory_bytes
-            and sum(map(_proportional, tasks)) > self._memory_bytes
+            and sum(map(self._proportional, tasks)) > self._memory_bytes
         )
+
+    def _proportional(self, task: Task) -> int:
+        """Its memory, with what it shares divided by the number of those that share it."""
+        try:
+            with open(f"/proc/{task.pid}/smaps_rollup", "rb") as file:
+                for line in file:
+                    if line.startswith(b"Pss:"):
+                        return int(line.split()[1]) << 10
+        except OSError:  # it has ended, or the kernel does not let this user see it
+            pass
+        if _task(task.pid) is None or (driver := _task(self._driver)) is None:
+            return 0
+        return max(task.memory_bytes - driver.memory_bytes, 0)
 
     def kill_all(self) -> None:
         """Kill all that comes from the driver, and the driver last."""
@@ -172,19 +185,6 @@ def _children(pid: int) -> list[int]:
         ):
             found += map(int, file.read().split())
     return found
-
-
-def _proportional(task: Task) -> int:
-    """Its memory, with what it shares divided by the number of those that share it."""
-    try:
-        with open(f"/proc/{task.pid}/smaps_rollup", "rb") as file:
-            for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) << 10
-    except OSError:  # it has ended, or the kernel does not let this user see it
-        if _task(task.pid) is None:
-            return 0
-    return task.memory_bytes
 
 
 def _kill(task: Task) -> None:
