@@ -27,10 +27,10 @@ from valley.errors import UserError, exit_on_user_error
 from valley.evaluate import lcb
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.extract import extract
-from valley.evaluate.isolation import Isolation
 from valley.evaluate.judge import Judge
+from valley.evaluate.runner import Runner
 from valley.evaluate.samples import Sample, Verdict
-from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError, find_isolation
+from valley.evaluate.sandbox import Run, SandboxError, find_isolation
 from valley.records import read_records, write_records
 
 log = logging.getLogger(__name__)
@@ -110,6 +110,8 @@ def check_programs(
                     problem, code = programs[i]
                     verdict = check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
+                    if not config.reuse:
+                        runner.close()
         except queue.Empty:
             return
         except BaseException as error:  # raised again in the caller's thread
@@ -133,44 +135,6 @@ def check_programs(
             if thread.ident is not None:
                 thread.join()
     return [verdicts[i] for i in range(len(programs))]
-
-
-class Runner:
-    """A sandbox that is started when first needed, and started again when it failed."""
-
-    def __init__(self, isolation: Isolation) -> None:
-        self._isolation = isolation
-        self._sandbox: Sandbox | None = None
-
-    def run(self, run: Run) -> Outcome:
-        """Run one program; a failure of the sandbox is tried once more.
-
-        Raises:
-            SandboxError: it failed twice.
-        """
-        try:
-            return self._run_once(run)
-        except SandboxError as error:
-            log.warning("the sandbox is started again: %s", error)
-            return self._run_once(run)
-
-    def _run_once(self, run: Run) -> Outcome:
-        if self._sandbox is None:
-            self._sandbox = Sandbox(self._isolation)
-        usable = False
-        try:
-            outcome = self._sandbox.run(run)
-            usable = self._sandbox.usable
-            return outcome
-        finally:
-            if not usable:
-                self.close()
-
-    def close(self) -> None:
-        """End the sandbox."""
-        if self._sandbox is not None:
-            self._sandbox.close()
-            self._sandbox = None
 
 
 def check(judge: Judge, code: str | None, config: GradeConfig, runner: Runner) -> Verdict:
@@ -249,7 +213,7 @@ def main() -> int:
     counts = Counter(verdict.status for verdict in verdicts)
     print(
         f"graded {len(verdicts)} samples of {len({v.problem_id for v in verdicts})} problems in "
-        f"{wall_s:.1f} s (isolation {find_isolation(config.sandbox).name}): "
+        f"{wall_s:.1f} s (isolation {find_isolation(config.sandbox).layers}): "
         + ", ".join(f"{count} {status}" for status, count in counts.most_common())
     )
     return 0

@@ -35,7 +35,7 @@ from valley.evaluate.samples import Verdict
 from valley.evaluate.sandbox import LcbRun, Outcome, Run, SandboxError
 
 if TYPE_CHECKING:
-    from valley.evaluate.grade import Runner
+    from valley.evaluate.runner import Runner
 
 log = logging.getLogger(__name__)
 

@@ -56,7 +56,7 @@ def warm() -> None:
     gc.freeze()
 
 
-def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | None) -> NoReturn:
+def become(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> NoReturn:
     """Be the program of a request, in a process of its own, until all its tests have run.
 
     Besides what `program.become` takes there is a sixth descriptor, the tests, and at the end of the
@@ -66,7 +66,7 @@ def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | Non
     try:
         timeout, tests_bytes = map(int, request[7:9])
         tests = os.pread(fds[5], tests_bytes, 0)
-        source = program.put_in_place(request, fds[:5], prctl)
+        source = program.put_in_place(request, fds[:5], enter)
         all_inputs, all_outputs = read_tests(tests)
         os.write(program.RESULT_FD, b"R")
         said = b""
