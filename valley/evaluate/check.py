@@ -7,7 +7,7 @@ import logging
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.extract import extract
 from valley.evaluate.judge import Judge
-from valley.evaluate.runner import Runner
+from valley.evaluate.runners import Runners
 from valley.evaluate.samples import Sample, Verdict
 from valley.evaluate.sandbox import Run, SandboxError
 
@@ -28,19 +28,19 @@ def program_of(sample: Sample, config: GradeConfig) -> str | None:
     return extract(sample.text, sample.finish_reason).code
 
 
-def check(judge: Judge, code: str | None, config: GradeConfig, runner: Runner) -> Verdict:
+def check(judge: Judge, code: str | None, config: GradeConfig, runner: Runners) -> Verdict:
     """The verdict on one program, by the mode of `config`; its index is 0."""
-    if code is None:
-        tests = len(judge.problem.tests)
-        return Verdict(judge.problem.id, 0, "no_code", None, 0, tests, 0.0, 0.0)
     if config.mode == "lcb":
         from valley.evaluate import lcb
 
         return lcb.check(judge.problem, code, config, runner)
+    if code is None:
+        tests = len(judge.problem.tests)
+        return Verdict(judge.problem.id, 0, "no_code", None, 0, tests, 0.0, 0.0)
     return _check_strictly(judge, code, config, runner)
 
 
-def _check_strictly(judge: Judge, code: str, config: GradeConfig, runner: Runner) -> Verdict:
+def _check_strictly(judge: Judge, code: str, config: GradeConfig, runner: Runners) -> Verdict:
     problem = judge.problem
     status, failing, passed, note, cpu_s, wall_s = "passed", None, 0, "", 0.0, 0.0
     for number, test in enumerate(problem.tests):

@@ -1,6 +1,6 @@
 """Gives each sample a verdict: extract its program, run it on the tests, compare, stop at a failure.
 
-Programs run in sandboxes (`sandbox.py`), two per worker (`workers.py`, `runner.py`); what was expected
+Programs run in sandboxes (`sandbox.py`), two per worker (`workers.py`, `runners.py`); what was expected
 of them stays with the judge (`judge.py`), on this side. `grading.py` does it from file to file, and
 resumes. As a command (`--help` tells the rest):
 
@@ -18,7 +18,7 @@ from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.check import check, program_of
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.judge import Judge
-from valley.evaluate.runner import Runner
+from valley.evaluate.runners import Runners
 from valley.evaluate.samples import Sample, Verdict
 from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.workers import Judges, Workers
@@ -125,7 +125,7 @@ def grade_programs(
     order = sorted(range(len(programs)), key=lambda i: (first[programs[i].problem_id], i))
     judges = Judges(known, room=workers + 1)
 
-    def do(position: int, runner: Runner) -> Verdict:
+    def do(position: int, runner: Runners) -> Verdict:
         program = programs[position]
         verdict = check(judges.of(program.problem_id), program.code, config, runner)
         return replace(verdict, index=program.index)
@@ -153,7 +153,7 @@ def check_programs(
     judges = {id(problem): Judge.of(problem) for problem, _ in programs}
     verdicts: dict[int, Verdict] = {}
 
-    def do(position: int, runner: Runner) -> Verdict:
+    def do(position: int, runner: Runners) -> Verdict:
         problem, code = programs[position]
         return replace(check(judges[id(problem)], code, config, runner), index=position)
 

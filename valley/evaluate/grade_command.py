@@ -33,7 +33,7 @@ verdicts are kept in OUT.grading beside the output. With other problems, samples
 to go on.
 """
 EPILOG = """\
-exit status: 0; 1 if the grader could not run some programs, each tried three times: they are in the output
+exit status: 0; 1 if the grader could not run some programs, in new sandboxes either: they are in the output
 as infrastructure_error, count as neither right nor wrong, and are tried again by the same command; 2 for a
 mistake in what was given; 130 if interrupted.
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from valley.data.problems import Problem
 from valley.evaluate.isolation import Isolation
 from valley.evaluate.judge import Judge
-from valley.evaluate.runner import Runner
+from valley.evaluate.runners import Runners
 from valley.evaluate.samples import Verdict
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Workers(Generic[T]):
     """Does tasks in any order, at most `count` at a time."""
 
     def __init__(
-        self, count: int, isolation: Isolation, do: Callable[[T, Runner], Verdict]
+        self, count: int, isolation: Isolation, do: Callable[[T, Runners], Verdict]
     ) -> None:
         self._count = count
         self._isolation = isolation
@@ -72,7 +72,7 @@ class Workers(Generic[T]):
 
         def work() -> None:
             try:
-                with closing(Runner(self._isolation)) as runner:
+                with closing(Runners(self._isolation)) as runner:
                     while not stop.is_set():
                         i = todo.get_nowait()
                         finished.put((i, self._do(tasks[i], runner)))
