@@ -29,7 +29,10 @@ MEASURED = ("cpu_s", "wall_s")
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer, as `valley.sample/1`. `text` includes what was prefilled, but not the prompt."""
+    """One answer, as `valley.sample/1`. `text` includes what was prefilled, but not the prompt.
+
+    A thought that the chat template opens counts as prefilled.
+    """
 
     SCHEMA: ClassVar[str] = "valley.sample/1"
 
