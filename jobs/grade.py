@@ -15,6 +15,9 @@ from valley.evaluate.score import score
 from valley.records import iterate_records
 from valley.store import JobFile
 
+LOCK_WAIT_S = 120.0
+"""For the lock of a start whose node went down: file servers hold such for a minute or two."""
+
 
 def run(job: JobFile) -> dict[str, Any]:
     """Leave the verdicts in `verdicts.jsonl`; returns the scores. Begun again, it goes on."""
@@ -34,6 +37,7 @@ def run(job: JobFile) -> dict[str, Any]:
         progress=progress,
         # The answers may have been generated anew since an earlier start.
         restart=True,
+        wait_s=LOCK_WAIT_S,
     )
     # Tried again already; to count them as wrong would be to measure the machine.
     if broken := [v for v in graded.verdicts if v.status == "infrastructure_error"]:

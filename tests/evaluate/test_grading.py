@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -219,6 +220,15 @@ def test_two_do_not_grade_into_one_file(files):
         with pytest.raises(UserError, match="another process grades into"):
             grade_files(*files, CONFIG)
     assert len(grade_files(*files, CONFIG).verdicts) == 8
+
+
+def test_a_lock_that_is_let_go_is_waited_for(files):
+    other = notes_of(files[2]).open("a")
+    fcntl.flock(other, fcntl.LOCK_EX)
+    timer = threading.Timer(0.2, other.close)
+    timer.start()
+    assert len(grade_files(*files, CONFIG, wait_s=20).verdicts) == 8
+    timer.join()
 
 
 def test_a_sample_that_is_there_twice(files):

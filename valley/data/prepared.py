@@ -129,12 +129,12 @@ def grade_traces(
     unknown = [index for index, trace in enumerate(traces) if trace.correct is None]
     if not unknown:
         return traces
-    samples = [
+    samples = (
         Sample(
             traces[i].problem_id, i, 0, response(traces[i].thinking, traces[i].answer), "stop", 0, 0
         )
         for i in unknown
-    ]
+    )
     graded = list(traces)
     for index, verdict in zip(unknown, grade(known, samples, config, workers=workers), strict=True):
         if verdict.status == "infrastructure_error":

@@ -13,6 +13,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +36,10 @@ from valley.records import (
     write_records,
 )
 
+log = logging.getLogger(__name__)
+
 SCHEMA = "valley.grading/1"
+LOCK_POLL_S = 0.5
 
 Progress = Callable[[int, int, int], None]
 """Called with the samples done, how many of them an earlier start had done, and their total."""
@@ -57,11 +62,14 @@ def grade_files(
     workers: int = 1,
     progress: Progress = lambda done, kept, total: None,
     restart: bool = False,
+    wait_s: float = 0.0,
 ) -> Graded:
     """Grade the samples of a file, go on with what an earlier start left, and write the verdicts.
 
     Args:
         restart: throw away what was graded from other inputs or by other settings; else it is refused.
+        wait_s: how long to wait for another process that grades into the same file; a network file
+            system may take a while to see that one has died with its machine.
 
     Raises:
         UserError: as for `grade`; a file cannot be read or written; a sample is there twice; another
@@ -77,7 +85,7 @@ def grade_files(
         # How they are counted is no matter of the verdicts.
         "settings": config.model_dump(mode="json", exclude={"k"}),
     }
-    with _notes(out) as notes:
+    with _notes(out, wait_s) as notes:
         verdicts: dict[int, Verdict] = {}
         for verdict in _begin(notes, out, header, restart):
             key = verdict.problem_id, verdict.index
@@ -115,7 +123,7 @@ def _positions(samples: Path, programs: list[Program]) -> dict[tuple[str, int], 
 
 
 @contextmanager
-def _notes(out: Path) -> Iterator[BufferedRandom]:
+def _notes(out: Path, wait_s: float) -> Iterator[BufferedRandom]:
     """The file beside the verdicts, held against a second process until this one ends."""
     path = out.with_name(f"{out.name}.grading")
     try:
@@ -124,13 +132,26 @@ def _notes(out: Path) -> Iterator[BufferedRandom]:
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{path}: another process grades into {out}; wait for it, or name another file"
-            ) from error
+        deadline = time.monotonic() + wait_s
+        while not _locked(file):
+            if time.monotonic() >= deadline:
+                raise UserError(
+                    f"{path}: another process grades into {out}; wait for it, or name another file"
+                )
+            time.sleep(LOCK_POLL_S)
         yield file
+
+
+def _locked(file: BufferedRandom) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # some parallel file systems are mounted without locks
+        log.warning(
+            "%s: cannot be locked (%s); see that nobody else grades into it", file.name, error
+        )
+    return True
 
 
 def _begin(
