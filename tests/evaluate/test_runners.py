@@ -39,3 +39,17 @@ def test_a_checker_that_fails_is_asked_again_in_a_new_sandbox():
 
 def _never():
     raise SandboxError("never")
+
+
+@pytest.mark.parametrize("renews", [False, True])
+def test_a_program_has_a_sandbox_of_its_own_where_that_is_asked_for(renews):
+    isolation = find_isolation("auto")
+    if isolation.name == "rlimits":
+        pytest.skip("no namespaces to tell sandboxes by")
+    places = []
+    with closing(Runners(isolation, renews=renews)) as runners:
+        for _ in range(2):
+            places.append({runners.run(WHERE).stdout for _ in range(2)})
+            runners.end_program()
+    # All tests of one program run in the same.
+    assert [len(place) for place in places] == [1, 1] and (places[0] != places[1]) is renews

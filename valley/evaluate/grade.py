@@ -130,7 +130,7 @@ def grade_programs(
         verdict = check(judges.of(program.problem_id), program.code, config, runner)
         return replace(verdict, index=program.index)
 
-    Workers(workers, find_isolation(config.sandbox), do).run(
+    Workers(workers, find_isolation(config.sandbox), do, reuse=config.reuse).run(
         order, lambda place, verdict: done(order[place], verdict)
     )
 
@@ -162,7 +162,9 @@ def check_programs(
         if report is not None:
             report(len(verdicts), len(programs))
 
-    Workers(workers, find_isolation(config.sandbox), do).run(range(len(programs)), done)
+    Workers(workers, find_isolation(config.sandbox), do, reuse=config.reuse).run(
+        range(len(programs)), done
+    )
     return [verdicts[i] for i in range(len(programs))]
 
 

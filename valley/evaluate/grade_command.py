@@ -123,12 +123,24 @@ def _parser() -> argparse.ArgumentParser:
         default=fields["mode"].default,
         help="strict: as a contest runs programs; lcb: LiveCodeBench's own verdicts (strict)",
     )
+    add(
+        "--lcb-timeout-s",
+        type=int,
+        default=fields["lcb_timeout_s"].default,
+        help="seconds that one test may last by the clock in mode lcb (6)",
+    )
     add("--workers", type=int, default=1, help="programs that run at once (1)")
     add(
         "--sandbox",
         choices=get_args(fields["sandbox"].annotation),
         default=fields["sandbox"].default,
         help="isolation; auto takes the strongest that works here (auto)",
+    )
+    add(
+        "--no-reuse",
+        dest="reuse",
+        action="store_false",
+        help="a sandbox for each program, and not one for all programs of a worker; slower",
     )
     add(
         "--wall-limit-factor",

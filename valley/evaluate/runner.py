@@ -19,7 +19,12 @@ PAUSE_S = 0.2
 class Runner:
     """For one thread."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, *, renews: bool = False) -> None:
+        """Nothing is started yet.
+
+        Args:
+            renews: whether `renew` will be called often.
+        """
         self._isolation = isolation
         self._sandbox: Sandbox | None = None
 
@@ -47,10 +52,14 @@ class Runner:
             return outcome
         finally:
             if not usable:
-                self.close()
+                self.renew()
 
-    def close(self) -> None:
-        """End the sandbox, if one is running; the next run starts another."""
+    def renew(self) -> None:
+        """End the sandbox, if one is running; the next run has another."""
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
+
+    def close(self) -> None:
+        """End all that is running."""
+        self.renew()

@@ -23,8 +23,15 @@ ATTEMPTS = 3
 class Runners:
     """For one thread; a sandbox is started when it is first needed."""
 
-    def __init__(self, isolation: Isolation) -> None:
-        self._programs, self._checkers = Runner(isolation), Runner(isolation)
+    def __init__(self, isolation: Isolation, *, renews: bool = False) -> None:
+        """Nothing is started yet.
+
+        Args:
+            renews: whether each program is to have a sandbox of its own.
+        """
+        self._renews = renews
+        self._programs = Runner(isolation, renews=renews)
+        self._checkers = Runner(isolation)
 
     def run(self, run: Run) -> Outcome:
         """Run one program.
@@ -45,8 +52,13 @@ class Runners:
                 return read(self._checkers.run(run))
             except SandboxError as error:
                 log.warning("a checker is asked again: %s", error)
-                self._checkers.close()
+                self._checkers.renew()
         return read(self._checkers.run(run))
+
+    def end_program(self) -> None:
+        """Say that a program has been run on all its tests."""
+        if self._renews:
+            self._programs.renew()
 
     def close(self) -> None:
         """End both sandboxes."""

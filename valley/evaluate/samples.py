@@ -73,8 +73,8 @@ class Verdict:
     """The grader's word on one sample, as `valley.verdict/1`.
 
     `first_failing_test` is the index from 0 of the first test that did not pass, None where all
-    passed or none ran. `cpu_s` and `wall_s` are sums over the tests that ran: measurements, all else
-    follows from the input. `note` says in a few words what the status alone does not.
+    passed or none ran. `cpu_s` and `wall_s` are sums over the tests that ran. `note` says in a few
+    words what the status alone does not.
     """
 
     SCHEMA: ClassVar[str] = "valley.verdict/1"

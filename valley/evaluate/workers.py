@@ -50,11 +50,22 @@ class Workers(Generic[T]):
     """Does tasks in any order, at most `count` at a time."""
 
     def __init__(
-        self, count: int, isolation: Isolation, do: Callable[[T, Runners], Verdict]
+        self,
+        count: int,
+        isolation: Isolation,
+        do: Callable[[T, Runners], Verdict],
+        *,
+        reuse: bool = True,
     ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            reuse: whether a worker's programs share a sandbox; see `GradeConfig.reuse`.
+        """
         self._count = count
         self._isolation = isolation
         self._do = do
+        self._reuse = reuse
 
     def run(self, tasks: Sequence[T], done: Callable[[int, Verdict], None]) -> None:
         """Do all tasks, begun in their order.
@@ -72,10 +83,12 @@ class Workers(Generic[T]):
 
         def work() -> None:
             try:
-                with closing(Runners(self._isolation)) as runner:
+                with closing(Runners(self._isolation, renews=not self._reuse)) as runner:
                     while not stop.is_set():
                         i = todo.get_nowait()
-                        finished.put((i, self._do(tasks[i], runner)))
+                        verdict = self._do(tasks[i], runner)
+                        runner.end_program()
+                        finished.put((i, verdict))
             except queue.Empty:
                 return
             except BaseException as error:  # raised again in the caller's thread
