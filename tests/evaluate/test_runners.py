@@ -4,6 +4,7 @@ from contextlib import closing
 
 import pytest
 
+from valley.evaluate import runner
 from valley.evaluate.runners import ATTEMPTS, Runners
 from valley.evaluate.sandbox import Run, SandboxError, find_isolation
 
@@ -41,15 +42,22 @@ def _never():
     raise SandboxError("never")
 
 
-@pytest.mark.parametrize("renews", [False, True])
-def test_a_program_has_a_sandbox_of_its_own_where_that_is_asked_for(renews):
-    isolation = find_isolation("auto")
-    if isolation.name == "rlimits":
-        pytest.skip("no namespaces to tell sandboxes by")
-    places = []
-    with closing(Runners(isolation, renews=renews)) as runners:
+@pytest.mark.parametrize(("renews", "started"), [(False, 1), (True, 2)])
+def test_a_program_has_a_sandbox_of_its_own_where_that_is_asked_for(monkeypatch, renews, started):
+    count = 0
+
+    class Counted(runner.Sandbox):
+        """A sandbox that is counted."""
+
+        def __init__(self, *arguments):
+            nonlocal count
+            count += 1
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(runner, "Sandbox", Counted)
+    with closing(Runners(find_isolation("auto"), renews=renews)) as runners:
         for _ in range(2):
-            places.append({runners.run(WHERE).stdout for _ in range(2)})
+            # All tests of one program run in the same.
+            assert [runners.run(WHERE).exit_code for _ in range(3)] == [0, 0, 0]
             runners.end_program()
-    # All tests of one program run in the same.
-    assert [len(place) for place in places] == [1, 1] and (places[0] != places[1]) is renews
+    assert count == started
