@@ -35,7 +35,7 @@ from valley.evaluate.samples import Verdict
 from valley.evaluate.sandbox import LcbRun, Outcome, Run, SandboxError
 
 if TYPE_CHECKING:
-    from valley.evaluate.runner import Runner
+    from valley.evaluate.runners import Runners
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def extract_code(text: str) -> str:
     return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) > 1 else ""
 
 
-def check(problem: Problem, code: str | None, config: GradeConfig, runner: Runner) -> Verdict:
+def check(problem: Problem, code: str | None, config: GradeConfig, runner: Runners) -> Verdict:
     """Grade one program. The verdict's index is 0.
 
     Raises:
@@ -197,9 +197,9 @@ def _verdict(problem: Problem, status: str, told: Told, outcome: Outcome | None)
     )
 
 
-def _passes_strict(problem: Problem, code: str, config: GradeConfig, runner: Runner) -> bool:
+def _passes_strict(problem: Problem, code: str, config: GradeConfig, runner: Runners) -> bool:
     """Whether a program passes where what is expected is out of its reach, so that it was honest."""
-    from valley.evaluate.grade import check as check_by_mode
+    from valley.evaluate.check import check as check_by_mode
 
     strict = config.model_copy(update={"mode": "strict"})
     return check_by_mode(Judge.of(problem), code, strict, runner).status == "passed"

@@ -1,44 +1,46 @@
-"""Runs programs in a sandbox that is started when first needed, and again when it has failed.
-
-A sandbox that fails is not the program's fault: the test is run again in a new one. But a program
-may break its sandbox, and then does so again, while another program before and after it runs well:
-that it has failed is then its own doing, and a verdict.
-"""
+"""Runs programs in a sandbox that is started when first needed, and again when it has failed."""
 
 from __future__ import annotations
 
 import logging
+import time
 
 from valley.evaluate.isolation import Isolation
-from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError, broke_its_sandbox, trial
+from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError
 
 log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a run is tried before its failure counts as an infrastructure error."""
+PAUSE_S = 0.2
+"""Before the last attempt: what the machine is short of may have been a matter of a moment."""
 
 
 class Runner:
     """For one thread."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, *, renews: bool = False) -> None:
+        """Nothing is started yet.
+
+        Args:
+            renews: whether `renew` will be called often.
+        """
         self._isolation = isolation
         self._sandbox: Sandbox | None = None
 
     def run(self, run: Run) -> Outcome:
-        """Run one program; a failure of the sandbox is tried once more.
+        """Run one program; a failure of the sandbox is tried again in a new one.
 
         Raises:
-            SandboxError: it failed twice, or no program can be run here.
+            SandboxError: it failed `ATTEMPTS` times.
         """
-        try:
-            return self._run_once(run)
-        except SandboxError as error:
-            log.warning("the sandbox is started again: %s", error)
-            self._try()
-        try:
-            return self._run_once(run)
-        except SandboxError as error:
-            self._try()
-            log.warning("a program broke its sandbox twice, others did not: %s", error)
-            return broke_its_sandbox(str(error))
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self._run_once(run)
+            except SandboxError as error:
+                log.warning("the sandbox is started again: %s", error)
+        time.sleep(PAUSE_S)
+        return self._run_once(run)
 
     def _run_once(self, run: Run) -> Outcome:
         if self._sandbox is None:
@@ -50,20 +52,14 @@ class Runner:
             return outcome
         finally:
             if not usable:
-                self.close()
+                self.renew()
 
-    def _try(self) -> None:
-        """See that a new sandbox runs a program that is known to work."""
-        self.close()
-        self._sandbox = Sandbox(self._isolation)
-        try:
-            trial(self._sandbox)
-        except SandboxError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """End the sandbox, if one is running; the next run starts another."""
+    def renew(self) -> None:
+        """End the sandbox, if one is running; the next run has another."""
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
+
+    def close(self) -> None:
+        """End all that is running."""
+        self.renew()
