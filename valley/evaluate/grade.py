@@ -123,7 +123,7 @@ def grade_programs(
             first[program.problem_id] = i
             Judge.of(known[program.problem_id])  # raises now what is wrong with any of them
     order = sorted(range(len(programs)), key=lambda i: (first[programs[i].problem_id], i))
-    judges = Judges(known, room=workers + 1)
+    judges = Judges(known, room=workers)
 
     def do(position: int, runner: Runners) -> Verdict:
         program = programs[position]
