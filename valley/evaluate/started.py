@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 from valley.evaluate.cgroup import Cgroup
-from valley.evaluate.isolation import BOX, BOX_BYTES, DRIVER, Isolation, readable
+from valley.evaluate.isolation import BOX, BOX_BYTES, DRIVER, Isolation, hidden, readable
 from valley.evaluate.unused_user import UnusedUser
 from valley.evaluate.watch import Watch, used_s
 
@@ -78,7 +78,8 @@ class Started:
             *isolation.command,
             *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", "-c", START),
             *(str(DRIVER.parent), str(theirs.fileno()), self.folder),
-            *(os.readlink("/proc/self/ns/pid"), isolation.root, str(inside), *readable()),
+            *(os.readlink("/proc/self/ns/pid"), isolation.root, str(inside)),
+            *(os.pathsep.join(hidden()), *readable()),
         ]
         with theirs:
             self._process = subprocess.Popen(
@@ -110,11 +111,12 @@ class Started:
         apart = _apart(self._pid)
         words = [isolation.name, *([f"namespaces ({' '.join(apart)})"] if apart else [])]
         words += ["own root"] if isolation.own_root else []
-        words += [*said.decode().split(", "), group]
+        *more, count = said.decode().split(", ")
+        self.counts_alone = self.owner >= 0 or ("user" in apart and count == COUNTED_ALONE)
+        """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
+        words += [*more, COUNTED_ALONE if self.counts_alone else "shared process count", group]
         self.layers = " + ".join(words)
         """What is in force, in words."""
-        self.counts_alone = self.owner >= 0 or ("user" in apart and COUNTED_ALONE in words)
-        """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
         self._stat = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY)
         self._undo.callback(os.close, self._stat)
         self._used_s = self._total_s()
