@@ -34,3 +34,12 @@ def test_all_is_counted_and_killed(group):
     group.close()
     assert process.wait(5) == -9
     assert not group.folder.exists()
+
+
+def test_what_a_killed_grader_left_is_removed(group):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = group.folder.parent / f"valley-{dead.pid}-0"
+    left.mkdir()
+    Cgroup().close()
+    assert not left.exists()
