@@ -103,8 +103,17 @@ def _made(name: str) -> Path:
         except OSError as fault:
             error = fault
             continue
+        _remove_forgotten(parent)
         return parent / name
     raise error
+
+
+def _remove_forgotten(parent: Path) -> None:
+    """Remove the empty groups of graders that were killed; one with processes in it stays."""
+    for folder in parent.glob("valley-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _mount_point() -> Path | None:

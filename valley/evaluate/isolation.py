@@ -20,6 +20,8 @@ import functools
 import importlib.util
 import os
 import shutil
+import site
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ DRIVER = Path(__file__).resolve().with_name("driver")
 """The package that runs inside: all of this repository that a root of its own holds."""
 BOX = "/box"
 """The writable folder of a sandbox with a root of its own. Not /tmp: Python may be installed there."""
+BOX_BYTES = 256 << 20
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
 
 Root = Literal["given", "built", "host"]
@@ -100,6 +103,15 @@ def readable() -> list[str]:
     return [*SYSTEM, *map(str, own)]
 
 
+def hidden() -> list[str]:
+    """Folders of installed packages, which a root of its own shows empty.
+
+    Programs run without them, and among them may be packages with problems and their answers.
+    """
+    folders = site.getsitepackages([os.path.realpath(sys.base_prefix)])
+    return [folder for folder in map(os.path.realpath, folders) if os.path.isdir(folder)]
+
+
 def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
     """The command; `bounded` leaves the right to mount a bounded box, which the driver gives up."""
     command = [program, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
@@ -114,13 +126,25 @@ def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
         command += ["--cap-add", right]
     for system in SYSTEM:
         command += ["--ro-bind-try", system, system]
-    for path in readable()[len(SYSTEM) :]:
+    *first, driver = readable()[len(SYSTEM) :]
+    for path in (*first, *hidden(), driver):
+        if path in hidden():
+            command += ["--tmpfs", path]
+            continue
         for parent in reversed(Path(path).parents):  # else as closed to others as they are outside
-            command += ["--perms", "0755", "--dir", str(parent)]
+            command += ["--dir", str(parent)]
         command += ["--ro-bind", path, path]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    command += ["--perms", "0777", "--tmpfs", BOX, "--chdir", BOX]
-    for folder in ("/proc", "/dev", "/"):  # root may write in /proc/sys, even without capabilities
+    options = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    if "--size" in options:  # since 0.6
+        command += ["--size", str(BOX_BYTES)]
+    command += ["--tmpfs", BOX, "--chdir", BOX]
+    for folder in (
+        *hidden(),
+        "/proc",
+        "/dev",
+        "/",
+    ):  # root may write in /proc/sys, even without capabilities
         command += ["--remount-ro", folder]
     return command
 

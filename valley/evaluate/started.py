@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 from valley.evaluate.cgroup import Cgroup
-from valley.evaluate.isolation import BOX, DRIVER, Isolation, readable
+from valley.evaluate.isolation import BOX, BOX_BYTES, DRIVER, Isolation, hidden, readable
 from valley.evaluate.unused_user import UnusedUser
 from valley.evaluate.watch import Watch, used_s
 
@@ -27,8 +27,8 @@ COUNTED_ALONE = "own process count"
 """The driver's word that processes outside its user namespace are not counted (since Linux 5.14)."""
 START_LIMIT_S = 60.0
 STACK_KIB = 256 * 1024
-BOX_BYTES, DRIVER_BYTES = 256 << 20, 64 << 20
-"""What a control group holds besides the program: the box's files, and the driver."""
+DRIVER_BYTES = 64 << 20
+"""What a control group holds besides the program and the box's files."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -78,7 +78,8 @@ class Started:
             *isolation.command,
             *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", "-c", START),
             *(str(DRIVER.parent), str(theirs.fileno()), self.folder),
-            *(os.readlink("/proc/self/ns/pid"), isolation.root, str(inside), *readable()),
+            *(os.readlink("/proc/self/ns/pid"), isolation.root, str(inside)),
+            *(os.pathsep.join(hidden()), *readable()),
         ]
         with theirs:
             self._process = subprocess.Popen(
@@ -110,11 +111,14 @@ class Started:
         apart = _apart(self._pid)
         words = [isolation.name, *([f"namespaces ({' '.join(apart)})"] if apart else [])]
         words += ["own root"] if isolation.own_root else []
-        words += [*said.decode().split(", "), group]
+        *more, count = said.decode().split(", ")
+        self.counts_alone = self.owner >= 0 or ("user" in apart and count == COUNTED_ALONE)
+        """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
+        words += [*more, COUNTED_ALONE if self.counts_alone else "shared process count", group]
         self.layers = " + ".join(words)
         """What is in force, in words."""
-        self.counts_alone = self.owner >= 0 or ("user" in apart and COUNTED_ALONE in words)
-        """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
+        self._stat = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY)
+        self._undo.callback(os.close, self._stat)
         self._used_s = self._total_s()
 
     def _made_folder(self) -> str:
@@ -161,7 +165,7 @@ class Started:
         return used_s
 
     def _total_s(self) -> float:
-        return used_s(self._pid) if self._cgroup is None else self._cgroup.cpu_s()
+        return used_s(self._stat) if self._cgroup is None else self._cgroup.cpu_s()
 
     def fault(self, what: str) -> str:
         """What happened, with what was written to stderr at the end."""

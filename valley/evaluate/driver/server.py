@@ -58,7 +58,13 @@ print(sum(f(int("7"))), C(3).a, f"{3 / 2:.2f}", *sorted(map(int, "3 1 2".split()
 
 
 def main(
-    control_fd: str, work_folder: str, outer_namespace: str, kind: str, uid: str, *paths: str
+    control_fd: str,
+    work_folder: str,
+    outer_namespace: str,
+    kind: str,
+    uid: str,
+    hidden: str,
+    *paths: str,
 ) -> None:
     """Tell what is in force, then serve requests until the grader closes the control socket.
 
@@ -68,18 +74,20 @@ def main(
         outer_namespace: the grader's pid namespace, as /proc names it.
         kind: of root, see `confine.confine`.
         uid: the user to become, -1 to stay.
-        paths: what may be read.
+        hidden: folders among `paths` to show empty, with colons between.
+        paths: what may be read, this package last.
     """
     # As the lowest free number, since a program closes those that it may have, and no more.
     control = _socket.socket(fileno=os.dup(int(control_fd)))
     os.close(int(control_fd))
     own_namespace = os.readlink("/proc/self/ns/pid") != outer_namespace
     try:
-        confinement = confine.confine(kind, work_folder, int(uid), paths, own_namespace)
+        confinement = confine.confine(
+            kind, work_folder, int(uid), paths, hidden.split(os.pathsep), own_namespace
+        )
     except OSError as error:
         sys.exit(str(error))
     _prepare()
-    os.chdir(work_folder)
     control.send(", ".join(confinement.words).encode())
     while True:
         message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(MOST_FDS * FD_BYTES))
@@ -107,7 +115,7 @@ def main(
             os.close(fd)
         status, usage, timed_out = _wait(pid, deadline, control)
         remains.kill_rest(confinement.children)
-        clean = remains.clear(work_folder)
+        clean = remains.clear(".")
         cpu_s = usage.ru_utime + usage.ru_stime
         control.send(b"%d %d %d %.6f" % (status, timed_out, clean, cpu_s))
 
@@ -122,6 +130,7 @@ def _prepare() -> None:
     _thread.stack_size(THREAD_STACK_BYTES)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)  # too much output ends a program at once
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # a handler would let programs interrupt this
     program.limit(resource.RLIMIT_CORE, 0)
     program.limit(resource.RLIMIT_NOFILE, program.OPEN_FILES)
     _import_random()
