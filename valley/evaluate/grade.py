@@ -106,6 +106,8 @@ def check_programs(
                     problem, code = programs[i]
                     verdict = _check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
+                    if config.new_sandbox_per_sample:
+                        runner.close()
         except queue.Empty:
             return
         except BaseException as error:  # raised again in the caller's thread
