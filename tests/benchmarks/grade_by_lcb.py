@@ -37,17 +37,20 @@ def main() -> None:
     limits = {problem["time_limit_s"] for problem in asked["problems"]}
     if len(limits) != 1 or limits != {int(limit) for limit in limits}:
         sys.exit(f"time_limit_s: {limits} found; LiveCodeBench has one for all, in whole seconds")
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        with contextlib.redirect_stderr(nowhere):
-            started = time.perf_counter()
-            _, results, _ = grader.codegen_metrics(
-                of_programs,
-                generations,
-                k_list=[1],
-                num_process_evaluate=asked["workers"],
-                timeout=int(limits.pop()),
-            )
-            seconds = time.perf_counter() - started
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        started = time.perf_counter()
+        _, results, _ = grader.codegen_metrics(
+            of_programs,
+            generations,
+            k_list=[1],
+            num_process_evaluate=asked["workers"],
+            timeout=int(limits.pop()),
+        )
+        seconds = time.perf_counter() - started
     statuses = [status(results[number][0]) for number in range(len(generations))]
     result = {"seconds": seconds, "statuses": statuses}
     Path(sys.argv[2]).write_text(json.dumps(result), encoding="utf-8")

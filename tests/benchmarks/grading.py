@@ -122,7 +122,7 @@ def _options() -> argparse.Namespace:
 def _graders(options: argparse.Namespace) -> list[Grader]:
     graders = [
         valley_grader("strict", "strict"),
-        valley_grader("strict, new sandboxes", "strict", new_sandbox_per_sample=True),
+        valley_grader("strict, new sandboxes", "strict", reuse=False),
     ]
     if options.checkout:
         python = options.peer or sys.executable

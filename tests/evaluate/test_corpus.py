@@ -83,6 +83,6 @@ def test_each_test_has_a_fresh_process_and_results_are_compared_as_json(others, 
 
 def test_a_sandbox_for_each_sample_gives_the_same_verdicts(own):
     programs = [(case.problem, case.code) for case in own[:8] if case.kind != "slow"]
-    fresh = CONFIG.model_copy(update={"new_sandbox_per_sample": True})
+    fresh = CONFIG.model_copy(update={"reuse": False})
     statuses = [v.status for v in check_programs(programs, fresh, workers=2)]
     assert statuses == [v.status for v in check_programs(programs, CONFIG)]

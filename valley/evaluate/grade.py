@@ -106,7 +106,7 @@ def check_programs(
                     problem, code = programs[i]
                     verdict = _check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
-                    if config.new_sandbox_per_sample:
+                    if not config.reuse:
                         runner.close()
         except queue.Empty:
             return
