@@ -20,8 +20,5 @@ class GradeConfig(BaseModel):
     decides; this only ends a program that sleeps or waits, also on a busy machine."""
     output_limit_kib: int = Field(16384, ge=1, le=1 << 20)
     """Most that one test may write to stdout, to stderr, or into any one file."""
-    reuse: bool = True
-    """Whether a worker keeps its sandbox for the next sample, for as long as programs leave nothing
-    behind in it. Otherwise each sample gets a new one, which is slower."""
     k: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [1], min_length=1)
     """The k of each pass@k that is reported; none may exceed the samples per problem."""

@@ -106,8 +106,6 @@ def check_programs(
                     problem, code = programs[i]
                     verdict = _check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
-                    if not config.reuse:
-                        runner.close()
         except queue.Empty:
             return
         except BaseException as error:  # raised again in the caller's thread
