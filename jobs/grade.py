@@ -38,7 +38,7 @@ def run(job: JobFile) -> dict[str, Any]:
     write_records(job.folder / "verdicts.jsonl", verdicts)
     return {
         **score(problems, samples, verdicts, k=config.k),
-        "isolation": find_isolation(config.sandbox).name,
+        "isolation": find_isolation(config.sandbox).layers,
     }
 
 

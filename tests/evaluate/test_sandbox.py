@@ -465,11 +465,12 @@ def test_an_isolation_that_does_not_work_is_a_mistake(monkeypatch, tmp_path):
         find_isolation.cache_clear()
 
 
-def test_auto_warns_where_only_limits_are_left(monkeypatch, tmp_path, caplog):
+def test_limits_alone_are_refused_unless_they_are_asked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     find_isolation.cache_clear()
     try:
-        assert find_isolation("auto").name == "rlimits"
+        with pytest.raises(UserError, match="install bubblewrap.*sandbox: rlimits"):
+            find_isolation("auto")
+        assert isolation("rlimits").layers.startswith("rlimits")
     finally:
         find_isolation.cache_clear()
-    assert "resource limits only" in caplog.text

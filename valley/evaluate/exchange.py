@@ -23,6 +23,8 @@ import socket
 import time
 from types import TracebackType
 
+from valley.evaluate.watch import PERIOD_S, Watch
+
 STOP = b"stop"
 """Asks the driver to end the program at once."""
 PIPE_BYTES, LARGEST_PIPE_BYTES = 1 << 16, 1 << 20
@@ -35,8 +37,14 @@ class Exchange:
     Leaving the context closes what is still open here.
     """
 
-    def __init__(self, source: bytes, stdin: bytes, output_limit_bytes: int) -> None:
+    def __init__(
+        self, source: bytes, stdin: bytes, output_limit_bytes: int, owner: int = -1
+    ) -> None:
         """Open all, and write into stdin's pipe what it takes.
+
+        Args:
+            owner: the user that the program runs as, who may open its files again, as /dev/stdin
+                does; -1 for the user of this process.
 
         Raises:
             OSError: too many files are open.
@@ -52,6 +60,9 @@ class Exchange:
             stdin_end, self._feed = self._pipe()
             self._drain, stdout_end = self._pipe()
             self.fds += [stdin_end, stdout_end, self._memory(), self._memory()]
+            if owner >= 0:
+                for fd in self.fds[1:]:
+                    os.fchown(fd, owner, -1)
             os.set_blocking(self._feed, False)
             os.set_blocking(self._drain, False)
             if len(stdin) > PIPE_BYTES:
@@ -77,10 +88,11 @@ class Exchange:
         for fd in tuple(self._open):
             self._close(fd)
 
-    def attend(self, control: socket.socket, timeout_s: float) -> bytes:
+    def attend(self, control: socket.socket, timeout_s: float, watch: Watch) -> bytes:
         """Feed stdin and take stdout until the driver has replied; returns its reply.
 
         Call it once, when the driver has been sent `fds`. An empty reply is a driver that ended.
+        Meanwhile the program is looked at, and ended where it has too much of anything.
 
         Raises:
             OSError: the driver did not reply in time, or the control socket failed.
@@ -89,16 +101,21 @@ class Exchange:
         for fd in self.fds[1:3]:
             self._close(fd)
         deadline = time.monotonic() + timeout_s
+        look_at = time.monotonic() + PERIOD_S
         poll = select.poll()
         poll.register(control, select.POLLIN)
         poll.register(self._drain, select.POLLIN)
         if self._feed in self._open:
             poll.register(self._feed, select.POLLOUT)
         while True:
-            left_s = deadline - time.monotonic()
-            events = poll.poll(left_s * 1e3) if left_s > 0 else []
-            if not events:
+            now = time.monotonic()
+            if now >= deadline:
                 raise TimeoutError(f"none within {timeout_s:.0f} s")
+            if now >= look_at:
+                if watch.look():
+                    control.send(STOP)
+                look_at = time.monotonic() + PERIOD_S
+            events = poll.poll(max(0.0, min(look_at, deadline) - now) * 1e3)
             for fd, _ in events:
                 if fd == self._drain:
                     if self._read() == 0:

@@ -26,10 +26,10 @@ from valley.data.problems import Problem
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.extract import extract
-from valley.evaluate.isolation import Isolation
 from valley.evaluate.judge import Judge
+from valley.evaluate.runner import Runner
 from valley.evaluate.samples import Sample, Verdict
-from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError, find_isolation
+from valley.evaluate.sandbox import Run, SandboxError, find_isolation
 from valley.records import read_records, write_records
 
 log = logging.getLogger(__name__)
@@ -100,12 +100,14 @@ def check_programs(
 
     def work() -> None:
         try:
-            with closing(_Runner(isolation)) as runner:
+            with closing(Runner(isolation)) as runner:
                 while not stop.is_set():
                     i = todo.get_nowait()
                     problem, code = programs[i]
                     verdict = _check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
+                    if not config.reuse:
+                        runner.close()
         except queue.Empty:
             return
         except BaseException as error:  # raised again in the caller's thread
@@ -131,44 +133,7 @@ def check_programs(
     return [verdicts[i] for i in range(len(programs))]
 
 
-class _Runner:
-    """A sandbox that is started when first needed, and started again when it failed."""
-
-    def __init__(self, isolation: Isolation) -> None:
-        self._isolation = isolation
-        self._sandbox: Sandbox | None = None
-
-    def run(self, run: Run) -> Outcome:
-        """Run one program; a failure of the sandbox is tried once more.
-
-        Raises:
-            SandboxError: it failed twice.
-        """
-        try:
-            return self._run_once(run)
-        except SandboxError as error:
-            log.warning("the sandbox is started again: %s", error)
-            return self._run_once(run)
-
-    def _run_once(self, run: Run) -> Outcome:
-        if self._sandbox is None:
-            self._sandbox = Sandbox(self._isolation)
-        usable = False
-        try:
-            outcome = self._sandbox.run(run)
-            usable = self._sandbox.usable
-            return outcome
-        finally:
-            if not usable:
-                self.close()
-
-    def close(self) -> None:
-        if self._sandbox is not None:
-            self._sandbox.close()
-            self._sandbox = None
-
-
-def _check(judge: Judge, code: str | None, config: GradeConfig, runner: _Runner) -> Verdict:
+def _check(judge: Judge, code: str | None, config: GradeConfig, runner: Runner) -> Verdict:
     """Run one program on its tests up to the first that it fails. The verdict's index is 0."""
     problem = judge.problem
     status, failing, passed, cpu_s, wall_s = "passed", None, 0, 0.0, 0.0
@@ -236,7 +201,7 @@ def main() -> int:
     counts = Counter(verdict.status for verdict in verdicts)
     print(
         f"graded {len(verdicts)} samples of {len({v.problem_id for v in verdicts})} problems in "
-        f"{wall_s:.1f} s (isolation {find_isolation(config.sandbox).name}): "
+        f"{wall_s:.1f} s (isolation {find_isolation(config.sandbox).layers}): "
         + ", ".join(f"{count} {status}" for status, count in counts.most_common())
     )
     return 0

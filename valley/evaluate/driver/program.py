@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 RESULT_FD = 3
 OPEN_FILES = 64
-PR_SET_PDEATHSIG = 1
 
 
 def open_standard_files() -> None:
@@ -36,16 +35,16 @@ def limit(resource_limit: int, value: int) -> None:
     resource.setrlimit(resource_limit, (value, value))
 
 
-def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | None) -> NoReturn:
+def become(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> NoReturn:
     """Be the program of a request, in a process of its own.
 
     Args:
-        prctl: libc's, where this process is not alone in its pid namespace.
+        enter: parts this process from the driver, see `confine`.
     """
     code = 1
     said = b"I"  # an end before the program began is the sandbox's fault
     try:
-        source = _put_in_place(request, fds, prctl)
+        source = _put_in_place(request, fds, enter)
         said = b""
         code, said = run(request[6].decode(), source)
     except BaseException as error:
@@ -57,11 +56,10 @@ def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | Non
             os._exit(code)
 
 
-def _put_in_place(request: list[bytes], fds: list[int], prctl: Callable[..., int] | None) -> bytes:
+def _put_in_place(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> bytes:
     """Put session, files and limits in place; returns the source."""
     os.setsid()
-    if prctl is not None:
-        prctl(PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
+    enter()
     source = os.pread(fds[0], int(request[1]), 0)
     for target, fd in enumerate(fds[1:]):  # none of these is below RESULT_FD, so none is lost
         os.dup2(fd, target)

@@ -26,9 +26,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
 
-from . import program, remains
+from . import confine, program, remains
 
 # Imported for the programs only: nearly all of them use some, and a warm import is free.
 import bisect  # noqa: F401, isort:skip
@@ -44,7 +43,6 @@ FD_BYTES = 4
 THREAD_STACK_BYTES = 8 << 20
 STOP_CHECK_S = 0.05
 """How often a program that runs for longer is looked after: most have ended before the first time."""
-PR_SET_CHILD_SUBREAPER = 36
 WARM_UP = b"""
 import sys
 sys.stdin.read()
@@ -57,21 +55,30 @@ print(sum(f(int("7"))), C(3).a, f"{3 / 2:.2f}", *sorted(map(int, "3 1 2".split()
 """
 
 
-def main(control_fd: str, work_folder: str, outer_namespace: str) -> None:
-    """Serve requests until the grader closes the control socket.
+def main(
+    control_fd: str, work_folder: str, outer_namespace: str, kind: str, uid: str, *paths: str
+) -> None:
+    """Tell what is in force, then serve requests until the grader closes the control socket.
 
     Args:
         control_fd: the number of the control socket.
         work_folder: where programs run, and all that is removed after each.
         outer_namespace: the grader's pid namespace, as /proc names it.
+        kind: of root, see `confine.confine`.
+        uid: the user to become, -1 to stay.
+        paths: what may be read.
     """
     # As the lowest free number, since a program closes those that it may have, and no more.
     control = _socket.socket(fileno=os.dup(int(control_fd)))
     os.close(int(control_fd))
     own_namespace = os.readlink("/proc/self/ns/pid") != outer_namespace
-    prctl = None if own_namespace else _become_subreaper()
+    try:
+        confinement = confine.confine(kind, work_folder, int(uid), paths, own_namespace)
+    except OSError as error:
+        sys.exit(str(error))
     _prepare()
     os.chdir(work_folder)
+    control.send(", ".join(confinement.words).encode())
     while True:
         message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(5 * FD_BYTES))
         if not message:
@@ -84,27 +91,17 @@ def main(control_fd: str, work_folder: str, outer_namespace: str) -> None:
             for i in range(0, 5 * FD_BYTES, FD_BYTES)
         ]
         request = message.split(b" ")
-        started = time.monotonic()
+        deadline = time.monotonic() + int(request[0]) / 1e3
         pid = os.fork()
         if pid == 0:
-            program.become(request, fds, prctl)
+            program.become(request, fds, confinement.enter)
         for fd in fds:
             os.close(fd)
-        status, usage, timed_out = _wait(pid, started + int(request[0]) / 1e3, control)
-        wall_s = time.monotonic() - started
-        remains.kill_rest(own_namespace)
-        clean = not os.listdir(work_folder) or remains.empty(work_folder)
+        status, usage, timed_out = _wait(pid, deadline, control)
+        remains.kill_rest(confinement.children)
+        clean = remains.clear(work_folder)
         cpu_s = usage.ru_utime + usage.ru_stime
-        control.send(b"%d %d %d %.6f %.6f" % (status, timed_out, clean, cpu_s, wall_s))
-
-
-def _become_subreaper() -> Callable[..., int]:
-    """Without a pid namespace, orphans are found only if they become this process's children."""
-    import ctypes
-
-    prctl: Callable[..., int] = ctypes.CDLL(None).prctl
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    return prctl
+        control.send(b"%d %d %d %.6f" % (status, timed_out, clean, cpu_s))
 
 
 def _prepare() -> None:
