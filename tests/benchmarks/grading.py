@@ -115,6 +115,9 @@ def _options() -> argparse.Namespace:
         metavar="SECONDS",
         help="rest before each round: namespaces that end slow down what follows (2)",
     )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="take each Nth of our own programs only"
+    )
     parser.add_argument("--soak", type=int, default=0, metavar="N", help="grade N programs at once")
     return parser.parse_args()
 
@@ -136,7 +139,8 @@ def _measure_agreement(
     graders: Sequence[Grader], options: argparse.Namespace, faults: list[str]
 ) -> dict[str, Any]:
     """One round of each grader on every program, and what becomes of those that reach out."""
-    cases = [*own_cases(), *special(OWN), *human_eval(), *codeforces(options.nemo_gym)]
+    own = own_cases()[:: options.every]
+    cases = [*own, *special(OWN), *human_eval(), *codeforces(options.nemo_gym)]
     rounds: dict[str, Round] = {}
     escaped: dict[str, list[str]] = {}
     for grader in graders:

