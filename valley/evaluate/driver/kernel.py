@@ -57,6 +57,15 @@ def unshare(flags: int) -> None:
     _checked(_LIBC.unshare(flags), "unshare")
 
 
+def setns(namespace: int, kind: int) -> None:
+    """setns(2).
+
+    Raises:
+        OSError: it failed.
+    """
+    _checked(_LIBC.setns(namespace, kind), "setns")
+
+
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """mount(2).
 

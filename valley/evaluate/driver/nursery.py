@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import NoReturn
 
 from . import confine, kernel, root, server
 
@@ -28,6 +29,7 @@ def main(
     control = server.take(control_fd)
     if kind == "built":
         root.build(paths, work_folder, os.uname().machine)
+    mine = os.open("/proc/self/ns/pid", os.O_RDONLY)
     server.prepare()
     control.send(b"ready")
     while True:
@@ -35,22 +37,24 @@ def main(
         _reap()
         if not message:
             return
+        # What is forked now is the first process of a new namespace; this one stays where it is.
+        kernel.unshare(kernel.CLONE_NEWPID)
         if os.fork() == 0:
             control.close()
-            _bear(fds[0], int(message), work_folder)
+            os.close(mine)
+            _be_driver(fds[0], int(message), work_folder)
+        kernel.setns(mine, kernel.CLONE_NEWPID)
         os.close(fds[0])
 
 
-def _bear(control_fd: int, uid: int, work_folder: str) -> None:
-    """In a fork of its own: become, through one more fork, the first process of a new namespace."""
+def _be_driver(control_fd: int, uid: int, work_folder: str) -> NoReturn:
     code = 1
     try:
-        kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-        if os.fork() == 0:
-            kernel.mount("proc", "/proc", "proc", _PROC_FLAGS)
-            root.mount_box(work_folder)
-            confinement = confine.confine("mounted", work_folder, uid, (), alone=True)
-            server.serve(server.take(control_fd), work_folder, confinement)
+        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
+        kernel.mount("proc", "/proc", "proc", _PROC_FLAGS)
+        root.mount_box(work_folder)
+        confinement = confine.confine("mounted", work_folder, uid, (), alone=True)
+        server.serve(server.take(control_fd), work_folder, confinement)
         code = 0
     except OSError as error:
         print(error, file=sys.__stderr__, flush=True)
