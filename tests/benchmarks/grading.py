@@ -49,8 +49,9 @@ from benchmarks.rounds import (
     run_round,
     valley_grader,
 )
-from benchmarks.tables import matrix_table, say, speed_table
+from benchmarks.tables import matrix_table, say, special_table, speed_table
 
+from valley.evaluate.config import GradeConfig
 from valley.evaluate.sandbox import find_isolation
 
 LARGE_PROBLEMS, LARGE_TESTS = 20, 20
@@ -127,6 +128,8 @@ def _graders(options: argparse.Namespace) -> list[Grader]:
         valley_grader("strict", "strict"),
         valley_grader("strict, new sandboxes", "strict", reuse=False),
     ]
+    if "mode" in GradeConfig.model_fields:
+        graders.append(valley_grader("lcb", "lcb", mode="lcb"))
     if options.checkout:
         python = options.peer or sys.executable
         graders.append(lcb_grader("LiveCodeBench", "upstream", python, options.checkout))
@@ -158,6 +161,7 @@ def _measure_agreement(
             if grader.family == "strict" and case.expected not in (None, status):
                 faults.append(f"{grader.name}: {case.name}: {status}, {case.expected} expected")
     cases += reaching
+    say(special_table(cases, {name: said.statuses for name, said in rounds.items()}))
     pairs = [
         _compared(cases, rounds, a, b) for i, a in enumerate(graders) for b in graders[i + 1 :]
     ]

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.agreement import Agreement
+from benchmarks.agreement import REASONS, Agreement
+from benchmarks.corpus import Case
 from benchmarks.rounds import Program
 
 
@@ -36,6 +37,16 @@ def matrix_table(found: Agreement) -> str:
         rows = [(d.case, *d.statuses, d.reason or "UNEXPLAINED") for d in found.disagreements]
         parts += ["", table(["program", a, b, "reason"], rows)]
     return "\n".join(parts)
+
+
+def special_table(cases: Sequence[Case], statuses: dict[str, list[str]]) -> str:
+    """What each grader says of the programs that are there to tell graders apart."""
+    rows = [
+        (case.name, *(said[number] for said in statuses.values()))
+        for number, case in enumerate(cases)
+        if case.kind in REASONS
+    ]
+    return "\n" + table(["program", *statuses], rows)
 
 
 def speed_table(

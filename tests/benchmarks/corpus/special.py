@@ -188,7 +188,7 @@ def escapes(owns: dict[str, Own], folder: str, port: int) -> list[Case]:
         "write": f"import os\nfd = os.open({folder + '/escaped'!r}, os.O_CREAT | os.O_WRONLY)\n"
         "os.write(fd, b'!')\nos.close(fd)\n",
         "socket": f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 1).close()\n",
-        "memory": "room = bytearray(2_500_000_000)\n",
+        "memory": "import mmap\nroom = mmap.mmap(-1, 2_500_000_000)\n",
         "grandchild": "import os\nos.posix_spawn('/bin/sleep', ['sleep', '3'], {})\n",
     }
     total = small(owns["total"], TESTS)
