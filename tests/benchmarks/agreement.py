@@ -106,7 +106,7 @@ def reason(case: Case, families: tuple[str, str], statuses: tuple[str, str]) -> 
     return named if passes.get(named, ours) == ours else None
 
 
-NAMED: dict[str, str] = {}
+NAMED = {"HumanEval/87/solution": "return type"}
 """Real programs, by the name of their case, and the reason that holds for each."""
 
 
