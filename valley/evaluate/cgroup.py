@@ -15,6 +15,7 @@ from pathlib import Path
 
 _numbers = itertools.count()
 REMOVAL_S = 2.0
+MOST_TASKS = 256
 
 
 class Cgroup:
@@ -35,9 +36,9 @@ class Cgroup:
         except OSError:
             self.close()
             raise
-        self.words = "cgroup" + "".join(
-            f" with {name}" for name in ("memory", "pids") if (self.folder / f"{name}.max").exists()
-        )
+        self._controllers = [n for n in ("memory", "pids") if (self.folder / f"{n}.max").exists()]
+        self._memory_bytes = 0
+        self.words = " with ".join(["cgroup", *self._controllers])
 
     def add(self, pid: int) -> None:
         """Take a process in, and all that it starts.
@@ -47,13 +48,18 @@ class Cgroup:
         """
         (self.folder / "cgroup.procs").write_text(str(pid))
 
-    def bound(self, memory_bytes: int, processes: int) -> None:
-        """Bound the whole of it, where the controllers for that are enabled."""
-        for name, value in (("memory.max", memory_bytes), ("pids.max", processes)):
+    def bound(self, memory_bytes: int) -> None:
+        """Bound the memory of the whole, and its processes, where the controllers are enabled."""
+        if not self._controllers or memory_bytes == self._memory_bytes:
+            return
+        self._memory_bytes = memory_bytes
+        for name, value in (
+            ("memory.max", memory_bytes),
+            ("memory.swap.max", 0),
+            ("pids.max", MOST_TASKS),
+        ):
             with contextlib.suppress(OSError):
                 (self.folder / name).write_text(str(value))
-        with contextlib.suppress(OSError):  # else what does not fit would go to the swap
-            (self.folder / "memory.swap.max").write_text("0")
 
     def cpu_s(self) -> float:
         """CPU time that everything in it has used so far."""

@@ -98,11 +98,11 @@ def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
     command += ["--cap-drop", "ALL"]
     for right in rights:
         command += ["--cap-add", right]
-    for path in SYSTEM:
-        command += ["--ro-bind-try", path, path]
+    for system in SYSTEM:
+        command += ["--ro-bind-try", system, system]
     for path in readable()[len(SYSTEM) :]:
-        for folder in reversed(Path(path).parents):  # else as closed to others as they are outside
-            command += ["--perms", "0755", "--dir", str(folder)]
+        for parent in reversed(Path(path).parents):  # else as closed to others as they are outside
+            command += ["--perms", "0755", "--dir", str(parent)]
         command += ["--ro-bind", path, path]
     command += ["--proc", "/proc", "--dev", "/dev"]
     command += ["--perms", "0777", "--tmpfs", BOX, "--chdir", BOX]

@@ -56,7 +56,7 @@ OWN_CPU_S = 0.02
 """CPU time seen from outside that may be the driver's own, or the rounding of the kernel's clock."""
 PROCESSES = 64
 """Processes and threads of one program at once."""
-SPARE_PROCESSES = 512
+SPARE_PROCESSES = 160
 """The same where all that the user runs is counted: others' come and go, and `Watch` counts too."""
 STDERR_TAIL_BYTES = 4096
 
@@ -196,7 +196,11 @@ def _outcome(
     exit_code = ended.exit_code
     if ended.exceeded and exit_code == 0:  # what it left running was too much
         exit_code = -signal.SIGKILL
-    output_exceeded = exit_code == -signal.SIGXFSZ or max(map(len, outputs)) > output_limit_bytes
+    output_exceeded = (
+        exit_code == -signal.SIGXFSZ
+        or ended.exceeded == "files"
+        or max(map(len, outputs)) > output_limit_bytes
+    )
     stderr_tail = stderr[-STDERR_TAIL_BYTES:].decode(errors="replace")
     if said == b"I":
         raise SandboxError(stderr_tail)

@@ -22,7 +22,9 @@ from valley.evaluate.nursery import Nursery
 from valley.evaluate.unused_user import UnusedUser
 from valley.evaluate.watch import Watch, used_s
 
-BOX_BYTES, DRIVER_BYTES, DRIVER_TASKS = 256 << 20, 64 << 20, 16
+COUNTED_ALONE = "own process count"
+"""The driver's word that processes outside its user namespace are not counted (since Linux 5.14)."""
+BOX_BYTES, DRIVER_BYTES = 256 << 20, 64 << 20
 """What a control group holds besides the program: the box's files, and the driver."""
 END_LIMIT_S = 10.0
 _CREDENTIALS = struct.Struct("3i")
@@ -53,7 +55,8 @@ class Started:
             raise fault from error
 
     def _start(self, isolation: Isolation, nursery: Nursery | None) -> None:
-        self._errors = self._undo.enter_context(tempfile.TemporaryFile())
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._errors = self._undo.enter_context(errors)
         user = None if nursery is None else nursery.user
         if nursery is None and isolation.user != "same":
             user = UnusedUser()
@@ -83,11 +86,14 @@ class Started:
         said, self._pid = self._ready()
         if nursery is not None:
             self._take_in(self._pid)
-        words = [isolation.name, *_apart(self._pid), *(["own root"] if isolation.own_root else [])]
+        apart = _apart(self._pid)
+        words = [isolation.name, *([f"namespaces ({' '.join(apart)})"] if apart else [])]
+        words += ["own root"] if isolation.own_root else []
         words += [*said.decode().split(", "), self._group]
         self.layers = " + ".join(words)
         """What is in force, in words."""
-        self.counts_alone = "own process count" in words
+        self.counts_alone = self.owner >= 0 or ("user" in apart and COUNTED_ALONE in words)
+        """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
         self._used_s = self._total_s()
 
     def _put_in_place(self, process: subprocess.Popen[bytes]) -> None:
@@ -138,8 +144,9 @@ class Started:
     def watch(self, memory_bytes: int, cpu_s: float) -> Watch:
         """A watch for one run, and the same bounds on the control group with room for the driver."""
         if self._cgroup is not None:
-            self._cgroup.bound(memory_bytes + BOX_BYTES + DRIVER_BYTES, DRIVER_TASKS)
-        return Watch(self._pid, memory_bytes, cpu_s)
+            self._cgroup.bound(memory_bytes + BOX_BYTES + DRIVER_BYTES)
+        folder = None if self.folder == BOX else self.folder
+        return Watch(self._pid, memory_bytes, cpu_s, folder)
 
     def used_s(self) -> float:
         """CPU time used since this was last asked, of all that ran and has ended."""
@@ -183,7 +190,7 @@ def _apart(pid: int) -> list[str]:
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}"):
                 kinds.append(kind)
-    return [f"namespaces ({' '.join(kinds)})"] if kinds else []
+    return kinds
 
 
 def _remove(folder: str) -> None:

@@ -12,10 +12,12 @@ import os
 import signal
 from dataclasses import dataclass
 
-PERIOD_S = 0.03
+PERIOD_S = 0.02
 """How often a program is looked at; most have ended before the first time."""
 MOST_TASKS = 128
 """Processes and threads of a program at once, where RLIMIT_NPROC cannot count them alone."""
+MOST_SWEEPS = 50
+FOLDER_FILES, FOLDER_BYTES, LOOKS_PER_FOLDER = 20_000, 256 << 20, 5
 _PAGE, _TICK = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 
@@ -33,20 +35,25 @@ class Task:
 class Watch:
     """Watches what comes from one driver during one run."""
 
-    def __init__(self, driver: int, memory_bytes: int, cpu_s: float) -> None:
+    def __init__(
+        self, driver: int, memory_bytes: int, cpu_s: float, folder: str | None = None
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             driver: its process id, as seen from here.
             memory_bytes: most that the program's processes may hold together.
             cpu_s: most CPU time that they may use together.
+            folder: where they write, if no file system of its own bounds that.
         """
         self._driver = driver
+        self._folder = folder
+        self._looks = 0
         self._memory_bytes = memory_bytes
         self._cpu_ticks = int(cpu_s * _TICK) + 1
         self._seen: dict[tuple[int, int], int] = {}
         self.exceeded = ""
-        """What was too much: `memory`, `cpu` or `processes`; empty so far."""
+        """What was too much: `memory`, `cpu`, `processes` or `files`; empty so far."""
 
     @property
     def cpu_s(self) -> float:
@@ -62,24 +69,48 @@ class Watch:
             self.exceeded = "processes"
         elif sum(self._seen.values()) > self._cpu_ticks:
             self.exceeded = "cpu"
-        elif sum(task.memory_bytes for task in tasks) > self._memory_bytes:
-            if sum(map(_proportional, tasks)) > self._memory_bytes:
-                self.exceeded = "memory"
+        elif self._too_large(tasks):
+            self.exceeded = "memory"
+        self._looks += 1
+        if self._folder is not None and self._looks % LOOKS_PER_FOLDER == 0 and _full(self._folder):
+            self.exceeded = "files"
         if self.exceeded:
-            for task in tasks:
-                _kill(task)
+            self._kill()
         return bool(self.exceeded)
 
+    def _too_large(self, tasks: list[Task]) -> bool:
+        return (
+            sum(task.memory_bytes for task in tasks) > self._memory_bytes
+            and sum(map(self._proportional, tasks)) > self._memory_bytes
+        )
+
+    def _proportional(self, task: Task) -> int:
+        """Its memory, with what it shares divided by the number of those that share it."""
+        try:
+            with open(f"/proc/{task.pid}/smaps_rollup", "rb") as file:
+                for line in file:
+                    if line.startswith(b"Pss:"):
+                        return int(line.split()[1]) << 10
+        except OSError:  # it has ended, or the kernel does not let this user see it
+            pass
+        if _task(task.pid) is None or (driver := _task(self._driver)) is None:
+            return 0
+        return max(task.memory_bytes - driver.memory_bytes, 0)
+
     def kill_all(self) -> None:
-        """Kill all that comes from the driver, until nothing new is found, and the driver last."""
-        for _ in range(50):
-            tasks = self._tasks()
-            if not tasks:
-                break
-            for task in tasks:
-                _kill(task)
+        """Kill all that comes from the driver, and the driver last."""
+        self._kill()
         if (driver := _task(self._driver)) is not None:
             _kill(driver)
+
+    def _kill(self) -> None:
+        """Kill what comes from the driver until nothing new is found: a process may have forked."""
+        for _ in range(MOST_SWEEPS):
+            tasks = self._tasks()
+            if not tasks:
+                return
+            for task in tasks:
+                _kill(task)
 
     def _tasks(self) -> list[Task]:
         found: list[Task] = []
@@ -90,6 +121,22 @@ class Watch:
                 found.append(task)
                 pids += _children(pid)
         return found
+
+
+def _full(folder: str) -> bool:
+    """Whether a folder holds too much; what cannot be looked into is counted as empty."""
+    count = size_bytes = 0
+    folders = [folder]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                count += 1
+                size_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
+                if count > FOLDER_FILES or size_bytes > FOLDER_BYTES:
+                    return True
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return False
 
 
 def used_s(pid: int) -> float:
@@ -138,19 +185,6 @@ def _children(pid: int) -> list[int]:
         ):
             found += map(int, file.read().split())
     return found
-
-
-def _proportional(task: Task) -> int:
-    """Its memory, with what it shares divided by the number of those that share it."""
-    try:
-        with open(f"/proc/{task.pid}/smaps_rollup", "rb") as file:
-            for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) << 10
-    except OSError:  # it has ended, or the kernel does not let this user see it
-        if _task(task.pid) is None:
-            return 0
-    return task.memory_bytes
 
 
 def _kill(task: Task) -> None:
