@@ -54,6 +54,8 @@ ANSWER_MARGIN_S = 10.0
 """How long after the wall limit a driver is given up."""
 OWN_CPU_S = 0.02
 """CPU time seen from outside that may be the driver's own, or the rounding of the kernel's clock."""
+SPARE_CPU_S = 0.1
+"""What a program has beyond its CPU limit before it is ended from here; RLIMIT_CPU has whole seconds."""
 PROCESSES = 64
 """Processes and threads of one program at once."""
 SPARE_PROCESSES = 160
@@ -148,7 +150,7 @@ class Sandbox:
             run.function or "",
         )
         driver = self._driver
-        watch = driver.watch(memory_bytes, cpu_s + 1)
+        watch = driver.watch(memory_bytes, run.cpu_limit_s + SPARE_CPU_S)
         started = time.monotonic()
         try:
             with Exchange(source, stdin, run.output_limit_bytes, driver.owner) as exchange:
