@@ -17,7 +17,7 @@ two graders differ on a program and `agreement.py` names no reason, or if ours l
 
 Speed: right programs only, rounds of all graders in turn, medians of `--repeats`. Take a machine that
 does nothing else. Programs that try to reach out really do so in LiveCodeBench's grader: they touch a
-temporary folder, a port on loopback and 2.5 GB of address space, and leave a `sleep` of 3 seconds.
+temporary folder, a port on loopback and 2.5 GB of address space, and leave a `sleep` of 20 seconds.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def escapes(owns: dict[str, Own], folder: str, port: int) -> list[Case]:
         "os.write(fd, b'!')\nos.close(fd)\n",
         "socket": f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 1).close()\n",
         "memory": "import mmap\nroom = mmap.mmap(-1, 2_500_000_000)\n",
-        "grandchild": "import os\nos.posix_spawn('/bin/sleep', ['sleep', '3'], {})\n",
+        "grandchild": "import os\nos.posix_spawn('/bin/sleep', ['sleep', '20'], {})\n",
     }
     total = small(owns["total"], TESTS)
     once = replace(total, id="total-escape", tests=total.tests[:1])
