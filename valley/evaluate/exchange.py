@@ -64,7 +64,7 @@ class Exchange:
             self._drain, stdout_end = self._pipe()
             self.fds += [stdin_end, stdout_end, self._memory(), self._memory()]
             if owner >= 0:
-                for fd in self.fds[1:]:
+                for fd in self.fds[1:4]:
                     os.fchown(fd, owner, -1)
             os.set_blocking(self._feed, False)
             os.set_blocking(self._drain, False)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ DRIVER = Path(__file__).resolve().with_name("driver")
 """The package that runs inside: all of this repository that a root of its own holds."""
 BOX = "/box"
 """The writable folder of a sandbox with a root of its own. Not /tmp: Python may be installed there."""
+BOX_BYTES = 256 << 20
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
 
 Root = Literal["given", "built", "host"]
@@ -102,10 +104,13 @@ def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
         command += ["--ro-bind-try", system, system]
     for path in readable()[len(SYSTEM) :]:
         for parent in reversed(Path(path).parents):  # else as closed to others as they are outside
-            command += ["--perms", "0755", "--dir", str(parent)]
+            command += ["--dir", str(parent)]
         command += ["--ro-bind", path, path]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    command += ["--perms", "0777", "--tmpfs", BOX, "--chdir", BOX]
+    options = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    if "--size" in options:  # since 0.6
+        command += ["--size", str(BOX_BYTES)]
+    command += ["--tmpfs", BOX, "--chdir", BOX]
     for folder in ("/proc", "/dev", "/"):  # root may write in /proc/sys, even without capabilities
         command += ["--remount-ro", folder]
     return command

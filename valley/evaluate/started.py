@@ -17,15 +17,15 @@ import tempfile
 
 from valley.evaluate.cgroup import Cgroup
 from valley.evaluate.interpreter import START_LIMIT_S, start
-from valley.evaluate.isolation import BOX, Isolation
+from valley.evaluate.isolation import BOX, BOX_BYTES, Isolation
 from valley.evaluate.nursery import Nursery
 from valley.evaluate.unused_user import UnusedUser
 from valley.evaluate.watch import Watch, used_s
 
 COUNTED_ALONE = "own process count"
 """The driver's word that processes outside its user namespace are not counted (since Linux 5.14)."""
-BOX_BYTES, DRIVER_BYTES = 256 << 20, 64 << 20
-"""What a control group holds besides the program: the box's files, and the driver."""
+DRIVER_BYTES = 64 << 20
+"""What a control group holds besides the program and the box's files."""
 END_LIMIT_S = 10.0
 _CREDENTIALS = struct.Struct("3i")
 
@@ -94,6 +94,8 @@ class Started:
         """What is in force, in words."""
         self.counts_alone = self.owner >= 0 or ("user" in apart and COUNTED_ALONE in words)
         """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
+        self._stat = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY)
+        self._undo.callback(os.close, self._stat)
         self._used_s = self._total_s()
 
     def _put_in_place(self, process: subprocess.Popen[bytes]) -> None:
@@ -155,7 +157,7 @@ class Started:
         return used_s
 
     def _total_s(self) -> float:
-        return used_s(self._pid) if self._cgroup is None else self._cgroup.cpu_s()
+        return used_s(self._stat) if self._cgroup is None else self._cgroup.cpu_s()
 
     def fault(self, what: str) -> str:
         """What happened, with what was written to stderr at the end."""

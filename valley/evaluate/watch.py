@@ -139,10 +139,17 @@ def _full(folder: str) -> bool:
     return False
 
 
-def used_s(pid: int) -> float:
-    """CPU time of the children of a process that have ended, and of theirs, in steps of 10 ms."""
-    fields = _stat(f"/proc/{pid}/stat")
-    return 0.0 if fields is None else (int(fields[13]) + int(fields[14])) / _TICK
+def used_s(stat: int) -> float:
+    """CPU time of the children of a process that have ended, and of theirs, in steps of 10 ms.
+
+    Args:
+        stat: the open /proc/<pid>/stat of the process.
+    """
+    try:
+        fields = os.pread(stat, 1024, 0).rpartition(b")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return (int(fields[13]) + int(fields[14])) / _TICK
 
 
 def _task(pid: int) -> Task | None:

@@ -2,8 +2,9 @@
 
 In this order, since each step needs what the next ones take away: a root of its own, the user, all
 capabilities, new privileges, files (Landlock), system calls (seccomp). The driver does not trust a
-program, which is a fork of it: it is closed to tracing and its memory to writing, and each program
-enters a Landlock domain of its own, from which no signal reaches the driver.
+program, which is a fork of it: it is closed to tracing and its memory to writing. No signal from
+inside ends or stops the first process of a pid namespace; where the driver is not that, each
+program enters a Landlock domain of its own, from which none reaches it (for a tenth of the speed).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def confine(kind: str, box: str, uid: int, paths: Sequence[str], alone: bool) ->
     """Give up all that can be.
 
     Args:
-        kind: `built` to build a root from `paths`, `given` where there is one, `host` without.
+        kind: `built` to build a root from `paths`, `given` where there is one, `mounted` where it
+            has its box too, `host` without.
         box: the folder to write in.
         uid: the user to become, -1 to stay.
         paths: what may be read and executed.
@@ -65,7 +67,8 @@ def confine(kind: str, box: str, uid: int, paths: Sequence[str], alone: bool) ->
     if abi:
         readable = ("/",) if kind != "host" else (*paths, "/dev/null", "/dev/zero", "/dev/urandom")
         landlock.restrict(abi, readable, (box, "/dev/null"))
-        shield = landlock.shield(abi)
+        if not alone:
+            shield = landlock.shield(abi)
     words.append(f"landlock (ABI {abi})" if abi else "no landlock")
     words.append("seccomp" if seccomp.install(machine, alone) else "no seccomp")
     words.append("own process count" if _counts_alone() else "shared process count")
@@ -92,6 +95,7 @@ def _become(uid: int) -> None:
 
 def _box_of_its_own(box: str) -> list[str]:
     """Bound the box's files, which bubblewrap cannot; its own tmpfs stays where that is refused."""
+    os.chmod(box, 0o777)  # it may be root's, who is about to leave
     try:
         kernel.unshare(kernel.CLONE_NEWNS)
         root.mount_box(box)
