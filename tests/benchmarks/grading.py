@@ -227,7 +227,7 @@ def speed_sets() -> dict[str, list[Program]]:
     scaling = [one for one in own if one.scales][:LARGE_PROBLEMS]
     few = [(small(one, 10), one.program) for one in own]
     return {
-        "10 small tests": few * 2,
+        "10 small tests": few * 4,
         "30 small tests": [(small(one, 30), one.program) for one in own],
         "20 tests of 100 KB": [(large(one, LARGE_TESTS), one.program) for one in scaling],
     }

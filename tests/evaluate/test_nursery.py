@@ -72,18 +72,23 @@ def test_programs_run_as_in_a_started_sandbox_under_the_same_layers(isolation, n
         assert run(born, "print(input()[::-1])", "works\n") == "skrow\n"
 
 
-def test_each_has_namespaces_of_its_own_and_an_empty_folder(isolation, nursery):
-    seen = []
+def test_each_has_namespaces_of_its_own(isolation, nursery):
+    with (
+        Sandbox(isolation) as started,
+        Sandbox(isolation, nursery) as one,
+        Sandbox(isolation, nursery) as other,
+    ):
+        seen = [run(sandbox, NAMESPACES).split() for sandbox in (started, one, other)]
+        assert run(one, NAMESPACES).split() == seen[1]
+        for of_one_kind in zip(*seen, strict=True):
+            assert len(set(of_one_kind)) == 3
+
+
+def test_each_has_an_empty_folder(isolation, nursery):
     for _ in range(2):
         with Sandbox(isolation, nursery) as sandbox:
-            assert run(sandbox, "import os\nopen('left', 'w').close()\nprint(os.listdir())") == (
-                "['left']\n"
-            )
-            seen += run(sandbox, NAMESPACES).split()
-            assert run(sandbox, NAMESPACES).split() == seen[-3:]
-    with Sandbox(isolation) as started:
-        seen += run(started, NAMESPACES).split()
-    assert len(set(seen)) == 9
+            source = "import os\nopen('left', 'w').close()\nprint(os.listdir())"
+            assert run(sandbox, source) == "['left']\n"
 
 
 def test_a_program_sees_no_process_but_its_own_and_its_driver(isolation, nursery):
@@ -129,21 +134,20 @@ def test_a_nursery_that_ends_takes_its_sandboxes_along(isolation):
         Sandbox(isolation, nursery)
 
 
-def two_sandboxes(isolation):
-    """Where two programs ran, between which the runner was told to renew its sandbox."""
+def pids(isolation):
+    """The process ids of three programs, before the last of which a runner renewed its sandbox."""
     runner = Runner(isolation, renews=True)
-    seen = []
     try:
-        for _ in range(2):
-            seen.append(run(runner, NAMESPACES))
-            runner.renew()
+        before = [int(run(runner, "import os\nprint(os.getpid())")) for _ in range(2)]
+        runner.renew()
+        return [*before, int(run(runner, "import os\nprint(os.getpid())"))]
     finally:
         runner.close()
-    return seen
 
 
-def test_a_runner_renews_its_sandbox(isolation):
-    assert len(set(two_sandboxes(isolation))) == 2
+def test_a_runner_keeps_its_sandbox_until_it_renews_it(isolation):
+    first, second, renewed = pids(isolation)
+    assert first == renewed < second
 
 
 def test_a_runner_does_without_a_nursery_where_none_can_be_had(isolation, monkeypatch):
@@ -151,4 +155,5 @@ def test_a_runner_does_without_a_nursery_where_none_can_be_had(isolation, monkey
         raise PermissionError("no more namespaces")
 
     monkeypatch.setattr(Nursery, "bear", refused)
-    assert len(set(two_sandboxes(isolation))) == 2
+    first, second, renewed = pids(isolation)
+    assert first == renewed < second
