@@ -295,7 +295,38 @@ def attacks(place: Place) -> dict[str, tuple[str, tuple[str, ...]]]:
             f"spawn(lambda: (os.setsid(), spawn(lambda: os.execv('/bin/sleep', ['sleep', {place.mark!r}]))))\n"
             "time.sleep(0.1)\nprint('gone')"
         ),
+        "signals by way of a descriptor": _(
+            f"import fcntl\nfor pid in {pids}[:2] + [os.getppid()]:\n    a, b = socket.socketpair()\n"
+            "    attempt(lambda: fcntl.fcntl(a, 10, 9))\n    attempt(lambda: fcntl.fcntl(a, 8, pid))\n"
+            "    attempt(lambda: fcntl.fcntl(a, fcntl.F_SETFL, 0o20000))\n    attempt(lambda: b.send(b'x'))\n"
+            "time.sleep(0.05)\nprint('sent')"
+        ),
+        "a group of its own": _(
+            f"for pid in (os.getppid(), {parent}):\n    attempt(lambda: os.setpgid(0, os.getpgid(pid)))\n"
+            "    attempt(lambda: os.killpg(os.getpgid(pid), 9))\n    attempt(lambda: os.kill(0, 18))\nprint('x')"
+        ),
+        "a first thread that ends": _(
+            "import threading\ndef go():\n    x = []\n    while True:\n        x.append(bytearray(b'x') * (1 << 20))\n"
+            "for _ in range(6):\n    spawn(lambda: (threading.Thread(target=go).start(), call(60, 0)))\ntime.sleep(30)",
+            "memory_limit", "time_limit", "runtime_error",
+        ),
+        "a child of the driver": _(
+            "pid = call(56, 0x8000 | 17, 0, 0, 0, 0)\nif pid == 0:\n    os.setsid()\n    time.sleep(60)\n"
+            "print('x', pid > 0)"
+        ),
         # the kernel's rarer parts
+        "pages held in pipes": _(
+            "r, w = os.pipe()\nb = ctypes.create_string_buffer(4096)\n"
+            "v = (ctypes.c_void_p * 2)(ctypes.addressof(b), 4096)\n"
+            "if call(278, w, ctypes.byref(v), 1, 0) >= 0:\n    print('harmed')"
+        ),
+        "calls of 32 bits": _(
+            "import mmap, platform\n"
+            "m = mmap.mmap(-1, 4096, prot=7)\nm.write(bytes.fromhex('53b814000000cd805bc3'))\n"  # getpid
+            "f = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))\n"
+            "if platform.machine() == 'x86_64' and f() > 0:\n    print('harmed')",
+            "wrong_answer", "runtime_error",
+        ),
         "new namespaces": _(
             "for flag in (0x10000000, 0x20000, 0x40000000, 0x20000000):\n"
             "    if libc.unshare(flag) == 0:\n        print('harmed')\n"

@@ -124,7 +124,7 @@ def test_too_much_output_and_files_that_stay_are_the_programs_fault():
         "os.write(1, b'x' * 1001)"
     )
     for _ in range(5):
-        with Sandbox(find_isolation("rlimits")) as sandbox:
+        with Sandbox(find_isolation("auto")) as sandbox:
             outcome = sandbox.run(Run(source, "", None, 5.0, 20.0, 512, 1000))
             assert (outcome.output_exceeded, sandbox.usable) == (True, False)
 

@@ -8,7 +8,9 @@ from valley.data.problems import Problem
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grade import check_programs, grade
+from valley.evaluate.isolation import Isolation
 from valley.evaluate.samples import Sample, Verdict
+from valley.evaluate.sandbox import Sandbox
 from valley.records import read_records, write_records
 
 CONFIG = GradeConfig(output_limit_kib=256, wall_limit_factor=1)
@@ -151,15 +153,32 @@ def test_verdicts_do_not_depend_on_the_number_of_workers():
     assert seen == [(i + 1, len(programs)) for i in range(len(programs))]
 
 
-def test_a_program_that_kills_its_driver_is_tried_again_and_not_called_wrong(caplog):
-    kill = "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(100)"
-    right = STDIN_PROGRAMS["right"][0]
-    for sandbox in ("auto", "rlimits"):
-        verdicts = check_programs(
-            [(STDIN, kill), (STDIN, right)], CONFIG.model_copy(update={"sandbox": sandbox})
-        )
-        assert [v.status for v in verdicts] == ["infrastructure_error", "passed"]
+def test_a_program_does_not_reach_its_driver():
+    kill = "import os\nfor s in (9, 19, 15):\n    try:\n        os.kill(os.getppid(), s)\n"
+    kill += "    except OSError:\n        pass\nprint('unreached')"
+    verdicts = check_programs([(STDIN, kill), (STDIN, STDIN_PROGRAMS["right"][0])], CONFIG)
+    assert [v.status for v in verdicts] == ["wrong_answer", "passed"]
+
+
+def test_a_sandbox_that_does_not_start_is_not_called_wrong(caplog, monkeypatch):
+    broken = Isolation("broken", ("/bin/false",), "host", "same")
+    monkeypatch.setattr("valley.evaluate.grade.find_isolation", lambda _: broken)
+    verdicts = check_programs([(STDIN, STDIN_PROGRAMS["right"][0])], CONFIG)
+    assert [v.status for v in verdicts] == ["infrastructure_error"]
     assert "not graded" in caplog.text
+
+
+def test_a_sandbox_for_each_program(monkeypatch):
+    programs = [(STDIN, STDIN_PROGRAMS["right"][0])] * 3
+    started = []
+    monkeypatch.setattr(
+        "valley.evaluate.runner.Sandbox", lambda found: started.append(1) or Sandbox(found)
+    )
+    for reuse, count in ((True, 1), (False, 3)):
+        started.clear()
+        verdicts = check_programs(programs, CONFIG.model_copy(update={"reuse": reuse}))
+        assert [v.status for v in verdicts] == ["passed"] * 3
+        assert len(started) == count
 
 
 def test_a_folder_that_cannot_be_emptied_does_not_disturb_what_follows():

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import IO, Literal
 
-from valley.evaluate.isolation import DRIVER, Isolation, readable
+from valley.evaluate.isolation import DRIVER, Isolation, hidden, readable
 
 START = (
     "import sys, importlib; sys.path.append(sys.argv[1]); "
@@ -51,7 +51,8 @@ def start(
         *isolation.command,
         *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", "-c", START),
         *(str(DRIVER.parent), role, str(control.fileno()), folder),
-        *(os.readlink("/proc/self/ns/pid"), isolation.root, str(inside), *readable()),
+        *(os.readlink("/proc/self/ns/pid"), isolation.root, str(inside)),
+        *(os.pathsep.join(hidden()), *readable()),
     ]
     return subprocess.Popen(
         command,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,6 +89,15 @@ def readable() -> list[str]:
     return [*SYSTEM, os.path.realpath(sys.base_prefix), str(DRIVER)]
 
 
+def hidden() -> list[str]:
+    """Folders of installed packages, which a root of its own shows empty.
+
+    Programs run without them, and among them may be packages with problems and their answers.
+    """
+    folders = site.getsitepackages([os.path.realpath(sys.base_prefix)])
+    return [folder for folder in map(os.path.realpath, folders) if os.path.isdir(folder)]
+
+
 def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
     """The command; `bounded` leaves the right to mount a bounded box, which the driver gives up."""
     command = [program, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
@@ -102,7 +112,11 @@ def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
         command += ["--cap-add", right]
     for system in SYSTEM:
         command += ["--ro-bind-try", system, system]
-    for path in readable()[len(SYSTEM) :]:
+    *first, driver = readable()[len(SYSTEM) :]
+    for path in (*first, *hidden(), driver):
+        if path in hidden():
+            command += ["--tmpfs", path]
+            continue
         for parent in reversed(Path(path).parents):  # else as closed to others as they are outside
             command += ["--dir", str(parent)]
         command += ["--ro-bind", path, path]
@@ -111,7 +125,12 @@ def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
     if "--size" in options:  # since 0.6
         command += ["--size", str(BOX_BYTES)]
     command += ["--tmpfs", BOX, "--chdir", BOX]
-    for folder in ("/proc", "/dev", "/"):  # root may write in /proc/sys, even without capabilities
+    for folder in (
+        *hidden(),
+        "/proc",
+        "/dev",
+        "/",
+    ):  # root may write in /proc/sys, even without capabilities
         command += ["--remount-ro", folder]
     return command
 

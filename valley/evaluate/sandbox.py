@@ -108,7 +108,8 @@ class Sandbox:
             SandboxError: it could not be started.
         """
         self.usable = True
-        """False once a program left behind what cannot be removed: nothing more is run here."""
+        """False once the driver does not answer, or a program left behind what cannot be removed:
+        nothing more is run here."""
         self._driver = Started(isolation, nursery)
         self.layers = self._driver.layers
         """What is in force, in words."""
@@ -140,7 +141,7 @@ class Sandbox:
                 of no more use.
         """
         if not self.usable:
-            raise SandboxError("a program before left files that cannot be removed")
+            raise SandboxError("a program before left it in a state that cannot be mended")
         source = run.source.encode(errors="surrogatepass")
         stdin = run.stdin.encode(errors="surrogatepass")
         cpu_s, memory_bytes = math.ceil(run.cpu_limit_s + 0.2), run.memory_limit_mib << 20
@@ -157,6 +158,7 @@ class Sandbox:
                 socket.send_fds(
                     driver.control, [" ".join(map(str, request)).encode()], exchange.fds
                 )
+                self.usable = False  # until it has replied
                 reply = exchange.attend(driver.control, run.wall_limit_s + ANSWER_MARGIN_S, watch)
                 outputs = exchange.outputs()
             wall_s = time.monotonic() - started
@@ -166,7 +168,6 @@ class Sandbox:
             exit_code = os.waitstatus_to_exitcode(int(status))
             used_s = max(float(told_s), max(driver.used_s(), watch.cpu_s) - OWN_CPU_S)
         except (OSError, ValueError) as error:
-            self.usable = False
             raise SandboxError(driver.fault(f"no answer ({error})")) from error
         self.usable = clean == b"1"
         ended = _Ended(exit_code, timed_out == b"1", watch.exceeded, used_s, wall_s)
@@ -205,7 +206,7 @@ def _outcome(
     )
     stderr_tail = stderr[-STDERR_TAIL_BYTES:].decode(errors="replace")
     if said == b"I":
-        raise SandboxError(stderr_tail)
+        raise SandboxError(ascii(stderr_tail[-500:]))  # a program may have written it
     # A kill that no limit of ours explains is the kernel's, out of memory.
     explained = ended.timed_out or output_exceeded or ended.exceeded
     return Outcome(

@@ -89,11 +89,13 @@ class Started:
         apart = _apart(self._pid)
         words = [isolation.name, *([f"namespaces ({' '.join(apart)})"] if apart else [])]
         words += ["own root"] if isolation.own_root else []
-        words += [*said.decode().split(", "), self._group]
+        *more, count = said.decode().split(", ")
+        self.counts_alone = self.owner >= 0 or ("user" in apart and count == COUNTED_ALONE)
+        """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
+        counted = COUNTED_ALONE if self.counts_alone else "shared process count"
+        words += [*more, counted, self._group]
         self.layers = " + ".join(words)
         """What is in force, in words."""
-        self.counts_alone = self.owner >= 0 or ("user" in apart and COUNTED_ALONE in words)
-        """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
         self._stat = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY)
         self._undo.callback(os.close, self._stat)
         self._used_s = self._total_s()

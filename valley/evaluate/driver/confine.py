@@ -31,15 +31,18 @@ class Confinement:
         """The open list of the driver's children, -1 where kill(-1) reaches them all and no more."""
 
 
-def confine(kind: str, box: str, uid: int, paths: Sequence[str], alone: bool) -> Confinement:
+def confine(
+    kind: str, box: str, uid: int, paths: Sequence[str], hidden: Sequence[str], alone: bool
+) -> Confinement:
     """Give up all that can be.
 
     Args:
         kind: `built` to build a root from `paths`, `given` where there is one, `mounted` where it
             has its box too, `host` without.
-        box: the folder to write in.
+        box: the folder to write in, which becomes the working folder.
         uid: the user to become, -1 to stay.
-        paths: what may be read and executed.
+        paths: what may be read and executed, the driver last.
+        hidden: folders among them to show empty, where the root is built.
         alone: whether this process has a pid namespace of its own.
 
     Raises:
@@ -48,9 +51,10 @@ def confine(kind: str, box: str, uid: int, paths: Sequence[str], alone: bool) ->
     machine = os.uname().machine
     words = []
     if kind == "built":
-        root.build(paths, box, machine)
+        root.build(paths, hidden, box, machine)
     elif kind == "given":
         words += _box_of_its_own(box)
+    os.chdir(box)  # by name it may be out of reach for the user to become
     if uid >= 0:
         _become(uid)
         words.append("unused uid")
@@ -66,7 +70,7 @@ def confine(kind: str, box: str, uid: int, paths: Sequence[str], alone: bool) ->
     shield = -1
     if abi:
         readable = ("/",) if kind != "host" else (*paths, "/dev/null", "/dev/zero", "/dev/urandom")
-        landlock.restrict(abi, readable, (box, "/dev/null"))
+        landlock.restrict(abi, readable, (".", "/dev/null"))
         if not alone:
             shield = landlock.shield(abi)
     words.append(f"landlock (ABI {abi})" if abi else "no landlock")

@@ -19,7 +19,13 @@ _PROC_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_
 
 
 def main(
-    control_fd: str, work_folder: str, _outer_namespace: str, kind: str, _uid: str, *paths: str
+    control_fd: str,
+    work_folder: str,
+    _outer_namespace: str,
+    kind: str,
+    _uid: str,
+    hidden: str,
+    *paths: str,
 ) -> None:
     """Bear a driver for each control socket that is received, until the grader closes its own.
 
@@ -28,7 +34,7 @@ def main(
     """
     control = server.take(control_fd)
     if kind == "built":
-        root.build(paths, work_folder, os.uname().machine)
+        root.build(paths, hidden.split(os.pathsep), work_folder, os.uname().machine)
     mine = os.open("/proc/self/ns/pid", os.O_RDONLY)
     server.prepare()
     control.send(b"ready")
@@ -53,8 +59,8 @@ def _be_driver(control_fd: int, uid: int, work_folder: str) -> NoReturn:
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
         kernel.mount("proc", "/proc", "proc", _PROC_FLAGS)
         root.mount_box(work_folder)
-        confinement = confine.confine("mounted", work_folder, uid, (), alone=True)
-        server.serve(server.take(control_fd), work_folder, confinement)
+        confinement = confine.confine("mounted", work_folder, uid, (), (), alone=True)
+        server.serve(server.take(control_fd), confinement)
         code = 0
     except OSError as error:
         print(error, file=sys.__stderr__, flush=True)

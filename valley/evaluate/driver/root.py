@@ -17,8 +17,10 @@ _NO_ACCESS_TIMES, _ST_RELATIME, _MS_RELATIME = 1024 | 2048, 4096, 1 << 21
 _QUIET = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
-def build(paths: Sequence[str], box: str, machine: str) -> None:
+def build(paths: Sequence[str], hidden: Sequence[str], box: str, machine: str) -> None:
     """Leave this process's file system for one that holds `paths`, devices, /proc and the box.
+
+    The folders `hidden` are empty but for the last of `paths`, which may be in one of them.
 
     It must be in a mount namespace and a pid namespace of its own, with the rights to mount.
 
@@ -29,14 +31,19 @@ def build(paths: Sequence[str], box: str, machine: str) -> None:
     held = {path: os.open(path, os.O_PATH) for path in paths if os.path.exists(path)}
     devices = {f"/dev/{name}": os.open(f"/dev/{name}", os.O_PATH) for name in _DEVICES}
     kernel.mount("tmpfs", _BASE, "tmpfs", _QUIET, "size=1m,mode=755")
-    for path, fd in (held | devices).items():
-        folder = os.path.isdir(f"/proc/self/fd/{fd}")
-        _make(_BASE + path, folder)
+    for path, fd in (devices | held).items():
+        if path == paths[-1]:
+            empty = [_BASE + folder for folder in hidden if os.path.isdir(_BASE + folder)]
+            for folder in empty:
+                kernel.mount("tmpfs", folder, "tmpfs", _QUIET, "size=64k,mode=755")
+        _make(_BASE + path, os.path.isdir(f"/proc/self/fd/{fd}"))
         source = f"/proc/self/fd/{fd}"  # what the base has hidden is still to be had
         kernel.mount(source, _BASE + path, None, kernel.MS_BIND | kernel.MS_REC)
         if path in held:
             _read_only(_BASE + path)
         os.close(fd)
+    for folder in empty:
+        _read_only(folder)
     for name, end in _LINKS.items():
         os.symlink(f"/proc/self/fd{end}", f"{_BASE}/dev/{name}")
     _make(f"{_BASE}/proc", True)

@@ -56,7 +56,13 @@ print(sum(f(int("7"))), C(3).a, f"{3 / 2:.2f}", *sorted(map(int, "3 1 2".split()
 
 
 def main(
-    control_fd: str, work_folder: str, outer_namespace: str, kind: str, uid: str, *paths: str
+    control_fd: str,
+    work_folder: str,
+    outer_namespace: str,
+    kind: str,
+    uid: str,
+    hidden: str,
+    *paths: str,
 ) -> None:
     """Tell what is in force, then serve requests until the grader closes the control socket.
 
@@ -66,16 +72,19 @@ def main(
         outer_namespace: the grader's pid namespace, as /proc names it.
         kind: of root, see `confine.confine`.
         uid: the user to become, -1 to stay.
-        paths: what may be read.
+        hidden: folders among `paths` to show empty, with colons between.
+        paths: what may be read, this package last.
     """
     control = take(control_fd)
     own_namespace = os.readlink("/proc/self/ns/pid") != outer_namespace
     try:
-        confinement = confine.confine(kind, work_folder, int(uid), paths, own_namespace)
+        confinement = confine.confine(
+            kind, work_folder, int(uid), paths, hidden.split(os.pathsep), own_namespace
+        )
     except OSError as error:
         sys.exit(str(error))
     prepare()
-    serve(control, work_folder, confinement)
+    serve(control, confinement)
 
 
 def take(control_fd: str | int) -> _socket.socket:
@@ -97,9 +106,8 @@ def received(control: _socket.socket, count: int) -> tuple[bytes, list[int]]:
     ]
 
 
-def serve(control: _socket.socket, work_folder: str, confinement: confine.Confinement) -> None:
+def serve(control: _socket.socket, confinement: confine.Confinement) -> None:
     """Tell what is in force, then run what is asked for until the control socket is closed."""
-    os.chdir(work_folder)
     control.send(", ".join(confinement.words).encode())
     while True:
         message, fds = received(control, 5)
@@ -116,7 +124,7 @@ def serve(control: _socket.socket, work_folder: str, confinement: confine.Confin
             os.close(fd)
         status, usage, timed_out = _wait(pid, deadline, control)
         remains.kill_rest(confinement.children)
-        clean = remains.clear(work_folder)
+        clean = remains.clear(".")
         cpu_s = usage.ru_utime + usage.ru_stime
         control.send(b"%d %d %d %.6f" % (status, timed_out, clean, cpu_s))
 

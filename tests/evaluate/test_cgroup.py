@@ -1,0 +1,36 @@
+"""A control group counts what runs in it, and ends all of it at once."""
+
+import subprocess
+import sys
+
+import pytest
+
+from valley.evaluate.cgroup import Cgroup
+
+
+@pytest.fixture
+def group():
+    try:
+        made = Cgroup()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield made
+    made.close()
+
+
+def test_all_is_counted_and_killed(group):
+    busy = "import os, time\nos.fork()\nos.setsid() if os.getpid() != os.getpgrp() else None\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-S", "-c", busy])
+    try:
+        group.add(process.pid)
+    except PermissionError as error:
+        process.kill()
+        process.wait()
+        pytest.skip(str(error))
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    assert group.cpu_s() > 0.05
+    group.bound(1 << 30)
+    group.close()
+    assert process.wait(5) == -9
+    assert not group.folder.exists()
