@@ -39,8 +39,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.agreement import Agreement, agreement
-from benchmarks.corpus import OWN, Case, escapes, large, own_cases, small, special
+from benchmarks.corpus import OWN, Case, Own, escapes, large, own_cases, small, special
 from benchmarks.corpus.real import codeforces, human_eval
+from benchmarks.corpus.variants import correct
 from benchmarks.rounds import (
     Grader,
     Program,
@@ -51,6 +52,7 @@ from benchmarks.rounds import (
 )
 from benchmarks.tables import matrix_table, say, special_table, speed_table
 
+from valley.data.problems import Problem
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.sandbox import find_isolation
 
@@ -222,15 +224,25 @@ def _measure_speed(graders: Sequence[Grader], options: argparse.Namespace) -> di
 
 
 def speed_sets() -> dict[str, list[Program]]:
-    """Right programs with few small tests, with more of them, and with large ones."""
+    """Right programs with few small tests, with more of them, and with large ones.
+
+    They take turns in how they read and write, and there are enough for what a start costs not to show.
+    """
     own = list(OWN.values())
     scaling = [one for one in own if one.scales][:LARGE_PROBLEMS]
-    few = [(small(one, 10), one.program) for one in own]
     return {
-        "10 small tests": few * 4,
-        "30 small tests": [(small(one, 30), one.program) for one in own],
-        "20 tests of 100 KB": [(large(one, LARGE_TESTS), one.program) for one in scaling],
+        "10 small tests": _in_turn([(one, small(one, 10)) for one in own]) * 4,
+        "30 small tests": _in_turn([(one, small(one, 30)) for one in own]) * 2,
+        "20 tests of 100 KB": _in_turn([(one, large(one, LARGE_TESTS)) for one in scaling]) * 2,
     }
+
+
+def _in_turn(problems: Sequence[tuple[Own, Problem]]) -> list[Program]:
+    programs = []
+    for number, (one, problem) in enumerate(problems):
+        ways = list(correct(one).values())
+        programs.append((problem, ways[number % len(ways)]))
+    return programs
 
 
 def _summary(programs: list[Program], rounds: list[Round], watched: Round) -> dict[str, Any]:

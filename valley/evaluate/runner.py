@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 
 from valley.evaluate.isolation import Isolation
-from valley.evaluate.nursery import Nursery
 from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError, broke_its_sandbox, trial
+from valley.evaluate.succession import Succession
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Runner:
         self._isolation = isolation
         self._sandbox: Sandbox | None = None
         self._renews = renews
-        self._nursery: Nursery | None = None
+        self._succession: Succession | None = None
 
     def run(self, run: Run) -> Outcome:
         """Run one program; a failure of the sandbox is tried once more.
@@ -64,9 +64,9 @@ class Runner:
         if not self._renews:
             return Sandbox(self._isolation)
         try:
-            if self._nursery is None:
-                self._nursery = Nursery(self._isolation)
-            return Sandbox(self._isolation, self._nursery)
+            if self._succession is None:
+                self._succession = Succession(self._isolation)
+            return self._succession.take()
         except (OSError, LookupError, SandboxError) as error:
             log.info("each sandbox is started with an interpreter of its own: %s", error)
             self._renews = False
@@ -85,13 +85,17 @@ class Runner:
 
     def renew(self) -> None:
         """End the sandbox, if one is running; the next run has another."""
-        if self._sandbox is not None:
-            self._sandbox.close()
-            self._sandbox = None
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is None:
+            return
+        if self._succession is None:
+            sandbox.close()
+        else:
+            self._succession.put_away(sandbox)
 
     def close(self) -> None:
         """End all that is running."""
         self.renew()
-        if self._nursery is not None:
-            self._nursery.close()
-            self._nursery = None
+        if self._succession is not None:
+            self._succession.close()
+            self._succession = None
