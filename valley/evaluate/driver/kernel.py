@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -90,14 +91,11 @@ def pivot_root_here(machine: str) -> None:
 
 def drop_capabilities() -> None:
     """Hold no capability, in no set, and be given none by a program that is executed."""
-    for option, argument in (
-        (PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
-        *((PR_CAPBSET_DROP, number) for number in range(64)),
-    ):
-        try:
-            prctl(option, argument)
-        except OSError:  # not held, or no such capability in this kernel
-            continue
+    with contextlib.suppress(OSError):  # before Linux 4.3 there are none
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    with contextlib.suppress(OSError):  # not permitted, or the last that this kernel knows
+        for number in range(64):
+            prctl(PR_CAPBSET_DROP, number)
     header = ctypes.create_string_buffer((0x20080522).to_bytes(4, "little") + bytes(4), 8)
     _checked(_LIBC.capset(header, ctypes.create_string_buffer(24)), "capset")
 

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import NoReturn
 
-from . import confine, kernel, root, server
+from . import confine, kernel, root, seccomp, server
 
 _PROC_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_RDONLY
 
@@ -36,6 +36,7 @@ def main(
     if kind == "built":
         root.build(paths, hidden.split(os.pathsep), work_folder, os.uname().machine)
     mine = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    seccomp.prepare(os.uname().machine, alone=True)
     server.prepare()
     control.send(b"ready")
     while True:
