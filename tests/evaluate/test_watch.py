@@ -9,11 +9,14 @@ import pytest
 
 from valley.evaluate.watch import Watch, used_s
 
+# As a driver does, it takes in what its children leave behind. No child forks more than it is
+# asked to or runs for long: nothing is left of a test that fails.
 PARENT = """
-import subprocess, sys, time
+import ctypes, subprocess, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 kids = [subprocess.Popen([sys.executable, "-S", "-c", {child!r}]) for _ in range(2)]
 print("started", flush=True)
-time.sleep(60)
+time.sleep(30)
 """
 
 
@@ -37,14 +40,17 @@ def looked(watch, seconds=20.0):
     return watch.exceeded
 
 
-HOLDS = "x = bytearray(b'x') * (60 << 20)\nimport time\ntime.sleep(60)"
-BUSY = "while True: pass"
-FORKS = "import os, time\nfor _ in range(90): os.fork() or time.sleep(60)\ntime.sleep(60)"
+HOLDS = "x = bytearray(b'x') * (60 << 20)\nimport time\ntime.sleep(30)"
+BUSY = "import time\nwhile time.process_time() < 30: pass"
+MANY = (
+    "import threading, time\nfor _ in range(90):\n"
+    "    threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\ntime.sleep(30)"
+)
 
 
 @pytest.mark.parametrize(
     ("family", "memory_bytes", "cpu_s", "what"),
-    [(HOLDS, 100 << 20, 1e3, "memory"), (BUSY, 1 << 40, 0.3, "cpu"), (FORKS, 1 << 40, 1e3, "processes")],
+    [(HOLDS, 100 << 20, 1e3, "memory"), (BUSY, 1 << 40, 0.3, "cpu"), (MANY, 1 << 40, 1e3, "processes")],
     indirect=["family"],
 )  # fmt: skip
 def test_what_two_children_use_together(family, memory_bytes, cpu_s, what):
@@ -54,6 +60,31 @@ def test_what_two_children_use_together(family, memory_bytes, cpu_s, what):
     while watch._tasks() and time.monotonic() < deadline:  # killed, and not yet gone
         time.sleep(0.01)
     assert watch._tasks() == []
+
+
+SHARES = """
+import os, time
+x = bytearray(b"x") * (60 << 20)
+for _ in range(3):
+    if os.fork() == 0:
+        time.sleep(1 if {writes} else 30)
+        x[::4096] = b"y" * (60 << 8)
+        time.sleep(30)
+        os._exit(0)
+time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("family", [SHARES.format(writes=False)], indirect=True)
+def test_what_is_shared_counts_once(family):
+    watch = Watch(family, 200 << 20, 1e3)
+    assert looked(watch, 0.7) == ""
+    assert sum(task.memory_bytes for task in watch._tasks()) > 400 << 20
+
+
+@pytest.mark.parametrize("family", [SHARES.format(writes=True)], indirect=True)
+def test_what_is_shared_no_more_counts_for_each(family):
+    assert looked(Watch(family, 200 << 20, 1e3)) == "memory"
 
 
 @pytest.mark.parametrize("family", [HOLDS], indirect=True)

@@ -16,8 +16,8 @@ PERIOD_S = 0.02
 """How often a program is looked at; most have ended before the first time."""
 MOST_TASKS = 128
 """Processes and threads of a program at once, where RLIMIT_NPROC cannot count them alone."""
-MOST_SWEEPS = 50
-FOLDER_FILES, FOLDER_BYTES, LOOKS_PER_FOLDER = 20_000, 256 << 20, 5
+MOST_SWEEPS, MOST_FOUND = 50, 2048
+FOLDER_FILES, FOLDER_BYTES, LOOKS_PER_FOLDER, LOOKS_BELIEVED = 20_000, 256 << 20, 5, 10
 _PAGE, _TICK = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 
@@ -49,7 +49,7 @@ class Watch:
         self._driver = driver
         self._folder = folder
         self._looks = 0
-        self._memory_bytes = memory_bytes
+        self._memory_bytes = self._believed_bytes = memory_bytes
         self._cpu_ticks = int(cpu_s * _TICK) + 1
         self._seen: dict[tuple[int, int], int] = {}
         self.exceeded = ""
@@ -79,10 +79,24 @@ class Watch:
         return bool(self.exceeded)
 
     def _too_large(self, tasks: list[Task]) -> bool:
-        return (
-            sum(task.memory_bytes for task in tasks) > self._memory_bytes
-            and sum(map(self._proportional, tasks)) > self._memory_bytes
-        )
+        """Whether they hold too much; the program stands still while that is counted exactly.
+
+        What they then turn out to share is believed for as long as the cheap sum does not grow by
+        what was left, and for a few looks: pages are shared until they are written.
+        """
+        rough = sum(task.memory_bytes for task in tasks)
+        if rough <= self._memory_bytes:
+            return False
+        if rough <= self._believed_bytes and self._looks % LOOKS_BELIEVED:
+            return False
+        stopped = self._stop()
+        held = sum(map(self._proportional, stopped))
+        if held > self._memory_bytes:
+            return True
+        self._believed_bytes = rough + self._memory_bytes - held
+        for task in stopped:
+            _signal(task, signal.SIGCONT)
+        return False
 
     def _proportional(self, task: Task) -> int:
         """Its memory, with what it shares divided by the number of those that share it."""
@@ -101,21 +115,31 @@ class Watch:
         """Kill all that comes from the driver, and the driver last."""
         self._kill()
         if (driver := _task(self._driver)) is not None:
-            _kill(driver)
+            _signal(driver, signal.SIGKILL)
 
     def _kill(self) -> None:
-        """Kill what comes from the driver until nothing new is found: a process may have forked."""
+        """Kill what comes from the driver; what is stopped forks no more while it is killed."""
+        for task in self._stop():
+            _signal(task, signal.SIGKILL)
+
+    def _stop(self) -> list[Task]:
+        """Stop what comes from the driver until nothing new is found; returns all of it."""
+        stopped: set[tuple[int, int]] = set()
+        tasks: list[Task] = []
         for _ in range(MOST_SWEEPS):
             tasks = self._tasks()
-            if not tasks:
-                return
-            for task in tasks:
-                _kill(task)
+            new = [task for task in tasks if (task.pid, task.started) not in stopped]
+            if not new:
+                break
+            for task in new:
+                _signal(task, signal.SIGSTOP)
+                stopped.add((task.pid, task.started))
+        return tasks
 
     def _tasks(self) -> list[Task]:
         found: list[Task] = []
         pids = _children(self._driver)
-        while pids and len(found) < 2 * MOST_TASKS:
+        while pids and len(found) < MOST_FOUND:
             pid = pids.pop()
             if (task := _task(pid)) is not None:
                 found.append(task)
@@ -194,8 +218,8 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _kill(task: Task) -> None:
-    """Kill it, and not another process that has its id by now."""
+def _signal(task: Task, number: int) -> None:
+    """Send it a signal, and not another process that has its id by now."""
     try:
         held = os.pidfd_open(task.pid)
     except OSError:
@@ -204,6 +228,6 @@ def _kill(task: Task) -> None:
         now = _task(task.pid)
         if now is not None and now.started == task.started:
             with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(held, signal.SIGKILL)
+                signal.pidfd_send_signal(held, number)
     finally:
         os.close(held)

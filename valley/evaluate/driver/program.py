@@ -69,6 +69,7 @@ def _put_in_place(request: list[bytes], fds: list[int], enter: Callable[[], None
     limit(resource.RLIMIT_CPU, int(request[2]))
     limit(resource.RLIMIT_AS, int(request[3]))
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGCHLD])
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     return source
 
 

@@ -139,6 +139,7 @@ def prepare() -> None:
     _thread.stack_size(THREAD_STACK_BYTES)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)  # too much output ends a program at once
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # a handler would let programs interrupt this
     program.limit(resource.RLIMIT_CORE, 0)
     program.limit(resource.RLIMIT_NOFILE, program.OPEN_FILES)
     _import_random()
