@@ -537,10 +537,12 @@ def problem(stdin: str, stdout: str, time_limit_s: float) -> Problem:
     )  # fmt: skip
 
 
-def attacked(folder: Path, isolation: str) -> list[str]:
+def attacked(folder: Path, isolation: str, *, reuse: bool = True) -> list[str]:
     """Grade all the attacks in one isolation; what went wrong, an empty list if nothing did."""
     harm, honest = problem("1\n", "harmed\n", 0.5), problem("2 3\n", "5\n", 10.0)
-    config = GradeConfig(sandbox=isolation, wall_limit_factor=1.0, output_limit_kib=1024)
+    config = GradeConfig(
+        sandbox=isolation, reuse=reuse, wall_limit_factor=1.0, output_limit_kib=1024
+    )
     with placed(folder) as place:
         table = attacks(place)
         programs = []

@@ -32,6 +32,11 @@ def test_attacks(name, spaced):
     assert attacks.attacked(spaced, name) == []
 
 
+def test_attacks_in_a_sandbox_each(spaced):
+    isolation("bwrap")
+    assert attacks.attacked(spaced, "bwrap", reuse=False) == []
+
+
 @pytest.mark.parametrize("name", ISOLATIONS)
 def test_attacks_on_an_ordinary_user(name, open_to_all):
     program = REPOSITORY / "tests" / "attacks.py"

@@ -24,7 +24,7 @@ class GradeConfig(BaseModel):
     reuse: bool = True
     """Whether a worker runs all its programs in one sandbox, with a new process for each test and
     all that it left removed; else each program has a sandbox of its own, which costs about as much
-    as twenty small tests."""
+    as three small tests where a nursery can be had (`nursery.py`), else as twenty."""
     wall_limit_factor: float = Field(4.0, ge=1, le=100)
     """A test may last this many times its CPU limit, plus two seconds, on the clock. CPU time
     decides; this only ends a program that sleeps or waits, also on a busy machine."""

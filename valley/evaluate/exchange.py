@@ -27,6 +27,9 @@ from valley.evaluate.watch import PERIOD_S, Watch
 
 STOP = b"stop"
 """Asks the driver to end the program at once."""
+FEW_READS, FEW_BYTES, GATHER_S = 2, 4096, 0.0005
+"""After so many reads in turn of less than so much, output may gather before the next: `input()` flushes what
+was printed, and a program that prints after each line that it reads would wake this side as often."""
 PIPE_BYTES, LARGEST_PIPE_BYTES = 1 << 16, 1 << 20
 """What a pipe holds, and what it may be made to hold without privileges, by Linux's defaults."""
 
@@ -107,6 +110,7 @@ class Exchange:
         poll.register(self._drain, select.POLLIN)
         if self._feed in self._open:
             poll.register(self._feed, select.POLLOUT)
+        small_reads = 0
         while True:
             now = time.monotonic()
             if now >= deadline:
@@ -118,7 +122,12 @@ class Exchange:
             events = poll.poll(max(0.0, min(look_at, deadline) - now) * 1e3)
             for fd, _ in events:
                 if fd == self._drain:
-                    if self._read() == 0:
+                    if small_reads > FEW_READS:
+                        time.sleep(GATHER_S)
+                    count = self._read()
+                    if count is not None:
+                        small_reads = small_reads + 1 if count < FEW_BYTES else 0
+                    if count == 0:
                         poll.unregister(fd)
                         if self._read_bytes > self._limit_bytes:
                             control.send(STOP)

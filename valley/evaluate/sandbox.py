@@ -35,6 +35,7 @@ from types import TracebackType
 from valley.errors import UserError
 from valley.evaluate.exchange import Exchange
 from valley.evaluate.isolation import Isolation, isolations
+from valley.evaluate.nursery import Nursery
 from valley.evaluate.started import SandboxError, Started
 
 __all__ = [
@@ -53,6 +54,8 @@ ANSWER_MARGIN_S = 10.0
 """How long after the wall limit a driver is given up."""
 OWN_CPU_S = 0.02
 """CPU time seen from outside that may be the driver's own, or the rounding of the kernel's clock."""
+SPARE_CPU_S = 0.1
+"""What a program has beyond its CPU limit before it is ended from here; RLIMIT_CPU has whole seconds."""
 PROCESSES = 64
 """Processes and threads of one program at once."""
 SPARE_PROCESSES = 160
@@ -118,8 +121,11 @@ class Outcome:
 class Sandbox:
     """One driver, for one thread: it ends with the thread that started it."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, nursery: Nursery | None = None) -> None:
         """Start the driver.
+
+        Args:
+            nursery: one of this isolation, which bears it in a tenth of the time.
 
         Raises:
             SandboxError: it could not be started.
@@ -127,7 +133,7 @@ class Sandbox:
         self.usable = True
         """False once the driver does not answer, or a program left behind what cannot be removed:
         nothing more is run here."""
-        self._driver = Started(isolation)
+        self._driver = Started(isolation, nursery)
         self.layers = self._driver.layers
         """What is in force, in words."""
         self._processes = (
@@ -169,7 +175,7 @@ class Sandbox:
             *(run.lcb.words() if run.lcb else ()),
         )
         driver = self._driver
-        watch = driver.watch(memory_bytes, cpu_s + 1)
+        watch = driver.watch(memory_bytes, run.cpu_limit_s + SPARE_CPU_S)
         started = time.monotonic()
         try:
             with Exchange(source, stdin, run.output_limit_bytes, driver.owner) as exchange:

@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 
 from valley.evaluate.cgroup import Cgroup
-from valley.evaluate.isolation import BOX, BOX_BYTES, DRIVER, Isolation, hidden, readable
+from valley.evaluate.interpreter import START_LIMIT_S, start
+from valley.evaluate.isolation import BOX, BOX_BYTES, Isolation
+from valley.evaluate.nursery import Nursery
 from valley.evaluate.unused_user import UnusedUser
 from valley.evaluate.watch import Watch, used_s
 
-START = (
-    "import sys; sys.path.append(sys.argv[1]); from driver.server import main; main(*sys.argv[2:])"
-)
 COUNTED_ALONE = "own process count"
 """The driver's word that processes outside its user namespace are not counted (since Linux 5.14)."""
-START_LIMIT_S = 60.0
-STACK_KIB = 256 * 1024
 DRIVER_BYTES = 64 << 20
 """What a control group holds besides the program and the box's files."""
+END_LIMIT_S = 10.0
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -39,87 +37,86 @@ class SandboxError(Exception):
 class Started:
     """One driver that has said what is in force. `control` is the socket to it."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, nursery: Nursery | None = None) -> None:
         """Start it, and wait until it is ready.
+
+        Args:
+            nursery: one of this isolation, to bear it; else it is started with its interpreter.
 
         Raises:
             SandboxError: it could not be started, or gave up at the start.
         """
         self._undo = contextlib.ExitStack()
         try:
-            self._start(isolation)
+            self._start(isolation, nursery)
         except (OSError, LookupError) as error:
             fault = SandboxError(self.fault(str(error)))
             self._undo.close()
             raise fault from error
 
-    def _start(self, isolation: Isolation) -> None:
+    def _start(self, isolation: Isolation, nursery: Nursery | None) -> None:
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._errors = self._undo.enter_context(errors)
-        user = None
-        if isolation.user != "same":
+        user = None if nursery is None else nursery.user
+        if nursery is None and isolation.user != "same":
             user = UnusedUser()
             self._undo.callback(user.close)
         self.owner = -1 if user is None else user.uid
         """The user to own what the program is given, -1 for the one of this process."""
         self.folder = BOX if isolation.own_root else self._made_folder()
-        self._cgroup, group = self._grouped()
+        self._cgroup, self._group = self._grouped()
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._undo.callback(self.control.close)
         self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         inside = self.owner if isolation.user == "inside" else -1
-        outside = None if isolation.user != "outside" else self.owner
-        command = [
-            # The size of the main thread's stack is fixed by what holds when it is started. The
-            # shell waits until it has been put where it belongs: what it starts is there too.
-            *("/bin/sh", "-c"),
-            f'ulimit -S -s {STACK_KIB} 2>/dev/null; read -r _; exec "$@" </dev/null',
-            "sh",
-            *isolation.command,
-            *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", "-c", START),
-            *(str(DRIVER.parent), str(theirs.fileno()), self.folder),
-            *(os.readlink("/proc/self/ns/pid"), isolation.root, str(inside)),
-            *(os.pathsep.join(hidden()), *readable()),
-        ]
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=[theirs.fileno()],
-                # The order of a set is the same in every driver; no symbol is looked up in a fork.
-                env={"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"},
-                cwd="/",
-                start_new_session=True,
-                user=outside,
-                group=outside,
-                extra_groups=None if outside is None else [],
-            )
+        outside = self.owner if isolation.user == "outside" else -1
         self._pid = -1
+        self._process: subprocess.Popen[bytes] | None = None
         self._undo.callback(self._end)
-        assert self._process.stdin is not None
-        with self._process.stdin:
-            with contextlib.suppress(OSError), open(self._proc("oom_score_adj"), "w") as file:
-                file.write("1000")
-            if self._cgroup is not None:
-                try:
-                    self._cgroup.add(self._process.pid)
-                except OSError as error:  # the folder is this user's, but not the way into it
-                    self._cgroup, group = None, f"no cgroup ({error.strerror})"
+        with theirs:
+            if nursery is None:
+                self._process = start(
+                    *("server", isolation, theirs, self.folder, self._errors),
+                    inside=inside,
+                    outside=outside,
+                )
+                self._put_in_place(self._process)
+            else:
+                nursery.bear(theirs, inside)
         said, self._pid = self._ready()
+        if nursery is not None:
+            self._take_in(self._pid)
         apart = _apart(self._pid)
         words = [isolation.name, *([f"namespaces ({' '.join(apart)})"] if apart else [])]
         words += ["own root"] if isolation.own_root else []
         *more, count = said.decode().split(", ")
         self.counts_alone = self.owner >= 0 or ("user" in apart and count == COUNTED_ALONE)
         """Whether RLIMIT_NPROC counts the processes here and no others of their user."""
-        words += [*more, COUNTED_ALONE if self.counts_alone else "shared process count", group]
+        counted = COUNTED_ALONE if self.counts_alone else "shared process count"
+        words += [*more, counted, self._group]
         self.layers = " + ".join(words)
         """What is in force, in words."""
         self._stat = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY)
         self._undo.callback(os.close, self._stat)
         self._used_s = self._total_s()
+
+    def _put_in_place(self, process: subprocess.Popen[bytes]) -> None:
+        """Before it leaves the shell: in its control group, and first to go where memory ends."""
+        assert process.stdin is not None
+        with process.stdin:
+            with (
+                contextlib.suppress(OSError),
+                open(f"/proc/{process.pid}/oom_score_adj", "w") as file,
+            ):
+                file.write("1000")
+            self._take_in(process.pid)
+
+    def _take_in(self, pid: int) -> None:
+        if self._cgroup is not None:
+            try:
+                self._cgroup.add(pid)
+            except OSError as error:  # the folder is this user's, but not the way into it
+                self._cgroup, self._group = None, f"no cgroup ({error.strerror})"
 
     def _made_folder(self) -> str:
         folder = tempfile.mkdtemp(prefix="valley-")
@@ -148,9 +145,6 @@ class Started:
                 return said, _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
         raise ConnectionError("the kernel does not say who it is")
 
-    def _proc(self, name: str) -> str:
-        return f"/proc/{self._process.pid}/{name}"
-
     def watch(self, memory_bytes: int, cpu_s: float) -> Watch:
         """A watch for one run, and the same bounds on the control group with room for the driver."""
         if self._cgroup is not None:
@@ -177,10 +171,16 @@ class Started:
         if self._cgroup is not None:
             self._cgroup.kill()
         if self._pid > 0:
-            Watch(self._pid, 0, 0).kill_all()
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                held = os.pidfd_open(self._pid)
+                Watch(self._pid, 0, 0).kill_all()
+                # The first process of a pid namespace has ended when all others in it have.
+                select.select([held], [], [], END_LIMIT_S)
+                os.close(held)
+        if self._process is not None:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def close(self) -> None:
         """End the driver and all that runs in it, and remove what was made for it."""

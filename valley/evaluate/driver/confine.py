@@ -37,7 +37,8 @@ def confine(
     """Give up all that can be.
 
     Args:
-        kind: `built` to build a root from `paths`, `given` where there is one, `host` without.
+        kind: `built` to build a root from `paths`, `given` where there is one, `mounted` where it
+            has its box too, `host` without.
         box: the folder to write in, which becomes the working folder.
         uid: the user to become, -1 to stay.
         paths: what may be read and executed, the driver last.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -13,7 +14,7 @@ PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
-CLONE_NEWNS = 0x20000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x20000, 0x8000000, 0x20000000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 1 << 14, 1 << 18
@@ -57,6 +58,15 @@ def unshare(flags: int) -> None:
     _checked(_LIBC.unshare(flags), "unshare")
 
 
+def setns(namespace: int, kind: int) -> None:
+    """setns(2).
+
+    Raises:
+        OSError: it failed.
+    """
+    _checked(_LIBC.setns(namespace, kind), "setns")
+
+
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """mount(2).
 
@@ -81,14 +91,11 @@ def pivot_root_here(machine: str) -> None:
 
 def drop_capabilities() -> None:
     """Hold no capability, in no set, and be given none by a program that is executed."""
-    for option, argument in (
-        (PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
-        *((PR_CAPBSET_DROP, number) for number in range(64)),
-    ):
-        try:
-            prctl(option, argument)
-        except OSError:  # not held, or no such capability in this kernel
-            continue
+    with contextlib.suppress(OSError):  # before Linux 4.3 there are none
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    with contextlib.suppress(OSError):  # not permitted, or the last that this kernel knows
+        for number in range(64):
+            prctl(PR_CAPBSET_DROP, number)
     header = ctypes.create_string_buffer((0x20080522).to_bytes(4, "little") + bytes(4), 8)
     _checked(_LIBC.capset(header, ctypes.create_string_buffer(24)), "capset")
 

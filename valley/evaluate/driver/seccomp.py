@@ -8,6 +8,7 @@ priorities of other processes, no sockets but connected pairs, no input typed in
 from __future__ import annotations
 
 import errno
+import functools
 import struct
 
 from . import kernel
@@ -80,6 +81,7 @@ def _refuse(number: int) -> bytes:
     return _step(_RETURN, _ERROR | number)
 
 
+@functools.cache
 def program(machine: str, alone: bool) -> bytes:
     """The filter, as instructions of classic BPF.
 
@@ -144,6 +146,12 @@ def _must_be(position: int, value: int) -> list[bytes]:
 
 def _argument(position: int, high: bool = False) -> bytes:
     return _step(_LOAD, _ARGUMENTS_AT + 8 * position + 4 * high)
+
+
+def prepare(machine: str, alone: bool) -> None:
+    """Build the filter before it is needed, once for all that this process forks."""
+    if machine in _ARCHITECTURE:
+        program(machine, alone)
 
 
 def install(machine: str, alone: bool) -> bool:

@@ -77,9 +77,7 @@ def main(
         hidden: folders among `paths` to show empty, with colons between.
         paths: what may be read, this package last.
     """
-    # As the lowest free number, since a program closes those that it may have, and no more.
-    control = _socket.socket(fileno=os.dup(int(control_fd)))
-    os.close(int(control_fd))
+    control = take(control_fd)
     own_namespace = os.readlink("/proc/self/ns/pid") != outer_namespace
     try:
         confinement = confine.confine(
@@ -87,19 +85,38 @@ def main(
         )
     except OSError as error:
         sys.exit(str(error))
-    _prepare()
+    prepare()
+    serve(control, confinement)
+
+
+def take(control_fd: str | int) -> _socket.socket:
+    """The control socket, as the lowest free number: a program closes those that it may have."""
+    control = _socket.socket(fileno=os.dup(int(control_fd)))
+    os.close(int(control_fd))
+    return control
+
+
+def received(control: _socket.socket, count: int) -> tuple[bytes, list[int]]:
+    """The next message and the descriptors with it; an empty one at the end of the socket."""
+    message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(count * FD_BYTES))
+    if not ancillary:
+        return message, []
+    numbers = ancillary[0][2]
+    return message, [
+        int.from_bytes(numbers[i : i + FD_BYTES], sys.byteorder)
+        for i in range(0, len(numbers), FD_BYTES)
+    ]
+
+
+def serve(control: _socket.socket, confinement: confine.Confinement) -> None:
+    """Tell what is in force, then run what is asked for until the control socket is closed."""
     control.send(", ".join(confinement.words).encode())
     while True:
-        message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(MOST_FDS * FD_BYTES))
+        message, fds = received(control, MOST_FDS)
         if not message:
             return
-        if not ancillary:  # to stop a program that had just ended
+        if not fds:  # to stop a program that had just ended
             continue
-        numbers = ancillary[0][2]
-        fds = [
-            int.from_bytes(numbers[i : i + FD_BYTES], sys.byteorder)
-            for i in range(0, len(numbers), FD_BYTES)
-        ]
         request = message.split(b" ")
         become = program.become
         if len(fds) == MOST_FDS:
@@ -120,7 +137,7 @@ def main(
         control.send(b"%d %d %d %.6f" % (status, timed_out, clean, cpu_s))
 
 
-def _prepare() -> None:
+def prepare() -> None:
     """All that is the same for every program, done once."""
     os.environ.clear()  # what it held was for this interpreter's start
     for name in ("quit", "exit"):  # -S leaves them out
