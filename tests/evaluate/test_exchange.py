@@ -10,6 +10,12 @@ import pytest
 
 from valley.evaluate.exchange import Exchange
 from valley.evaluate.sandbox import Run, Sandbox, SandboxError, find_isolation
+from valley.evaluate.watch import Watch
+
+
+def unlimited():
+    return Watch(os.getpid(), 1 << 60, 1e9)
+
 
 LARGE = "123456789\n" * 400_000  # four times what a pipe can be made to hold
 
@@ -118,7 +124,7 @@ def test_too_much_output_and_files_that_stay_are_the_programs_fault():
         "os.write(1, b'x' * 1001)"
     )
     for _ in range(5):
-        with Sandbox(find_isolation("rlimits")) as sandbox:
+        with Sandbox(find_isolation("auto")) as sandbox:
             outcome = sandbox.run(Run(source, "", None, 5.0, 20.0, 512, 1000))
             assert (outcome.output_exceeded, sandbox.usable) == (True, False)
 
@@ -185,7 +191,7 @@ def control():
 
 def test_a_driver_that_says_nothing_is_given_up(control):
     with Exchange(b"", LARGE.encode(), 100) as exchange, pytest.raises(TimeoutError):
-        exchange.attend(control[0], 0.2)
+        exchange.attend(control[0], 0.2, unlimited())
 
 
 def test_what_was_written_before_the_reply_is_had(control):
@@ -204,7 +210,7 @@ def test_what_was_written_before_the_reply_is_had(control):
 
         driver = threading.Thread(target=play)
         driver.start()
-        assert exchange.attend(ours, 20.0) == b"ended"
+        assert exchange.attend(ours, 20.0, unlimited()) == b"ended"
         driver.join()
         for fd in (source, stderr, result):
             os.close(fd)

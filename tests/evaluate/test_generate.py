@@ -177,3 +177,15 @@ def test_nothing_to_answer_and_no_room_are_errors(model):
         UserError, match=r"its prompt has \d+ tokens and the model's context is 512"
     ):
         generate(model, [long], Profile(), 4, "fp32")
+
+
+def test_a_thought_that_the_template_opens_is_part_of_the_answer(spaced):
+    student = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
+    make_tiny(student, [*(instruction(p) for p in PROBLEMS), "<think>\n"], spaced)
+    (plain,) = generate(spaced, PROBLEMS[:1], Profile(max_tokens=4), 1, "fp32")
+    template = spaced / "chat_template.jinja"
+    opens = "{% if add_generation_prompt %}<think>\n{% endif %}"
+    template.write_text(f"{template.read_text()}{opens}")
+    profile = Profile(max_tokens=4, prefill="x")
+    (sample,) = generate(spaced, PROBLEMS[:1], profile, 1, "fp32")
+    assert sample.text.startswith("<think>\nx") and "<think>" not in plain.text

@@ -11,17 +11,19 @@ the other.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem, problem_set_digest
 from valley.data.render import THINK_CLOSE, THINK_OPEN, instruction, response
 from valley.data.select import select, strata
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.evaluate.grade import grade
+from valley.evaluate.grade import by_id, grade
 from valley.evaluate.samples import Sample
 from valley.records import read_records, write_records
 
@@ -36,7 +38,7 @@ class Lesson:
     answer: str
 
 
-def write_evaluation(folder: Path, problems: list[Problem]) -> dict[str, Any]:
+def write_evaluation(folder: Path, problems: Collection[Problem]) -> dict[str, Any]:
     """Write the evaluation problems; returns their number and the digest of the set.
 
     Raises:
@@ -45,18 +47,20 @@ def write_evaluation(folder: Path, problems: list[Problem]) -> dict[str, Any]:
     if not problems:
         raise UserError("the evaluation set holds no problem")
     seen: set[str] = set()
+    ids = []
     for problem in problems:
         text = instruction(problem)
         if text in seen:
             raise UserError(f"evaluation problem {problem.id} stands there twice; leave one out")
         seen.add(text)
+        ids.append(problem.id)
     write_records(folder / "evaluation.jsonl", problems)
-    return {"evaluation_problems": len(problems), "problem_set": problem_set_digest(problems)}
+    return {"evaluation_problems": len(ids), "problem_set": problem_set_digest(ids)}
 
 
 def write_pool(
     folder: Path,
-    problems: list[Problem],
+    problems: Collection[Problem],
     traces: list[Trace],
     lessons: list[tuple[str, str]],
     config: GradeConfig,
@@ -73,8 +77,8 @@ def write_pool(
     """
     if not traces and not lessons:
         raise UserError("the pool holds no trace and no lesson")
-    traces = grade_traces(problems, traces, config, workers)
     write_records(folder / "problems.jsonl", problems)
+    traces = grade_traces(_pool_problems(folder), traces, config, workers)
     write_records(folder / "traces.jsonl", traces)
     write_records(folder / "lessons.jsonl", (Lesson(*lesson) for lesson in lessons))
     return {
@@ -91,9 +95,9 @@ def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
     Raises:
         UserError: they share a question; names the first.
     """
-    asked = {instruction(problem) for problem in evaluation_problems(evaluation)}
+    asked = {instruction(problem) for problem in evaluation_problems(evaluation).values()}
     taught = {
-        "a training problem": {instruction(problem) for problem in _pool_problems(pool)},
+        "a training problem": {instruction(problem) for problem in _pool_problems(pool).values()},
         "one of the first lessons": {lesson.prompt for lesson in _lessons(pool)},
     }
     for where, texts in taught.items():
@@ -106,14 +110,17 @@ def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
 
 
 def grade_traces(
-    problems: list[Problem], traces: list[Trace], config: GradeConfig, workers: int
+    problems: Sequence[Problem] | Mapping[str, Problem],
+    traces: list[Trace],
+    config: GradeConfig,
+    workers: int,
 ) -> list[Trace]:
     """Say of each trace of unknown correctness whether its program passes its problem's tests.
 
     Raises:
         UserError: a trace's problem is missing, or the grader could not do its work.
     """
-    known = {problem.id for problem in problems}
+    known = by_id(problems)
     for trace in traces:
         if trace.problem_id not in known:
             raise UserError(
@@ -122,16 +129,14 @@ def grade_traces(
     unknown = [index for index, trace in enumerate(traces) if trace.correct is None]
     if not unknown:
         return traces
-    samples = [
+    samples = (
         Sample(
             traces[i].problem_id, i, 0, response(traces[i].thinking, traces[i].answer), "stop", 0, 0
         )
         for i in unknown
-    ]
+    )
     graded = list(traces)
-    for index, verdict in zip(
-        unknown, grade(problems, samples, config, workers=workers), strict=True
-    ):
+    for index, verdict in zip(unknown, grade(known, samples, config, workers=workers), strict=True):
         if verdict.status == "infrastructure_error":
             raise UserError(
                 f"trace {traces[index].id}: the grader could not run its program; see the log above"
@@ -140,9 +145,9 @@ def grade_traces(
     return graded
 
 
-def evaluation_problems(folder: Path) -> list[Problem]:
+def evaluation_problems(folder: Path) -> ProblemFile:
     """The problems that students are evaluated on, in the order that counts refer to."""
-    return read_records(folder / "evaluation.jsonl", Problem)
+    return ProblemFile(folder / "evaluation.jsonl")
 
 
 def training_texts(
@@ -160,24 +165,21 @@ def training_texts(
         raise UserError(
             f"training set {chosen!r}: expected `lessons`, or size, difficulty, correctness"
         )
-    problems = {problem.id: problem for problem in _pool_problems(folder)}
+    asked = {problem_id: instruction(p) for problem_id, p in _pool_problems(folder).items()}
     traces = select(_traces(folder), **chosen, data_seed=data_seed)
-    return [
-        (instruction(problems[trace.problem_id]), response(trace.thinking, trace.answer))
-        for trace in traces
-    ]
+    return [(asked[trace.problem_id], response(trace.thinking, trace.answer)) for trace in traces]
 
 
 def vocabulary_texts(folder: Path) -> list[str]:
     """Texts of a pool that hold every word a student may meet, for a word-level tokenizer."""
     answers = [response(trace.thinking, trace.answer) for trace in _traces(folder)]
     lessons = [text for lesson in _lessons(folder) for text in (lesson.prompt, lesson.answer)]
-    asked = [instruction(problem) for problem in _pool_problems(folder)]
+    asked = [instruction(problem) for problem in _pool_problems(folder).values()]
     return [THINK_OPEN, THINK_CLOSE, *asked, *answers, *lessons]
 
 
-def _pool_problems(folder: Path) -> list[Problem]:
-    return read_records(folder / "problems.jsonl", Problem)
+def _pool_problems(folder: Path) -> ProblemFile:
+    return ProblemFile(folder / "problems.jsonl")
 
 
 def _traces(folder: Path) -> list[Trace]:

@@ -12,6 +12,8 @@ from typing import Any
 from valley.data.problems import Problem
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+LAST_TOKENS = 16
+"""Of a prompt: more than an opened thought and its line end are in any tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ def prompt_tokens(tokenizer: Any, text: str) -> list[int]:
             return_dict=True,
         )["input_ids"]
     )
+
+
+def opened_thought(tokenizer: Any, prompt: list[int]) -> str:
+    """What of an answer stands in its prompt already: a thought that the chat template opens."""
+    opens = str(tokenizer.decode(prompt[-LAST_TOKENS:])).rstrip().endswith(THINK_OPEN)
+    return f"{THINK_OPEN}\n" if opens else ""
 
 
 def document(tokenizer: Any, prompt: str, answer: str) -> Document:

@@ -23,8 +23,13 @@ import socket
 import time
 from types import TracebackType
 
+from valley.evaluate.watch import PERIOD_S, Watch
+
 STOP = b"stop"
 """Asks the driver to end the program at once."""
+FEW_READS, FEW_BYTES, GATHER_S = 2, 4096, 0.0005
+"""After so many reads in turn of less than so much, output may gather before the next: `input()` flushes what
+was printed, and a program that prints after each line that it reads would wake this side as often."""
 PIPE_BYTES, LARGEST_PIPE_BYTES = 1 << 16, 1 << 20
 """What a pipe holds, and what it may be made to hold without privileges, by Linux's defaults."""
 
@@ -35,8 +40,14 @@ class Exchange:
     Leaving the context closes what is still open here.
     """
 
-    def __init__(self, source: bytes, stdin: bytes, output_limit_bytes: int) -> None:
+    def __init__(
+        self, source: bytes, stdin: bytes, output_limit_bytes: int, owner: int = -1
+    ) -> None:
         """Open all, and write into stdin's pipe what it takes.
+
+        Args:
+            owner: the user that the program runs as, who may open its files again, as /dev/stdin
+                does; -1 for the user of this process.
 
         Raises:
             OSError: too many files are open.
@@ -52,6 +63,9 @@ class Exchange:
             stdin_end, self._feed = self._pipe()
             self._drain, stdout_end = self._pipe()
             self.fds += [stdin_end, stdout_end, self._memory(), self._memory()]
+            if owner >= 0:
+                for fd in self.fds[1:4]:
+                    os.fchown(fd, owner, -1)
             os.set_blocking(self._feed, False)
             os.set_blocking(self._drain, False)
             if len(stdin) > PIPE_BYTES:
@@ -77,10 +91,11 @@ class Exchange:
         for fd in tuple(self._open):
             self._close(fd)
 
-    def attend(self, control: socket.socket, timeout_s: float) -> bytes:
+    def attend(self, control: socket.socket, timeout_s: float, watch: Watch) -> bytes:
         """Feed stdin and take stdout until the driver has replied; returns its reply.
 
         Call it once, when the driver has been sent `fds`. An empty reply is a driver that ended.
+        Meanwhile the program is looked at, and ended where it has too much of anything.
 
         Raises:
             OSError: the driver did not reply in time, or the control socket failed.
@@ -89,19 +104,30 @@ class Exchange:
         for fd in self.fds[1:3]:
             self._close(fd)
         deadline = time.monotonic() + timeout_s
+        look_at = time.monotonic() + PERIOD_S
         poll = select.poll()
         poll.register(control, select.POLLIN)
         poll.register(self._drain, select.POLLIN)
         if self._feed in self._open:
             poll.register(self._feed, select.POLLOUT)
+        small_reads = 0
         while True:
-            left_s = deadline - time.monotonic()
-            events = poll.poll(left_s * 1e3) if left_s > 0 else []
-            if not events:
+            now = time.monotonic()
+            if now >= deadline:
                 raise TimeoutError(f"none within {timeout_s:.0f} s")
+            if now >= look_at:
+                if watch.look():
+                    control.send(STOP)
+                look_at = time.monotonic() + PERIOD_S
+            events = poll.poll(max(0.0, min(look_at, deadline) - now) * 1e3)
             for fd, _ in events:
                 if fd == self._drain:
-                    if self._read() == 0:
+                    if small_reads > FEW_READS:
+                        time.sleep(GATHER_S)
+                    count = self._read()
+                    if count is not None:
+                        small_reads = small_reads + 1 if count < FEW_BYTES else 0
+                    if count == 0:
                         poll.unregister(fd)
                         if self._read_bytes > self._limit_bytes:
                             control.send(STOP)

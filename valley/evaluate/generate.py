@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from valley.data.problems import Problem
-from valley.data.render import instruction, prompt_tokens
+from valley.data.render import instruction, opened_thought, prompt_tokens
 from valley.errors import UserError
 from valley.evaluate.profiles import Profile
 from valley.evaluate.samples import Sample
@@ -62,7 +62,10 @@ def generate(
     # Decoding fills in whatever it is not told from the model's own settings.
     model.generation_config = GenerationConfig()
     prefill = tokenizer(profile.prefill, add_special_tokens=False)["input_ids"]
-    prompts = [[*prompt_tokens(tokenizer, instruction(p)), *prefill] for p in problems]
+    asked = [prompt_tokens(tokenizer, instruction(problem)) for problem in problems]
+    # Some templates begin the answer with a thought: an answer cut inside it is no finished one.
+    opened = opened_thought(tokenizer, asked[0])
+    prompts = [[*tokens, *prefill] for tokens in asked]
     _check_room(problems, prompts, model.config.max_position_embeddings)
     requests = [(i, k) for i in range(len(problems)) for k in range(profile.samples)]
     order = sorted(requests, key=lambda request: (len(prompts[request[0]]), request))
@@ -78,7 +81,7 @@ def generate(
                 problem_id=problems[i].id,
                 index=k,
                 seed=seed,
-                text=profile.prefill + text,
+                text=opened + profile.prefill + text,
                 finish_reason="stop" if stopped else "length",
                 prompt_tokens=len(prompts[i]),
                 completion_tokens=len(tokens),

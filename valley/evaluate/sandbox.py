@@ -2,16 +2,18 @@
 
 A `Sandbox` is one driver process (`driver/`), started once, that forks a fresh process for each
 test. This side is the trusted one: it holds the other ends of a program's pipes (`exchange.py`),
-bounds what it reads of them, and ends a driver that does not answer. Limits of one test:
+bounds what it reads of them, watches what all processes use (`watch.py`), and ends a driver that
+does not answer (`started.py`). Limits of one test:
 
 | limit           | by                                     | seen as                         |
 |-----------------|----------------------------------------|---------------------------------|
-| CPU time        | RLIMIT_CPU, and the usage that is told | `Outcome.cpu_s`                 |
+| CPU time        | RLIMIT_CPU, and what is seen from here | `Outcome.cpu_s`                 |
 | wall time       | the driver's clock, then this side's   | `timed_out`                     |
 | address space   | RLIMIT_AS                              | `memory_exceeded`               |
 | stdout          | this side's count of what it reads     | `output_exceeded`               |
 | stderr, files   | RLIMIT_FSIZE, for each                 | `output_exceeded`               |
-| processes       | RLIMIT_NPROC (not for root)            | an error in the program         |
+| memory of all   | this side's watch                      | `memory_exceeded`               |
+| processes       | RLIMIT_NPROC, and the watch            | an error in the program         |
 | open files      | RLIMIT_NOFILE                          | an error in the program         |
 | network, pids   | namespaces                             | an error in the program         |
 | everything else | read-only root, own folder             | an error in the program         |
@@ -25,36 +27,67 @@ import math
 import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 from valley.errors import UserError
 from valley.evaluate.exchange import Exchange
-from valley.evaluate.isolation import BOX, DRIVER, Isolation, isolations
+from valley.evaluate.isolation import Isolation, isolations
+from valley.evaluate.nursery import Nursery
+from valley.evaluate.started import SandboxError, Started
+
+__all__ = [
+    "Outcome",
+    "Run",
+    "Sandbox",
+    "SandboxError",
+    "broke_its_sandbox",
+    "find_isolation",
+    "trial",
+]
 
 log = logging.getLogger(__name__)
 
-START = (
-    "import sys; sys.path.append(sys.argv[1]); from driver.server import main; main(*sys.argv[2:])"
-)
-ANSWER_MARGIN_S = 30.0
-"""How long after the wall limit a driver is given up; its own start is in here too."""
-STACK_KIB = 256 * 1024
-SPARE_PROCESSES = 512
+ANSWER_MARGIN_S = 10.0
+"""How long after the wall limit a driver is given up."""
+OWN_CPU_S = 0.02
+"""CPU time seen from outside that may be the driver's own, or the rounding of the kernel's clock."""
+SPARE_CPU_S = 0.1
+"""What a program has beyond its CPU limit before it is ended from here; RLIMIT_CPU has whole seconds."""
+PROCESSES = 64
+"""Processes and threads of one program at once."""
+SPARE_PROCESSES = 160
+"""The same where all that the user runs is counted: others' come and go, and `Watch` counts too."""
 STDERR_TAIL_BYTES = 4096
 
 
-class SandboxError(Exception):
-    """The sandbox failed, not the program: it could not start, died, or no longer answers."""
+@dataclass(frozen=True)
+class LcbRun:
+    """All tests of a run in lcb mode: a descriptor of `lcb.pack_tests`, and the seconds for each.
+
+    `packages` is the folder that NumPy is imported from, empty where there is none.
+    """
+
+    tests_fd: int
+    tests_bytes: int
+    timeout_s: int
+    packages: str
+
+    def words(self) -> tuple[str, ...]:
+        """What a request says of it; a path could hold blanks."""
+        packages = os.fsencode(self.packages).hex()
+        return str(self.timeout_s), str(self.tests_bytes), packages
 
 
 @dataclass(frozen=True)
 class Run:
-    """One program on one test. `function` is None where the program talks by stdin and stdout."""
+    """One program on one test. `function` is None where the program talks by stdin and stdout.
+
+    With `lcb` the program runs on all those tests instead, `stdin` is not used, and the limits are
+    those of the whole run.
+    """
 
     source: str
     stdin: str
@@ -63,6 +96,7 @@ class Run:
     wall_limit_s: float
     memory_limit_mib: int
     output_limit_bytes: int
+    lcb: LcbRun | None = None
 
 
 @dataclass(frozen=True)
@@ -85,46 +119,26 @@ class Outcome:
 
 
 class Sandbox:
-    """One driver, for one thread: bubblewrap ends it with the thread that started it."""
+    """One driver, for one thread: it ends with the thread that started it."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, nursery: Nursery | None = None) -> None:
         """Start the driver.
+
+        Args:
+            nursery: one of this isolation, which bears it in a tenth of the time.
 
         Raises:
             SandboxError: it could not be started.
         """
         self.usable = True
-        """False once a program left behind what cannot be removed: nothing more is run here."""
-        self._folder = None if isolation.own_root else tempfile.mkdtemp(prefix="valley-")
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self._processes = _user_tasks() + SPARE_PROCESSES
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [
-            # The size of the main thread's stack is fixed by what holds when it is started.
-            *("/bin/sh", "-c", f'ulimit -S -s {STACK_KIB} 2>/dev/null; exec "$@"', "sh"),
-            *isolation.command,
-            *(os.path.realpath(sys.executable), "-s", "-S", "-P", "-X", "utf8", "-c", START),
-            *(str(DRIVER.parent), str(theirs.fileno()), self._folder or BOX),
-            os.readlink("/proc/self/ns/pid"),
-        ]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=[theirs.fileno()],
-                # The order of a set is the same in every driver; no symbol is looked up in a fork.
-                env={"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"},
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._control.close()
-            self._remove()
-            raise SandboxError(f"{command[0]}: {error.strerror}") from error
-        finally:
-            theirs.close()
+        """False once the driver does not answer, or a program left behind what cannot be removed:
+        nothing more is run here."""
+        self._driver = Started(isolation, nursery)
+        self.layers = self._driver.layers
+        """What is in force, in words."""
+        self._processes = (
+            PROCESSES if self._driver.counts_alone else _user_tasks() + SPARE_PROCESSES
+        )
 
     def __enter__(self) -> Sandbox:
         return self
@@ -139,17 +153,8 @@ class Sandbox:
 
     def close(self) -> None:
         """End the driver and all that runs in it, and remove its folder."""
-        self._control.close()
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._remove()
-
-    def _remove(self) -> None:
-        self._errors.close()
-        if self._folder is not None:
-            # Not shutil.rmtree: a program may nest folders deeper than it can recurse.
-            subprocess.run(["/bin/rm", "-rf", "--", self._folder], stderr=subprocess.DEVNULL)
+        self.usable = False
+        self._driver.close()
 
     def run(self, run: Run) -> Outcome:
         """Run one program on one test, and wait for its end.
@@ -159,47 +164,55 @@ class Sandbox:
                 of no more use.
         """
         if not self.usable:
-            raise SandboxError("a program before left files that cannot be removed")
+            raise SandboxError("a program before left it in a state that cannot be mended")
         source = run.source.encode(errors="surrogatepass")
         stdin = run.stdin.encode(errors="surrogatepass")
+        cpu_s, memory_bytes = math.ceil(run.cpu_limit_s + 0.2), run.memory_limit_mib << 20
         request = (
-            *(math.ceil(run.wall_limit_s * 1e3), len(source), math.ceil(run.cpu_limit_s + 0.2)),
-            *(run.memory_limit_mib << 20, run.output_limit_bytes + 1, self._processes),
+            *(math.ceil(run.wall_limit_s * 1e3), len(source), cpu_s),
+            *(memory_bytes, run.output_limit_bytes + 1, self._processes),
             run.function or "",
+            *(run.lcb.words() if run.lcb else ()),
         )
+        driver = self._driver
+        watch = driver.watch(memory_bytes, run.cpu_limit_s + SPARE_CPU_S)
+        started = time.monotonic()
         try:
-            with Exchange(source, stdin, run.output_limit_bytes) as exchange:
-                socket.send_fds(self._control, [" ".join(map(str, request)).encode()], exchange.fds)
-                reply = exchange.attend(self._control, run.wall_limit_s + ANSWER_MARGIN_S)
+            with Exchange(source, stdin, run.output_limit_bytes, driver.owner) as exchange:
+                fds = [*exchange.fds, *([run.lcb.tests_fd] if run.lcb else [])]
+                line = " ".join(map(str, request)).encode()
+                socket.send_fds(driver.control, [line], fds)
+                self.usable = False  # until it has replied
+                reply = exchange.attend(driver.control, run.wall_limit_s + ANSWER_MARGIN_S, watch)
                 outputs = exchange.outputs()
-        except OSError as error:
-            raise SandboxError(self._fault(f"no answer ({error})")) from error
-        if not reply:
-            raise SandboxError(self._fault("the driver ended"))
-        status, timed_out, clean, cpu_s, wall_s = reply.split(b" ")
+            wall_s = time.monotonic() - started
+            if not reply:
+                raise ConnectionError("the driver ended")
+            status, timed_out, clean, told_s = reply.split(b" ")
+            exit_code = os.waitstatus_to_exitcode(int(status))
+            used_s = max(float(told_s), max(driver.used_s(), watch.cpu_s) - OWN_CPU_S)
+        except (OSError, ValueError) as error:
+            raise SandboxError(driver.fault(f"no answer ({error})")) from error
         self.usable = clean == b"1"
-        return _outcome(
-            os.waitstatus_to_exitcode(int(status)),
-            timed_out == b"1",
-            (float(cpu_s), float(wall_s)),
-            outputs,
-            run.output_limit_bytes,
-        )
+        ended = _Ended(exit_code, timed_out == b"1", watch.exceeded, used_s, wall_s)
+        return _outcome(ended, outputs, run.output_limit_bytes)
 
-    def _fault(self, what: str) -> str:
-        size = os.fstat(self._errors.fileno()).st_size
-        tail = os.pread(self._errors.fileno(), 1000, max(size - 1000, 0))
-        return f"{what}: {tail.decode(errors='replace').strip() or 'no message'}"
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a program ended: its exit status by the driver's word, the rest as seen from here."""
+
+    exit_code: int
+    timed_out: bool
+    exceeded: str
+    cpu_s: float
+    wall_s: float
 
 
 def _outcome(
-    exit_code: int,
-    timed_out: bool,
-    used_s: tuple[float, float],
-    outputs: tuple[bytes, bytes, bytes],
-    output_limit_bytes: int,
+    ended: _Ended, outputs: tuple[bytes, bytes, bytes], output_limit_bytes: int
 ) -> Outcome:
-    """What became of the program, from the driver's word and what the program wrote.
+    """What became of the program, from how it ended and what it wrote.
 
     The first byte of the result file says R and a function's result, or what went wrong: S with the
     syntax, M with memory, I inside the sandbox. A program could write there as well, and gain no
@@ -207,23 +220,32 @@ def _outcome(
     """
     stdout, stderr, result = outputs
     said = result[:1]
-    output_exceeded = exit_code == -signal.SIGXFSZ or max(map(len, outputs)) > output_limit_bytes
+    exit_code = ended.exit_code
+    if ended.exceeded and exit_code == 0:  # what it left running was too much
+        exit_code = -signal.SIGKILL
+    output_exceeded = (
+        exit_code == -signal.SIGXFSZ
+        or ended.exceeded == "files"
+        or max(map(len, outputs)) > output_limit_bytes
+    )
     stderr_tail = stderr[-STDERR_TAIL_BYTES:].decode(errors="replace")
     if said == b"I":
-        raise SandboxError(stderr_tail)
+        raise SandboxError(ascii(stderr_tail[-500:]))  # a program may have written it
+    # A kill that no limit of ours explains is the kernel's, out of memory.
+    explained = ended.timed_out or output_exceeded or ended.exceeded
     return Outcome(
         stdout=stdout[:output_limit_bytes],
         stderr=stderr_tail,
         answer=result[1:] if said == b"R" else None,
         exit_code=exit_code,
         syntax_error=exit_code != 0 and said == b"S",
-        # A kill that no limit of ours explains is the kernel's, out of memory.
         memory_exceeded=(exit_code != 0 and said == b"M")
-        or (exit_code == -signal.SIGKILL and not timed_out and not output_exceeded),
+        or ended.exceeded == "memory"
+        or (exit_code == -signal.SIGKILL and not explained),
         output_exceeded=output_exceeded,
-        timed_out=timed_out,
-        cpu_s=used_s[0],
-        wall_s=used_s[1],
+        timed_out=ended.timed_out,
+        cpu_s=ended.cpu_s,
+        wall_s=ended.wall_s,
     )
 
 
@@ -250,31 +272,47 @@ def find_isolation(setting: str) -> Isolation:
     """
     faults = []
     for isolation in isolations():
-        if setting not in ("auto", isolation.name):
+        if setting != isolation.name and (setting != "auto" or isolation.name == "rlimits"):
             continue
         try:
-            _probe(isolation)
+            found = _probe(isolation)
         except SandboxError as error:
-            faults.append(f"{isolation.name}: {error}")
+            if (fault := f"{isolation.name}: {error}") not in faults:
+                faults.append(fault)
             continue
-        if setting == "auto" and isolation.name == "rlimits":
-            log.warning(
-                "programs run with resource limits only: they can reach the network and this "
-                "user's files. Install bubblewrap, or allow user namespaces. Tried: %s",
-                "; ".join(faults),
-            )
-        else:
-            log.info("programs run in isolation %s", isolation.name)
-        return isolation
+        log.info("programs run in isolation %s", found.layers)
+        return found
+    tried = "; ".join(faults) or "no such program is installed"
+    if setting == "auto":
+        raise UserError(
+            "sandbox: auto does not work on this machine, which offers no namespaces to keep programs "
+            "from its files, processes and network; install bubblewrap, or let this user make "
+            "namespaces (docs/containment.md says how), or write sandbox: rlimits to do without them. "
+            f"Tried: {tried}"
+        )
     raise UserError(
         f"sandbox: {setting} does not work on this machine; allowed are auto, bwrap, unshare and "
-        f"rlimits. Tried: {'; '.join(faults) or 'no such program is installed'}"
+        f"rlimits. Tried: {tried}"
     )
 
 
-def _probe(isolation: Isolation) -> None:
-    run = Run("print(input())", "works\n", None, 10.0, 30.0, 512, 1 << 20)
+def _probe(isolation: Isolation) -> Isolation:
     with Sandbox(isolation) as sandbox:
-        outcome = sandbox.run(run)
+        trial(sandbox)
+    return replace(isolation, layers=sandbox.layers)
+
+
+def trial(sandbox: Sandbox) -> None:
+    """See that a program that is known to work does.
+
+    Raises:
+        SandboxError: it does not.
+    """
+    outcome = sandbox.run(Run("print(input())", "works\n", None, 10.0, 30.0, 512, 1 << 20))
     if outcome.stdout != b"works\n":
         raise SandboxError(f"a trial program ended with {outcome.exit_code}: {outcome.stderr}")
+
+
+def broke_its_sandbox(what: str) -> Outcome:
+    """The outcome of a program that ends its own driver each time: it ran, and failed."""
+    return Outcome(b"", what, None, -signal.SIGKILL, False, False, False, False, 0.0, 0.0)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from valley.data.config import TinyConfig
 from valley.data.problems import Problem
 from valley.data.traces import Trace
 
-Pool = tuple[list[Problem], list[Trace], list[tuple[str, str]]]
+Pool = tuple[Collection[Problem], list[Trace], list[tuple[str, str]]]
 """The problems that traces answer, the traces, and (prompt, answer) pairs for first lessons."""
 
 
-def read_evaluation(config: dict[str, Any], paths: dict[str, str]) -> list[Problem]:
+def read_evaluation(config: dict[str, Any], paths: dict[str, str]) -> Collection[Problem]:
     """Read the problems that students are evaluated on.
 
     Args:

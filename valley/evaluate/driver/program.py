@@ -13,9 +13,10 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from . import prelude
+
 RESULT_FD = 3
 OPEN_FILES = 64
-PR_SET_PDEATHSIG = 1
 
 
 def open_standard_files() -> None:
@@ -36,16 +37,16 @@ def limit(resource_limit: int, value: int) -> None:
     resource.setrlimit(resource_limit, (value, value))
 
 
-def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | None) -> NoReturn:
+def become(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> NoReturn:
     """Be the program of a request, in a process of its own.
 
     Args:
-        prctl: libc's, where this process is not alone in its pid namespace.
+        enter: parts this process from the driver, see `confine`.
     """
     code = 1
     said = b"I"  # an end before the program began is the sandbox's fault
     try:
-        source = _put_in_place(request, fds, prctl)
+        source = put_in_place(request, fds, enter)
         said = b""
         code, said = run(request[6].decode(), source)
     except BaseException as error:
@@ -57,11 +58,13 @@ def become(request: list[bytes], fds: list[int], prctl: Callable[..., int] | Non
             os._exit(code)
 
 
-def _put_in_place(request: list[bytes], fds: list[int], prctl: Callable[..., int] | None) -> bytes:
-    """Put session, files and limits in place; returns the source."""
+def put_in_place(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> bytes:
+    """Put session, files (source, stdin, stdout, stderr, result) and limits in place.
+
+    Returns the source.
+    """
     os.setsid()
-    if prctl is not None:
-        prctl(PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
+    enter()
     source = os.pread(fds[0], int(request[1]), 0)
     for target, fd in enumerate(fds[1:]):  # none of these is below RESULT_FD, so none is lost
         os.dup2(fd, target)
@@ -71,6 +74,7 @@ def _put_in_place(request: list[bytes], fds: list[int], prctl: Callable[..., int
     limit(resource.RLIMIT_CPU, int(request[2]))
     limit(resource.RLIMIT_AS, int(request[3]))
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGCHLD])
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     return source
 
 
@@ -92,9 +96,12 @@ def run(function: str, source: bytes) -> tuple[int, bytes]:
         return 1, b"S"
     code, answer = 0, b""
     try:
+        if function:
+            exec(prelude.CODE, module.__dict__)
         exec(program, module.__dict__)
         if function:
-            answer = b"R" + dumps(_find(module, function)(*arguments)).encode()
+            value = _find(module, function)(*arguments)
+            answer = b"R" + dumps(value, default=_plain).encode()
     except SystemExit as exit_:
         if isinstance(exit_.code, int):
             code = exit_.code & 0xFF
@@ -118,6 +125,17 @@ def _find(module: types.ModuleType, function: str) -> Callable[..., Any]:
     if not hasattr(module, function):
         raise NameError(f"the program defines no function {function!r}")
     return getattr(module, function)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar or array as numbers.
+
+    Raises:
+        TypeError: it is something else that JSON cannot say.
+    """
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _show_exception() -> None:

@@ -3,7 +3,8 @@
 A request on the control socket is a line of limits with five descriptors: the source, what the
 program reads as stdin, what receives its stdout, its stderr, and the answer of its function. While
 the program runs, any other message, and the socket's end, says to stop it. What was expected of the
-program is never sent here: all that it wrote goes to the grader, which compares.
+program is never sent here: all that it wrote goes to the grader, which compares. The one exception
+is lcb mode: a sixth descriptor holds all tests of a problem, and `lcb.py` takes `program.py`'s place.
 
 The program may not outlive its test: everything it started is killed, and its files are removed.
 Starting Python for each test would cost ten times the test; forking a warm interpreter does not.
@@ -26,9 +27,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
 
-from . import program, remains
+from . import confine, lcb, prelude, program, remains
 
 # Imported for the programs only: nearly all of them use some, and a warm import is free.
 import bisect  # noqa: F401, isort:skip
@@ -41,10 +41,10 @@ import re  # noqa: F401, isort:skip
 import string  # noqa: F401, isort:skip
 
 FD_BYTES = 4
+MOST_FDS = 6
 THREAD_STACK_BYTES = 8 << 20
 STOP_CHECK_S = 0.05
 """How often a program that runs for longer is looked after: most have ended before the first time."""
-PR_SET_CHILD_SUBREAPER = 36
 WARM_UP = b"""
 import sys
 sys.stdin.read()
@@ -57,57 +57,87 @@ print(sum(f(int("7"))), C(3).a, f"{3 / 2:.2f}", *sorted(map(int, "3 1 2".split()
 """
 
 
-def main(control_fd: str, work_folder: str, outer_namespace: str) -> None:
-    """Serve requests until the grader closes the control socket.
+def main(
+    control_fd: str,
+    work_folder: str,
+    outer_namespace: str,
+    kind: str,
+    uid: str,
+    hidden: str,
+    *paths: str,
+) -> None:
+    """Tell what is in force, then serve requests until the grader closes the control socket.
 
     Args:
         control_fd: the number of the control socket.
         work_folder: where programs run, and all that is removed after each.
         outer_namespace: the grader's pid namespace, as /proc names it.
+        kind: of root, see `confine.confine`.
+        uid: the user to become, -1 to stay.
+        hidden: folders among `paths` to show empty, with colons between.
+        paths: what may be read, this package last.
     """
-    # As the lowest free number, since a program closes those that it may have, and no more.
+    control = take(control_fd)
+    own_namespace = os.readlink("/proc/self/ns/pid") != outer_namespace
+    try:
+        confinement = confine.confine(
+            kind, work_folder, int(uid), paths, hidden.split(os.pathsep), own_namespace
+        )
+    except OSError as error:
+        sys.exit(str(error))
+    prepare()
+    serve(control, confinement)
+
+
+def take(control_fd: str | int) -> _socket.socket:
+    """The control socket, as the lowest free number: a program closes those that it may have."""
     control = _socket.socket(fileno=os.dup(int(control_fd)))
     os.close(int(control_fd))
-    own_namespace = os.readlink("/proc/self/ns/pid") != outer_namespace
-    prctl = None if own_namespace else _become_subreaper()
-    _prepare()
-    os.chdir(work_folder)
+    return control
+
+
+def received(control: _socket.socket, count: int) -> tuple[bytes, list[int]]:
+    """The next message and the descriptors with it; an empty one at the end of the socket."""
+    message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(count * FD_BYTES))
+    if not ancillary:
+        return message, []
+    numbers = ancillary[0][2]
+    return message, [
+        int.from_bytes(numbers[i : i + FD_BYTES], sys.byteorder)
+        for i in range(0, len(numbers), FD_BYTES)
+    ]
+
+
+def serve(control: _socket.socket, confinement: confine.Confinement) -> None:
+    """Tell what is in force, then run what is asked for until the control socket is closed."""
+    control.send(", ".join(confinement.words).encode())
     while True:
-        message, ancillary, _, _ = control.recvmsg(4096, _socket.CMSG_SPACE(5 * FD_BYTES))
+        message, fds = received(control, MOST_FDS)
         if not message:
             return
-        if not ancillary:  # to stop a program that had just ended
+        if not fds:  # to stop a program that had just ended
             continue
-        numbers = ancillary[0][2]
-        fds = [
-            int.from_bytes(numbers[i : i + FD_BYTES], sys.byteorder)
-            for i in range(0, 5 * FD_BYTES, FD_BYTES)
-        ]
         request = message.split(b" ")
-        started = time.monotonic()
+        become = program.become
+        if len(fds) == MOST_FDS:
+            become = lcb.become
+            lcb.warm()
+        elif request[6]:
+            prelude.warm()
+        deadline = time.monotonic() + int(request[0]) / 1e3
         pid = os.fork()
         if pid == 0:
-            program.become(request, fds, prctl)
+            become(request, fds, confinement.enter)
         for fd in fds:
             os.close(fd)
-        status, usage, timed_out = _wait(pid, started + int(request[0]) / 1e3, control)
-        wall_s = time.monotonic() - started
-        remains.kill_rest(own_namespace)
-        clean = not os.listdir(work_folder) or remains.empty(work_folder)
+        status, usage, timed_out = _wait(pid, deadline, control)
+        remains.kill_rest(confinement.children)
+        clean = remains.clear(".")
         cpu_s = usage.ru_utime + usage.ru_stime
-        control.send(b"%d %d %d %.6f %.6f" % (status, timed_out, clean, cpu_s, wall_s))
+        control.send(b"%d %d %d %.6f" % (status, timed_out, clean, cpu_s))
 
 
-def _become_subreaper() -> Callable[..., int]:
-    """Without a pid namespace, orphans are found only if they become this process's children."""
-    import ctypes
-
-    prctl: Callable[..., int] = ctypes.CDLL(None).prctl
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    return prctl
-
-
-def _prepare() -> None:
+def prepare() -> None:
     """All that is the same for every program, done once."""
     os.environ.clear()  # what it held was for this interpreter's start
     for name in ("quit", "exit"):  # -S leaves them out
@@ -117,6 +147,7 @@ def _prepare() -> None:
     _thread.stack_size(THREAD_STACK_BYTES)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)  # too much output ends a program at once
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # a handler would let programs interrupt this
     program.limit(resource.RLIMIT_CORE, 0)
     program.limit(resource.RLIMIT_NOFILE, program.OPEN_FILES)
     _import_random()
