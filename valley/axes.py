@@ -13,7 +13,7 @@ from valley.train.config import TrainConfig
 NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
 DIFFICULTIES = ("all", "easy", "medium", "hard")
 CORRECTNESSES = ("all", "correct", "incorrect")
-RECIPE_SECTIONS = ("data", "train", "generate", "grade")
+RECIPE_SECTIONS = ("data", "chat", "train", "generate", "grade")
 STEPS = "train.steps"
 """The axis that may be derived: see `recipe.matched_steps`."""
 MATCHING = "matching_size"

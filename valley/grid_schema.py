@@ -13,6 +13,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from valley.axes import CORRECTNESSES, DIFFICULTIES, MATCHING, STEPS
+from valley.data.chat import ChatConfig
 from valley.data.config import JsonlConfig, PackagesConfig, TinyConfig
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
@@ -20,9 +21,19 @@ from valley.sweep import Sweep
 from valley.train.config import TrainConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-MODELS = (Sweep, TrainConfig, GenerateConfig, GradeConfig, TinyConfig, PackagesConfig, JsonlConfig)
+MODELS = (
+    Sweep,
+    ChatConfig,
+    TrainConfig,
+    GenerateConfig,
+    GradeConfig,
+    TinyConfig,
+    PackagesConfig,
+    JsonlConfig,
+)
 SECTIONS = {
     "data": ("TinyConfig", "PackagesConfig", "JsonlConfig"),
+    "chat": ("ChatConfig",),
     "train": ("TrainConfig",),
     "generate": ("GenerateConfig",),
     "grade": ("GradeConfig",),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from valley.data.chat import ChatConfig
 from valley.data.config import DataConfig
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
@@ -79,13 +80,15 @@ class _Builder:
         return self.once(("shared", id(recipe)), lambda: self._shared(recipe))
 
     def _shared(self, recipe: Recipe) -> _Shared:
-        train = recipe.train
+        train, chat = recipe.train, _chat(recipe.chat)
         return _Shared(
             data=self.data(recipe),
+            chat=chat,
+            chat_text=f"{canonical_json(chat)[1:-1]}," if chat else "",
             training=train.semantic(),
             training_text=canonical_json(train.semantic()),
             execution=_execution(train),
-            profiles=_profiles(recipe.generate),
+            profiles=_profiles(recipe.generate, chat),
             grading=_Config(recipe.grade.model_dump(mode="json")),
         )
 
@@ -146,6 +149,7 @@ class _Builder:
             "select": "lessons",
             "seed": student.seed,
             "data_seed": recipe.data.data_seed,
+            **_chat(recipe.chat),
         }
         return self.job(
             "train",
@@ -185,10 +189,11 @@ class _Builder:
             "select": {"size": size, "difficulty": difficulty, "correctness": correctness},
             "seed": seed,
             "data_seed": data_seed,
+            **shared.chat,
         }
         # The canonical JSON of `value`, put together from parts: see `test_identities_are_exact`.
         text = (
-            f'{{"data_seed":{data_seed},"seed":{seed},'
+            f'{{{shared.chat_text}"data_seed":{data_seed},"seed":{seed},'
             f'"select":{{"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
             f'"train":{shared.training_text}}}'
         )
@@ -264,6 +269,9 @@ class _Shared:
     """What the cells of one recipe have in common."""
 
     data: _Data
+    chat: dict[str, Any]
+    chat_text: str
+    """The same as JSON, as it stands in front of other settings."""
     training: dict[str, Any]
     training_text: str
     execution: dict[str, Any]
@@ -271,9 +279,15 @@ class _Shared:
     grading: _Config
 
 
-def _profiles(config: GenerateConfig) -> list[tuple[str, str, int, _Config]]:
+def _chat(config: ChatConfig) -> dict[str, Any]:
+    """What a job's settings say of the chat: nothing, where it is the default."""
+    said = config.semantic()
+    return {"chat": said} if said else {}
+
+
+def _profiles(config: GenerateConfig, chat: dict[str, Any]) -> list[tuple[str, str, int, _Config]]:
     """Name, name for a folder, samples per problem and a generate job's settings, of each profile."""
-    common = {"batch_size": config.batch_size, "precision": config.precision}
+    common = {"batch_size": config.batch_size, "precision": config.precision, **chat}
     return [
         (
             name,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from valley.data.chat import PromptName
 from valley.data.problems import Problem, problem_set_digest
 from valley.data.render import THINK_CLOSE, THINK_OPEN, instruction, response
 from valley.data.select import select, strata
@@ -146,13 +147,17 @@ def evaluation_problems(folder: Path) -> list[Problem]:
 
 
 def training_texts(
-    folder: Path, chosen: dict[str, Any] | str, data_seed: int
+    folder: Path,
+    chosen: dict[str, Any] | str,
+    data_seed: int,
+    prompt: PromptName = "plain",
 ) -> list[tuple[str, str]]:
     """The (prompt, response) pairs of a training set.
 
     Args:
         folder: a prepared pool.
         chosen: `lessons`, or the size, difficulty and correctness of a subset.
+        prompt: how the traces' problems are asked, as `chat.prompt` says.
     """
     if chosen == "lessons":
         return [(lesson.prompt, lesson.answer) for lesson in _lessons(folder)]
@@ -163,7 +168,7 @@ def training_texts(
     problems = {problem.id: problem for problem in _pool_problems(folder)}
     traces = select(_traces(folder), **chosen, data_seed=data_seed)
     return [
-        (instruction(problems[trace.problem_id]), response(trace.thinking, trace.answer))
+        (instruction(problems[trace.problem_id], prompt), response(trace.thinking, trace.answer))
         for trace in traces
     ]
 
