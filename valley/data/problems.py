@@ -33,8 +33,12 @@ class Problem:
     memory_limit_mib: int = 1024
     difficulty: str | None = None
     date: str | None = None
-    # How outputs are compared: {"rule": "exact" | "token" | "float", "tolerance": 1e-6}
+    # Such as `leetcode`; scores are told by it, as by difficulty and by the month of `date`.
+    platform: str | None = None
+    # How outputs are compared: {"rule": "token"}, and the rest in `valley/evaluate/compare.py`.
     compare: dict[str, Any] = field(default_factory=lambda: {"rule": "token"})
+    # Why its verdicts are in doubt, such as `special_judge`; see `flags.py`, which adds what is known.
+    flags: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
