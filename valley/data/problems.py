@@ -35,6 +35,8 @@ class Problem:
     date: str | None = None
     # Such as `leetcode`; scores are told by it, as by difficulty and by the month of `date`.
     platform: str | None = None
+    # Its page at the judge, by which decontamination knows it.
+    url: str | None = None
     # How outputs are compared: {"rule": "token"}, and the rest in `valley/evaluate/compare.py`.
     compare: dict[str, Any] = field(default_factory=lambda: {"rule": "token"})
     # Why its verdicts are in doubt, such as `special_judge`; see `flags.py`, which adds what is known.
