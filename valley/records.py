@@ -109,8 +109,16 @@ def read_records(path: Path, record_type: type[R]) -> list[R]:
     Raises:
         UserError: a line has another schema, lacks a field or has an unknown one.
     """
+    return list(stream_records(path, record_type))
+
+
+def stream_records(path: Path, record_type: type[R]) -> Iterator[R]:
+    """Yield the records that `read_records` lists, one by one.
+
+    Raises:
+        UserError: as for `read_records`, at the line that is at fault.
+    """
     known = {f.name for f in fields(record_type)}
-    records = []
     for number, value in read_lines(path):
         schema = value.pop("schema", None)
         if schema != record_type.SCHEMA:
@@ -122,7 +130,6 @@ def read_records(path: Path, record_type: type[R]) -> list[R]:
                 f"{path}, line {number}: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}"
             )
         try:
-            records.append(record_type(**value))
+            yield record_type(**value)
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}, line {number}: {error}") from error
-    return records
