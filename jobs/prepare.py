@@ -7,7 +7,12 @@ from typing import Any
 
 from valley.cluster.element import foreground
 from valley.data.prepared import check_disjoint, vocabulary_texts, write_evaluation, write_pool
-from valley.data.sources import read_evaluation, read_pool
+from valley.data.sources import (
+    evaluation_read_from,
+    open_evaluation,
+    read_evaluation,
+    read_pool,
+)
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.store import JobFile
@@ -17,6 +22,11 @@ from valley.student import prepare_student
 def run(job: JobFile) -> dict[str, Any]:
     """Fill the job's folder; returns counts."""
     match job.config:
+        case {"evaluation": {"source": "corpus"} as config}:
+            reader = open_evaluation(config, job.execution)
+            written = write_evaluation(job.folder, list(reader.problems()))
+            read_from = evaluation_read_from(job.execution)
+            return {**written, "read": reader.counts(), "read_from": read_from}
         case {"evaluation": config}:
             return write_evaluation(job.folder, read_evaluation(config, job.execution))
         case {"pool": config, "grading": limits}:

@@ -6,7 +6,7 @@ incorrect) is decided later, by the settings of `data.difficulty` and `data.corr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,19 +32,20 @@ class Candidate:
     """What the source calls the problem."""
 
 
-class Reader(Protocol):
-    """A source that streams: nothing in it holds all rows.
+Wanted = Callable[[str], bool]
+"""Whether a problem is wanted, by its id: `set.__contains__` is one."""
 
-    Each call of `problems` and `candidates` reads the source from its beginning. A candidate's
-    `problem_id` is the id of one of the problems.
-    """
 
-    def problems(self) -> Iterator[Problem]:
-        """Yield each problem that candidates answer, once."""
-        ...
+def everything(identity: str) -> bool:
+    """Want every problem."""
+    return True
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Yield each trace whose problem could be resolved.
+
+class ProblemReader(Protocol):
+    """A source of problems that streams: nothing in it holds all of them."""
+
+    def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
+        """Yield each wanted problem, once, reading the source from its beginning.
 
         Raises:
             UserError: a file is damaged or misses a column; names both.
@@ -52,5 +53,21 @@ class Reader(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """What `candidates` read and left out, by reason; whole once that was read to its end."""
+        """What was read, and what was left out by reason; of what has been iterated so far."""
+        ...
+
+
+class Reader(ProblemReader, Protocol):
+    """A source of traces and of the problems that they answer.
+
+    A candidate's `problem_id` is the id of one of the problems. A problem may have no tests: its traces
+    can be learnt from and not graded.
+    """
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield each trace whose problem could be resolved, reading the source from its beginning.
+
+        Raises:
+            UserError: a file is damaged or misses a column; names both.
+        """
         ...

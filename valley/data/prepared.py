@@ -42,12 +42,16 @@ def write_evaluation(folder: Path, problems: list[Problem]) -> dict[str, Any]:
     """Write the evaluation problems; returns their number and the digest of the set.
 
     Raises:
-        UserError: there is none, or one stands there twice.
+        UserError: there is none, one has no tests, or one stands there twice.
     """
     if not problems:
         raise UserError("the evaluation set holds no problem")
     seen: set[str] = set()
     for problem in problems:
+        if not problem.tests:
+            raise UserError(
+                f"evaluation problem {problem.id} has no tests to grade by; leave it out"
+            )
         text = instruction(problem)
         if text in seen:
             raise UserError(f"evaluation problem {problem.id} stands there twice; leave one out")
