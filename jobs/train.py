@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from typing import Any
 
@@ -23,12 +24,18 @@ def run(job: JobFile) -> dict[str, Any]:
     from valley.train.loop import train
 
     config = TrainConfig.model_validate({**job.config["train"], **_fields_of(job)})
-    texts = training_texts(job.inputs["pool"], job.config["select"], job.config["data_seed"])
+    start = job.inputs["init"] / "model"
+    tokenizer = functools.cache(lambda: load_tokenizer(start))
+    texts = training_texts(
+        job.inputs["pool"],
+        job.config["select"],
+        job.config["data_seed"],
+        count_tokens=lambda prompt, answer: len(document(tokenizer(), prompt, answer).tokens),
+        record=job.folder / "subset.json",
+    )
     if not texts:
         raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
-    start = job.inputs["init"] / "model"
-    tokenizer = load_tokenizer(start)
-    rendered = [document(tokenizer, prompt, answer) for prompt, answer in texts]
+    rendered = [document(tokenizer(), prompt, answer) for prompt, answer in texts]
     kept = [d for d in rendered if len(d.tokens) <= config.max_tokens]
     if not kept:
         raise UserError(

@@ -131,9 +131,7 @@ def parse_record(where: str, line: bytes, record_type: type[R]) -> R:
     if schema != record_type.SCHEMA:
         raise UserError(f"{where}: schema {schema!r} found, {record_type.SCHEMA!r} expected")
     if unknown := sorted(value.keys() - known):
-        raise UserError(
-            f"{where}: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}"
-        )
+        raise UserError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}")
     try:
         return record_type(**value)
     except (TypeError, ValueError) as error:

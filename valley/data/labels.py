@@ -86,10 +86,10 @@ class DifficultyRule:
     def of(self, candidate: Candidate) -> str | None:
         """The difficulty; None where it is in no arm."""
         config, trace = self._config, candidate.trace
-        if config is None or trace.difficulty is not None:
+        if config is None:
             return trace.difficulty
         if config.by == "label":
-            return self._of_label.get(candidate.label or "")
+            return trace.difficulty or self._of_label.get(candidate.label or "")
         if config.by == "trace_length":
             length = len(trace.thinking) + len(trace.answer)
             return ("easy", "medium", "hard")[sum(length > edge for edge in self._thirds)]

@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from valley.data.candidates import Candidate, Reader
+from valley.data.candidates import Candidate, Reader, Wanted, everything
 from valley.data.cleaning import Cleaning
 from valley.data.grading import Graded
 from valley.data.index import NAME, Index
@@ -65,9 +65,9 @@ class ListReader:
     listed_problems: Collection[Problem]
     traces: list[Trace]
 
-    def problems(self) -> Iterator[Problem]:
-        """Yield the problems."""
-        return iter(self.listed_problems)
+    def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
+        """Yield the wanted problems."""
+        return (problem for problem in self.listed_problems if wanted(problem.id))
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the traces."""
@@ -116,6 +116,7 @@ class PoolWriter:
         index, keeper = Index(), Keeper(self.settings.keep, self.folder / "traces.spill")
         try:
             self._read(reader, index, keeper, cleaning, difficulty, correctness)
+            counts = reader.counts()
             problems = self._write_problems(reader, index, keeper, cleaning)
             graded = self._grade(index, keeper, correctness)
             kept = keeper.finish(self.folder / "traces.jsonl", index, _with_verdicts(index, graded))
@@ -132,8 +133,8 @@ class PoolWriter:
             outcome["kept_traces"] = kept
         if clean.semantic():
             outcome["removed"] = cleaning.write(self.folder)
-        if counts := reader.counts():
-            outcome["source"] = counts
+        if counts:
+            outcome["read"] = counts
         return outcome
 
     def _read(
@@ -179,8 +180,9 @@ class PoolWriter:
         written: set[str] = set()
         temporary = self.folder / "problems.tmp"
         with temporary.open("w", encoding="utf-8") as file:
-            for problem in reader.problems():
-                if cleaning.keeps(problem) and (self.all_problems or problem.id in wanted):
+            chosen = everything if self.all_problems else wanted.__contains__
+            for problem in reader.problems(chosen):
+                if cleaning.keeps(problem):
                     written.add(problem.id)
                     file.write(record_line(problem))
         if lacking := sorted(name for name in wanted if name is not None and name not in written):

@@ -12,7 +12,7 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ from valley.data.subset import CountTokens, draw_subset
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.records import read_records, write_records
+from valley.records import iterate_records, read_records, write_records
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,11 @@ def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
 def evaluation_problems(folder: Path) -> list[Problem]:
     """The problems that students are evaluated on, in the order that counts refer to."""
     return read_records(folder / "evaluation.jsonl", Problem)
+
+
+def stream_evaluation(folder: Path) -> Iterator[Problem]:
+    """The same, one by one."""
+    return iterate_records(folder / "evaluation.jsonl", Problem)
 
 
 def training_texts(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ def draw_subset(
         counts=counts_of(index, rows),
         provenance={"select": chosen, "data_seed": data_seed, "pool": folder.name},
     )
+
+
+def capacity(folder: Path) -> Callable[[Arm, int], int | None]:
+    """Says how much an arm of a prepared pool holds under a `data_seed`; the index is read once, if at all."""
+    read = cache(lambda: read_index(folder))
+
+    def held(arm: Arm, data_seed: int) -> int | None:
+        if arm.select.size_in == "tokens":
+            return None
+        return order(read(), arm, data_seed).size
+
+    return held
 
 
 def counts_of(index: Index, rows: Numbers) -> dict[str, dict[str, int]]:

@@ -40,7 +40,7 @@ def open_pool(config: dict[str, Any], execution: dict[str, Any]) -> Reader:
         UserError: what lies there is not what the job was planned with.
     """
     corpus = _corpus(execution)
-    _check_unchanged("data.pool", config, corpus.pool_semantic())
+    _check_unchanged("data.pool", config["pool"], corpus.pool.semantic())
     return corpus.pool.open()
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from valley.data.selection_config import CleanConfig, SelectConfig
 from valley.errors import UserError
 
 # A tiny student reads 512 tokens, and a step costs about 11 of them, stated and thought.
@@ -32,6 +33,10 @@ class Source(BaseModel):
 
     data_seed: int = 0
     """Decides which traces a subset holds."""
+    clean: CleanConfig = CleanConfig()
+    """What leaves the pool before anything is drawn from it."""
+    select: SelectConfig = SelectConfig()
+    """How training sets are drawn from the pool."""
 
     @property
     def lessons(self) -> int:
@@ -111,7 +116,7 @@ class TinyConfig(Source):
 
     def pool_semantic(self) -> dict[str, Any]:
         """What decides problems, traces and first lessons; for `sources.read_pool`."""
-        return self.model_dump(mode="json", exclude=_ASKED)
+        return self.model_dump(mode="json", exclude=_ASKED | {"clean", "select"})
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
         """Most traces that a stratum can hold, known before anything is graded."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
+from valley.data.selection_config import CorrectnessConfig, DifficultyConfig
 from valley.data.sources.config import Source
 from valley.data.sources.evaluation_config import EvaluationPart
 from valley.data.sources.pool_config import PoolPart
@@ -15,6 +18,13 @@ class CorpusConfig(Source):
     source: Literal["corpus"]
     evaluation: EvaluationPart
     pool: PoolPart
+    difficulty: DifficultyConfig = DifficultyConfig()
+    """What makes a trace easy, medium or hard."""
+    correctness: CorrectnessConfig = CorrectnessConfig()
+    """What makes a trace correct or incorrect."""
+    keep: int | None = Field(100_000, ge=1)
+    """Of each arm, so many traces' texts are kept, those of lowest rank; null keeps all. What is not kept
+    is counted and cannot be drawn, and the grader says nothing of it."""
 
     @property
     def label(self) -> str:
@@ -41,7 +51,12 @@ class CorpusConfig(Source):
         Raises:
             UserError: a file is missing, damaged or of another revision.
         """
-        return {"source": self.source, "pool": self.pool.semantic()}
+        return {"source": self.source, "pool": self.pool.semantic(), **self._labelled()}
+
+    def _labelled(self) -> dict[str, Any]:
+        """What decides the traces' labels, and whose texts are kept: the seed has a say in the latter."""
+        names = {"difficulty", "correctness", "keep"} | ({"data_seed"} if self.keep else set())
+        return self.model_dump(mode="json", include=names)
 
     def execution(self) -> dict[str, Any]:
         """What the prepare jobs need beside their identity: where the files lie."""
@@ -82,7 +97,7 @@ class CorpusDryRun(CorpusConfig):
     def pool_semantic(self) -> dict[str, Any]:
         """What decides problems and traces, or stands for it."""
         if self.pool.missing():
-            return {"missing": True, **self.execution()["corpus"]["pool"]}
+            return {"missing": True, **self.execution()["corpus"]["pool"], **self._labelled()}
         return super().pool_semantic()
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
