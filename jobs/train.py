@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,21 +30,8 @@ def run(job: JobFile) -> dict[str, Any]:
     from valley.train.loop import train
 
     config = TrainConfig.model_validate({**job.config["train"], **_fields_of(job)})
-    chat = ChatConfig.model_validate(job.config.get("chat", {}))
-    texts = training_texts(
-        job.inputs["pool"], job.config["select"], job.config["data_seed"], chat.prompt
-    )
-    if not texts:
-        raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
     start = job.inputs["init"] / "model"
-    rendered = tokenized(
-        job.folder.parents[3] / "cache" / "tokens",
-        digest(texts),
-        lambda: texts,
-        Chat(load_tokenizer(start), chat),
-        job.report,
-        examples=len(texts),
-    )
+    rendered = _rendered(job, start)
     too_long = rendered.lengths > config.max_tokens
     kept = _kept(rendered, too_long, config)
     join_process_group(place())
@@ -67,6 +56,24 @@ def run(job: JobFile) -> dict[str, Any]:
         "examples_too_long": int(too_long.sum()),
         "subset_digest": rendered.texts_digest,
     }
+
+
+def _rendered(job: JobFile, start: Path) -> Tokens:
+    """The training set as tokens, from the cache that all ranks, restarts and cells share."""
+    config = ChatConfig.model_validate(job.config.get("chat", {}))
+    chat = functools.cache(lambda: Chat(load_tokenizer(start), config))
+    texts = training_texts(
+        job.inputs["pool"],
+        job.config["select"],
+        job.config["data_seed"],
+        count_tokens=lambda *text: len(chat().documents([text])[0].tokens),
+        record=job.folder / "subset.json",
+        prompt=config.prompt,
+    )
+    if not texts:
+        raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
+    cache = job.folder.parents[3] / "cache" / "tokens"
+    return tokenized(cache, digest(texts), lambda: texts, chat(), job.report, examples=len(texts))
 
 
 def _kept(rendered: Tokens, too_long: npt.NDArray[np.bool_], config: TrainConfig) -> Tokens:

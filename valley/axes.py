@@ -12,7 +12,7 @@ from valley.train.config import TrainConfig
 
 NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
 DIFFICULTIES = ("all", "easy", "medium", "hard")
-CORRECTNESSES = ("all", "correct", "incorrect")
+CORRECTNESSES = ("all", "correct", "incorrect", "unknown")
 RECIPE_SECTIONS = ("data", "chat", "train", "generate", "grade")
 STEPS = "train.steps"
 """The axis that may be derived: see `recipe.matched_steps`."""

@@ -46,10 +46,14 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     The temporary name stands in the same folder (a rename must not cross file systems) and carries
     the process id, since two hosts may write into one folder of a network file system.
     """
+    _write(path, (text,), sync)
+
+
+def _write(path: Path, parts: Iterable[str], sync: bool = True) -> None:
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines(parts)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
@@ -74,8 +78,12 @@ def write_json(path: Path, value: Any, notes: Mapping[str, Any] | None = None) -
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write dataclass records as JSON lines, each with its `schema`, whole or not at all."""
-    lines = (json.dumps({"schema": r.SCHEMA, **asdict(r)}, allow_nan=False) for r in records)
-    write_text(path, "".join(line + "\n" for line in lines))
+    _write(path, map(record_line, records))
+
+
+def record_line(record: Record) -> str:
+    """One record as a line of a JSON-lines file, with its end."""
+    return json.dumps({"schema": record.SCHEMA, **asdict(record)}, allow_nan=False) + "\n"
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -84,23 +92,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         UserError: the file is missing, or a line is not a JSON object.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    with file:
-        for number, line in enumerate(file, start=1):
-            try:
-                value = json.loads(line)
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason})") from error
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from error
-            if not isinstance(value, dict):
-                raise UserError(
-                    f"{path}, line {number}: found {line[:40].decode()!r}, expected an object"
-                )
-            yield number, value
+    for number, line in _byte_lines(path):
+        yield number, _object(f"{path}, line {number}", line)
 
 
 def read_records(path: Path, record_type: type[R]) -> list[R]:
@@ -109,20 +102,58 @@ def read_records(path: Path, record_type: type[R]) -> list[R]:
     Raises:
         UserError: a line has another schema, lacks a field or has an unknown one.
     """
+    return list(iterate_records(path, record_type))
+
+
+def iterate_records(path: Path, record_type: type[R]) -> Iterator[R]:
+    """As `read_records`, one record after another, for files that need not fit into memory."""
+    for number, line in _byte_lines(path):
+        yield parse_record(f"{path}, line {number}", line, record_type)
+
+
+def iterate_places(path: Path, record_type: type[R]) -> Iterator[tuple[int, int, R]]:
+    """As `iterate_records`, each with the byte that its line begins at, and the line's bytes."""
+    offset = 0
+    for number, line in _byte_lines(path):
+        yield offset, len(line), parse_record(f"{path}, line {number}", line, record_type)
+        offset += len(line)
+
+
+def parse_record(where: str, line: bytes, record_type: type[R]) -> R:
+    """One line of a JSON-lines file as a record.
+
+    Raises:
+        UserError: as for `read_records`; the message begins with `where`.
+    """
+    value = _object(where, line)
     known = {f.name for f in fields(record_type)}
-    records = []
-    for number, value in read_lines(path):
-        schema = value.pop("schema", None)
-        if schema != record_type.SCHEMA:
-            raise UserError(
-                f"{path}, line {number}: schema {schema!r} found, {record_type.SCHEMA!r} expected"
-            )
-        if unknown := sorted(value.keys() - known):
-            raise UserError(
-                f"{path}, line {number}: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}"
-            )
-        try:
-            records.append(record_type(**value))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{path}, line {number}: {error}") from error
-    return records
+    schema = value.pop("schema", None)
+    if schema != record_type.SCHEMA:
+        raise UserError(f"{where}: schema {schema!r} found, {record_type.SCHEMA!r} expected")
+    if unknown := sorted(value.keys() - known):
+        raise UserError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    try:
+        return record_type(**value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    with file:
+        yield from enumerate(file, start=1)
+
+
+def _object(where: str, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not UTF-8 ({error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error.msg})") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: found {line[:40].decode()!r}, expected an object")
+    return value

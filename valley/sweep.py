@@ -50,7 +50,7 @@ class ParentCell(_Strict):
     """Null is the stage before."""
     size: int = Field(ge=1)
     difficulty: Literal["all", "easy", "medium", "hard"] = "all"
-    correctness: Literal["all", "correct", "incorrect"] = "all"
+    correctness: Literal["all", "correct", "incorrect", "unknown"] = "all"
     seed: int = Field(0, ge=0)
 
 

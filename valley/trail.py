@@ -9,13 +9,13 @@ alone makes nothing anew that does not rest on it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from valley.data.chat import ChatConfig
 from valley.data.config import DataConfig
-from valley.errors import UserError
+from valley.data.selection_config import SelectConfig
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
@@ -27,6 +27,8 @@ from valley.train.config import TrainConfig
 
 T = TypeVar("T")
 MAX_LABEL = 120
+CHARACTERS_PER_TOKEN = 3.5
+"""About, of English and Python; for costs alone."""
 UNSAFE = re.compile(r"[^\w.=-]")
 TRACE_GRADING = GradeConfig().model_dump(
     mode="json", include={"wall_limit_factor", "output_limit_kib"}
@@ -90,6 +92,7 @@ class _Builder:
             execution=_execution(train),
             profiles=_profiles(recipe.generate, chat),
             grading=_Config(recipe.grade.model_dump(mode="json")),
+            select=recipe.data.select if recipe.data.select.semantic() else None,
         )
 
     def data(self, recipe: Recipe) -> _Data:
@@ -109,11 +112,12 @@ class _Builder:
         )
         # How the students' answers are graded is no part of the pool: traces are graded by the
         # grader's defaults, so that a change of `grade` trains nothing anew.
+        cleaned = {"clean": data.clean.semantic()} if data.clean.semantic() else {}
         pool = self.job(
             "prepare",
             f"{label}-pool",
-            _Config({"pool": data.pool_semantic(), "grading": TRACE_GRADING}),
-            {},
+            _Config({"pool": data.pool_semantic() | cleaned, "grading": TRACE_GRADING}),
+            {"evaluation": evaluation} if data.clean.decontaminate is not None else {},
             execution={**data.execution(), "sandbox": recipe.grade.sandbox},
             slot="pool",
         )
@@ -184,9 +188,15 @@ class _Builder:
         shared = self.shared(recipe)
         size, seed, data_seed = axes["size"], axes["seed"], recipe.data.data_seed
         difficulty, correctness = axes["difficulty"], axes["correctness"]
+        select = {"size": size, "difficulty": difficulty, "correctness": correctness}
+        drawn = ""
+        if shared.select is not None and (chosen := shared.select.of_arm(difficulty, correctness)):
+            select["controls"] = chosen
+            drawn = f'"controls":{canonical_json(chosen)},'
+        examples = _examples(size, recipe.data.select, self.sweep.preview.tokens_per_trace)
         value = {
             "train": shared.training,
-            "select": {"size": size, "difficulty": difficulty, "correctness": correctness},
+            "select": select,
             "seed": seed,
             "data_seed": data_seed,
             **shared.chat,
@@ -194,7 +204,7 @@ class _Builder:
         # The canonical JSON of `value`, put together from parts: see `test_identities_are_exact`.
         text = (
             f'{{{shared.chat_text}"data_seed":{data_seed},"seed":{seed},'
-            f'"select":{{"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
+            f'"select":{{{drawn}"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
             f'"train":{shared.training_text}}}'
         )
         return self.job(
@@ -205,8 +215,8 @@ class _Builder:
             name=cell_name(axes),
             execution=shared.execution,
             after=(shared.data.disjoint,),
-            steps=recipe.train.total_steps(size),
-            examples=size,
+            steps=recipe.train.total_steps(examples),
+            examples=examples,
             parameters=self.sweep.students[axes["student"]].parameters,
         )
 
@@ -277,6 +287,8 @@ class _Shared:
     execution: dict[str, Any]
     profiles: list[tuple[str, str, int, _Config]]
     grading: _Config
+    select: SelectConfig | None
+    """None where all of it is left at its defaults."""
 
 
 def _chat(config: ChatConfig) -> dict[str, Any]:
@@ -297,6 +309,18 @@ def _profiles(config: GenerateConfig, chat: dict[str, Any]) -> list[tuple[str, s
         )
         for name, profile in config.profiles.items()
     ]
+
+
+def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:
+    """The traces of a set, or about that many where `size` counts something else."""
+    match select.size_in:
+        case "problems":
+            return size * (select.traces_per_problem or 1)
+        case "tokens":
+            return max(1, round(size / tokens_per_trace))
+        case "characters":
+            return max(1, round(size / tokens_per_trace / CHARACTERS_PER_TOKEN))
+    return size
 
 
 def _safe(label: str) -> str:
@@ -333,33 +357,3 @@ def part(whole: Trail, rows: list[Row]) -> Trail:
     jobs = [job for job in whole.jobs if job.identity in needed]
     pools = {identity: pool for identity, pool in whole.pools.items() if identity in needed}
     return Trail(rows, jobs, pools)
-
-
-def check_pool(planned: Trail, strata: Mapping[str, Mapping[str, int]]) -> None:
-    """Refuse trainings that ask for more traces than the pool can hold, the parents of stages included.
-
-    Args:
-        strata: exact counts by `difficulty/correctness` of the pools that are prepared, by their
-            job's identity; of others the source's upper bound is used.
-
-    Raises:
-        UserError: names the cell, the size wanted, and what there is.
-    """
-    limits: dict[tuple[str, str, str], int | None] = {}
-    for job in planned.jobs:
-        if job.kind != "train" or job.config["select"] == "lessons":
-            continue
-        select, pool = job.config["select"], job.inputs["pool"].identity
-        difficulty, correctness = select["difficulty"], select["correctness"]
-        stratum = f"{difficulty}/{correctness}"
-        known, key = strata.get(pool), (pool, difficulty, correctness)
-        if key not in limits:
-            bound = planned.pools[pool].pool_limit(difficulty, correctness)
-            limits[key] = known[stratum] if known else bound
-        limit = limits[key]
-        if limit is not None and select["size"] > limit:
-            raise UserError(
-                f"cell {job.label}: size {select['size']} is larger than the pool: "
-                f"{'' if known else 'at most '}{limit} traces are {stratum}; "
-                "ask for a smaller size, or for a larger pool under `data`"
-            )

@@ -134,11 +134,11 @@ def select_part(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
 def select_step(data: str, temporary: str) -> dict[str, Any]:
     """Make the pool and draw the sets."""
     from synthetic import places
+
     from valley.data.index import read_index
     from valley.data.pool import PoolSettings, PoolWriter
-    from valley.data.sources.pool_config import OpenCodeReasoning2Pool
-
     from valley.data.select import Arm, draw
+    from valley.data.sources.pool_config import OpenCodeReasoning2Pool
     from valley.evaluate.config import GradeConfig
     from valley.records import digest
 

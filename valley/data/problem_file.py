@@ -1,0 +1,58 @@
+"""A file of problems that need not fit into memory: each is read when it is asked for.
+
+A hundred tests of 100 KB make a problem of 10 MB, and a benchmark of them gigabytes. Only the ids and
+where their lines stand are held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from valley.data.problems import Problem
+from valley.errors import UserError
+from valley.records import iterate_places, parse_record
+
+
+class ProblemFile(Mapping[str, Problem]):
+    """The problems of a file by their ids, in the file's order. Each access parses its line anew."""
+
+    def __init__(self, path: Path, check: Callable[[Problem], object] | None = None) -> None:
+        """Read all lines once.
+
+        Args:
+            check: called with each problem; it raises what makes the file unusable.
+
+        Raises:
+            UserError: the file cannot be read, a line is no problem, or two have the same id.
+        """
+        self.path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        for offset, size, problem in iterate_places(path, Problem):
+            if problem.id in self._places:
+                raise UserError(f"{path}: problem {problem.id!r} is given twice")
+            if check is not None:
+                check(problem)
+            self._places[problem.id] = offset, size
+
+    def __getitem__(self, problem_id: str) -> Problem:
+        """Read one problem; several threads may.
+
+        Raises:
+            KeyError: there is none of this id.
+            UserError: the file was changed in the meantime.
+        """
+        offset, size = self._places[problem_id]
+        where = f"{self.path}, problem {problem_id!r}"
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            problem = parse_record(where, file.read(size), Problem)
+        if problem.id != problem_id:
+            raise UserError(f"{where}: the file was changed while it was read; start again")
+        return problem
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
