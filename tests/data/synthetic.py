@@ -217,9 +217,7 @@ def write_ocr2(
     return folder
 
 
-_WORDS = (
-    "the sum of both is n so we try all pairs, wait, let me check that again: é ≤ 10^5 and".split()
-)
+_PHRASE = "the sum of both is n so we try all pairs, wait, let me check that again: é ≤ 10^5 and"
 _BASE: list[str] = []
 
 
@@ -227,7 +225,8 @@ def _text(number: int, length: int) -> str:
     """About `length` bytes that differ from those of other numbers, and come fast."""
     if not _BASE:
         rng = random.Random(0)
-        _BASE.append(" ".join(rng.choice(_WORDS) + str(rng.randrange(100)) for _ in range(200_000)))
+        words = _PHRASE.split()
+        _BASE.append(" ".join(rng.choice(words) + str(rng.randrange(100)) for _ in range(200_000)))
     base = _BASE[0]
     start = random.Random(number).randrange(max(1, len(base) - length))
     return f"{number}: {base[start : start + length]}"
