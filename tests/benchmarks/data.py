@@ -107,7 +107,7 @@ def select_part(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         write_ocr2(data / "ocr2", rows, row_bytes, SHARDS, QUESTIONS)
         (data / "whole").touch()
     steps = {
-        "valley: pool and sets in one pass": ("select", str(data), str(temporary)),
+        "valley: pool and sets in one pass": ("select", str(data), str(temporary), str(rows)),
         "pyarrow: the same columns read once": ("read", str(data)),
     }
     step(*steps["pyarrow: the same columns read once"])  # into the page cache
@@ -131,7 +131,7 @@ def select_part(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     }
 
 
-def select_step(data: str, temporary: str) -> dict[str, Any]:
+def select_step(data: str, temporary: str, rows_there: str) -> dict[str, Any]:
     """Make the pool and draw the sets."""
     from synthetic import places
 
@@ -142,6 +142,8 @@ def select_step(data: str, temporary: str) -> dict[str, Any]:
     from valley.evaluate.config import GradeConfig
     from valley.records import digest
 
+    # Of a data set that is smaller than both shapes, for a trial, smaller sets.
+    share = min(1, int(rows_there) / 100_000)
     folder = Path(data)
     questions = {name: folder / name for name in ("taco", "apps", "code_contests", "codeforces")}
     source = OpenCodeReasoning2Pool.model_validate(
@@ -162,7 +164,8 @@ def select_step(data: str, temporary: str) -> dict[str, Any]:
         written = PoolWriter(Path(pool), settings, GradeConfig()).write(source.open())
         index = read_index(Path(pool))
         sets = {}
-        for difficulty, correctness, size in SETS:
+        for difficulty, correctness, whole_size in SETS:
+            size = int(whole_size * share)
             rows = draw(index, Arm(difficulty, correctness), size, data_seed=0)
             assert index.kept[rows].all()
             ids = [index.ids[row] for row in rows.tolist()]
