@@ -26,6 +26,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from valley.data.candidates import Candidate, Reader, Wanted, everything
+from valley.data.card import card_of, write_card
 from valley.data.cleaning import Cleaning
 from valley.data.grading import Graded
 from valley.data.index import NAME, Index
@@ -38,7 +39,7 @@ from valley.data.selection_config import CleanConfig, CorrectnessConfig, Difficu
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.records import parse_record, record_line
+from valley.records import digest, parse_record, record_line
 
 GRADED = "graded.jsonl"
 Report = Callable[[int, int], None]
@@ -119,7 +120,9 @@ class PoolWriter:
             counts = reader.counts()
             problems = self._write_problems(reader, index, keeper, cleaning)
             graded = self._grade(index, keeper, correctness)
-            kept = keeper.finish(self.folder / "traces.jsonl", index, _with_verdicts(index, graded))
+            traces = keeper.finish(
+                self.folder / "traces.jsonl", index, _with_verdicts(index, graded)
+            )
         finally:
             keeper.close()
         index.write(self.folder / NAME)
@@ -128,13 +131,15 @@ class PoolWriter:
             "pool_problems": problems,
             "pool_traces": len(index),
             "strata": strata(index),
+            "digests": {"traces.jsonl": traces, "ids": digest(sorted(index.ids))},
         }
-        if kept < len(index):
-            outcome["kept_traces"] = kept
+        if not index.kept.all():
+            outcome["kept_traces"] = int(index.kept.sum())
         if clean.semantic():
             outcome["removed"] = cleaning.write(self.folder)
         if counts:
             outcome["read"] = counts
+        write_card(self.folder, card_of(index, outcome))
         return outcome
 
     def _read(
