@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from valley.data.candidates import Reader
 from valley.data.sources.part import FromPlace, Part, absolute, file_digest, not_there
 from valley.data.sources.place import Place, split_patterns
-from valley.data.sources.questions import Questions
+
+if TYPE_CHECKING:
+    from valley.data.sources.questions import Questions
 
 POOL = "data.pool"
 
@@ -51,6 +53,8 @@ class _OpenCodeReasoning(FromPlace):
 
     def looked_up(self) -> Questions:
         """The questions."""
+        from valley.data.sources.questions import Questions
+
         return Questions(f"{POOL}.questions", self.questions.given())
 
 

@@ -281,6 +281,8 @@ def _read_lines(
     """The batches of a JSON-lines file; a line is read only so far as its columns are wanted."""
     with _opened(path) as file:
         lines = enumerate(file, start=1)
+        if path.stat().st_size == 0:
+            raise EOFError("it is empty")
         while batch := list(itertools.islice(lines, batch_rows)):
             rows = [_row(path, number, line, columns) for number, line in batch if line.strip()]
             if rows:
