@@ -9,7 +9,7 @@ from valley.cluster.element import foreground
 from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.prepared import (
     check_disjoint,
-    stream_evaluation,
+    evaluation_problems,
     vocabulary_texts,
     write_evaluation,
     write_pool,
@@ -55,7 +55,7 @@ def _pool(job: JobFile, config: dict[str, Any], grading: GradeConfig) -> dict[st
     settings = PoolSettings.model_validate(config)
     # An input where it is needed: another evaluation set prepares no pool anew that does not ask for it.
     asked = job.inputs.get("evaluation")
-    evaluation = stream_evaluation(asked) if asked else ()
+    evaluation = evaluation_problems(asked).values() if asked else ()
     workers = job.execution.get("workers", 1)
     if config["source"] != "corpus":
         pool = read_pool({k: v for k, v in config.items() if k != "clean"}, job.execution)

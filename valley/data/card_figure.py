@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def draw_lengths(lengths: Mapping[str, Any], path: Path) -> None:
         figure = Figure(figsize=SIZE_IN)
         axes = figure.subplots()
         edges = lengths["edges"]
-        widths = [right - left for left, right in zip(edges, edges[1:], strict=False)]
+        widths = [right - left for left, right in itertools.pairwise(edges)]
         below = [0] * len(widths)
         for name, (color, hatch) in LOOKS.items():
             counts = lengths["counts"][name]

@@ -195,7 +195,9 @@ class PoolWriter:
         temporary.replace(self.folder / "problems.jsonl")
         return len(written)
 
-    def _grade(self, index: Index, keeper: Keeper, rule: CorrectnessRule) -> Mapping[str, bool]:
+    def _grade(
+        self, index: Index, keeper: Keeper, rule: CorrectnessRule
+    ) -> Mapping[str, bool | None]:
         """Have what is kept and unknown graded, if the grader is to decide."""
         rows = [row for row in keeper.rows() if not index.is_graded(row)] if rule.grades else []
         if not rows:
@@ -209,7 +211,8 @@ class PoolWriter:
             lambda done: self.report(done, len(rows)),
         )
         for row in rows:
-            index.grade(row, graded.verdicts[index.ids[row]], rule.name)
+            if (correct := graded.verdicts[index.ids[row]]) is not None:
+                index.grade(row, correct, rule.name)
         return graded.verdicts
 
 
@@ -225,7 +228,9 @@ def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> str:
     return json.dumps({"schema": Trace.SCHEMA, **value}, allow_nan=False) + "\n"
 
 
-def _with_verdicts(index: Index, verdicts: Mapping[str, bool]) -> Callable[[int, bytes], bytes]:
+def _with_verdicts(
+    index: Index, verdicts: Mapping[str, bool | None]
+) -> Callable[[int, bytes], bytes]:
     """Makes a kept trace's final line."""
 
     def change(row: int, line: bytes) -> bytes:
