@@ -18,7 +18,7 @@ ARMS = st.tuples(
     st.sampled_from(["all", "easy", "medium", "hard"]),
     st.sampled_from(["all", "correct", "incorrect", "unknown"]),
 )
-BY_LENGTH = {"arms": ["all/correct", "all/incorrect"], "on": ["length"]}
+BY_LENGTH = {"arms": ["all/correct", "all/incorrect"], "by": ["length"]}
 CONTROLS = st.sampled_from(
     [
         {},
@@ -29,8 +29,8 @@ CONTROLS = st.sampled_from(
         {"size_in": "characters"},
         {"match": BY_LENGTH},
         {"match": BY_LENGTH, "traces_per_problem": 1},
-        {"match": {"arms": ["easy/all", "hard/all"], "on": ["length", "teacher"]}},
-        {"match": {"arms": ["all/correct", "all/incorrect"], "on": ["problem"]}, "unit": "problem"},
+        {"match": {"arms": ["easy/all", "hard/all"], "by": ["length", "teacher"]}},
+        {"match": {"arms": ["all/correct", "all/incorrect"], "by": ["problem"]}, "unit": "problem"},
         {"mix": {"by": "teacher", "shares": {"A": 1, "B": 2}}},
         {"mix": {"by": "length", "shares": {"long": 1, "short": 4}}},
     ]
@@ -117,7 +117,7 @@ def test_one_row_moves_one_member_of_each_matched_arm_at_most(rows, size, seed):
 @given(
     rows=pools(),
     seed=st.integers(0, 3),
-    on=st.lists(
+    by=st.lists(
         st.sampled_from(["length", "difficulty", "label", "problem", "teacher"]),
         min_size=1,
         max_size=3,
@@ -125,10 +125,10 @@ def test_one_row_moves_one_member_of_each_matched_arm_at_most(rows, size, seed):
     ),
     size=st.integers(0, 60),
 )
-def test_matched_arms_are_alike_in_every_size(rows, seed, on, size):
+def test_matched_arms_are_alike_in_every_size(rows, seed, by, size):
     """Of two arms of any equal size, each bin holds as many traces."""
     index = index_of(rows)
-    match = {"arms": ["all/correct", "all/incorrect"], "on": on}
+    match = {"arms": ["all/correct", "all/incorrect"], "by": by}
     found = []
     for name in ("correct", "incorrect"):
         chosen = order(index, arm("all", name, match=match), seed).rows[:size]
@@ -139,7 +139,7 @@ def test_matched_arms_are_alike_in_every_size(rows, seed, on, size):
             "problem": index.problem.codes.tolist(),
             "teacher": index.teacher.codes.tolist(),
         }
-        found.append(Counter(tuple(columns[c][row] for c in on) for row in chosen.tolist()))
+        found.append(Counter(tuple(columns[c][row] for c in by) for row in chosen.tolist()))
     assert found[0] == found[1]
 
 
@@ -161,7 +161,7 @@ def test_four_arms_are_matched_together():
         for correct in (True, False)
         for i in range(9 if level == "easy" else 5)
     ]
-    match = {"arms": names, "on": ["length"]}
+    match = {"arms": names, "by": ["length"]}
     found = {}
     for name in names:
         chosen = ids(rows, arm(*name.split("/"), match=match))
@@ -250,10 +250,10 @@ def test_bins_of_lengths_do_not_depend_on_other_lengths():
             {"match": BY_LENGTH, "mix": {"by": "teacher", "shares": {"A": 1}}},
             "would break the balance",
         ),
-        ({"unit": "problem", "match": BY_LENGTH}, "needs `problem` in match.on"),
-        ({"match": {"arms": ["all/right", "all/all"], "on": ["length"]}}, "'all/right' found"),
-        ({"match": {"arms": ["all/correct", "easy/correct"], "on": ["length"]}}, "share traces"),
-        ({"match": {"arms": ["easy/all", "hard/all"], "on": ["difficulty"]}}, "cannot be matched"),
+        ({"unit": "problem", "match": BY_LENGTH}, "needs `problem` in match.by"),
+        ({"match": {"arms": ["all/right", "all/all"], "by": ["length"]}}, "'all/right' found"),
+        ({"match": {"arms": ["all/correct", "easy/correct"], "by": ["length"]}}, "share traces"),
+        ({"match": {"arms": ["easy/all", "hard/all"], "by": ["difficulty"]}}, "cannot be matched"),
         ({"mix": {"by": "length", "shares": {"medium": 1}}}, "expected of long, short"),
         ({"mix": {"by": "teacher", "shares": {"A": 0}}}, "expected a number above 0"),
     ],

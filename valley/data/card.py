@@ -4,9 +4,10 @@
     python -m valley.data.card runs/store/prepare/ab/…-pool-…  # or the folder of one
     python -m valley.data.card FOLDER --tokenizer MODEL --max-tokens 16384
 
-The pool's job leaves `card.json`, `card.md` and `card.png` in its folder, with lengths in characters. With a
-tokenizer at hand (a sweep's own student, once it is prepared, or `--tokenizer`) this command writes them
-anew with lengths in tokens, and says how many traces are longer than the students read.
+The pool's job leaves `card.json` and `card.md` in its folder, with lengths in characters; this command adds
+the figure, `card.png`. With a tokenizer at hand (a sweep's own student, once it is prepared, or
+`--tokenizer`) it writes them anew with lengths in tokens, and says how many traces are longer than the
+students read.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def in_tokens(
     return said
 
 
-def markdown(card: Card, name: str) -> str:
+def markdown(card: Card, name: str, figure: bool) -> str:
     """The card for a person to read."""
     lengths = card["lengths"]
     removed = sum(card["removed"].values())
@@ -127,7 +128,7 @@ def markdown(card: Card, name: str) -> str:
         _removals(card),
         _lengths(lengths),
     ]
-    if lengths["traces"]:
+    if figure:
         parts.append("![How long the traces are](card.png)")
     if card["read"]:
         parts.append(_table("read from the source", card["read"], None))
@@ -137,11 +138,12 @@ def markdown(card: Card, name: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_card(folder: Path, card: Card) -> None:
-    """Write `card.json`, `card.md` and, where there are lengths, `card.png`."""
+def write_card(folder: Path, card: Card, figure: bool = True) -> None:
+    """Write `card.json`, `card.md` and, where there are lengths to draw, `card.png`."""
+    figure = figure and bool(card["lengths"]["traces"])
     write_json(folder / "card.json", card)
-    write_text(folder / "card.md", markdown(card, folder.name))
-    if card["lengths"]["traces"]:
+    write_text(folder / "card.md", markdown(card, folder.name, figure))
+    if figure:
         from valley.data.card_figure import draw_lengths
 
         draw_lengths(card["lengths"], folder / "card.png")
@@ -282,8 +284,8 @@ def main(arguments: list[str] | None = None) -> int:
             index = read_index(folder)
             card["lengths"] = in_tokens(folder, index, _counter(tokenizer), max_tokens)
         write_card(folder, card)
-        print(markdown(card, folder.name))
-        print(f"{folder / 'card.md'}")
+        print((folder / "card.md").read_text(encoding="utf-8"))
+        print(folder / "card.md")
     return 0
 
 

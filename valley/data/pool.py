@@ -4,7 +4,6 @@
     traces.jsonl     the kept traces, each with its difficulty and whether it is correct
     index.parquet    a row per trace that the source yielded: `index.py`
     removed.jsonl    what was removed and why, where `data.clean` removes anything
-    card.*           what is in it, for a person: `card.py`
 
 1. What is to be removed is found: a pass over the problems, if any may be.
 2. What the rules of difficulty and the duplicates need to know of all traces: a pass of its own, if any.
@@ -26,7 +25,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from valley.data.candidates import Candidate, Reader, Wanted, everything
-from valley.data.card import card_of, write_card
 from valley.data.cleaning import Cleaning
 from valley.data.grading import Graded
 from valley.data.index import NAME, Index
@@ -139,7 +137,6 @@ class PoolWriter:
             outcome["removed"] = cleaning.write(self.folder)
         if counts:
             outcome["read"] = counts
-        write_card(self.folder, card_of(index, outcome))
         return outcome
 
     def _read(
