@@ -6,38 +6,46 @@ import sys
 from typing import Any
 
 from valley.cluster.element import foreground
-from valley.data.prepared import evaluation_problems
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
-from valley.evaluate.grade import grade
-from valley.evaluate.samples import Sample
+from valley.evaluate.grading import grade_files
+from valley.evaluate.samples import Sample, verdicts_digest
 from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
-from valley.records import read_records, write_records
+from valley.records import iterate_records
 from valley.store import JobFile
 
 
 def run(job: JobFile) -> dict[str, Any]:
-    """Leave the verdicts in `verdicts.jsonl`; returns the scores."""
-    problems = evaluation_problems(job.inputs["evaluation"])
-    samples = read_records(job.inputs["samples"] / "samples.jsonl", Sample)
+    """Leave the verdicts in `verdicts.jsonl`; returns the scores. Begun again, it goes on."""
+    samples = job.inputs["samples"] / "samples.jsonl"
     config = GradeConfig.model_validate(job.config)
-    verdicts = grade(
-        problems,
+
+    def progress(done: int, kept: int, total: int) -> None:
+        if done % 50 == 0:
+            job.report(step=done, steps=total)
+
+    graded = grade_files(
+        job.inputs["evaluation"] / "evaluation.jsonl",
         samples,
+        job.folder / "verdicts.jsonl",
         config,
-        report=lambda done, count: job.report(step=done, steps=count) if done % 50 == 0 else None,
         workers=job.execution.get("workers", 1),
+        progress=progress,
+        # The answers may have been generated anew since an earlier start.
+        restart=True,
     )
     # Tried again already; to count them as wrong would be to measure the machine.
-    if broken := [v for v in verdicts if v.status == "infrastructure_error"]:
+    if broken := [v for v in graded.verdicts if v.status == "infrastructure_error"]:
         raise UserError(
-            f"the grader could not run {len(broken)} of {len(verdicts)} programs, such as sample "
-            f"{broken[0].index} of {broken[0].problem_id}; see the log above, then --retry failed"
+            f"the grader could not run {len(broken)} of {len(graded.verdicts)} programs, such as "
+            f"sample {broken[0].index} of {broken[0].problem_id} ({broken[0].note}); "
+            "then --retry failed tries these again"
         )
-    write_records(job.folder / "verdicts.jsonl", verdicts)
+    rows = iterate_records(samples, Sample)
     return {
-        **score(problems, samples, verdicts, k=config.k),
+        **score(graded.problems.values(), rows, graded.verdicts, k=config.k),
+        "verdicts_digest": verdicts_digest(graded.verdicts),
         "isolation": find_isolation(config.sandbox).name,
     }
 

@@ -6,10 +6,12 @@ import sys
 from typing import Any
 
 from valley.cluster.element import foreground
+from valley.data.card import card_of, write_card
+from valley.data.index import read_index
 from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.prepared import (
     check_disjoint,
-    stream_evaluation,
+    evaluation_problems,
     vocabulary_texts,
     write_evaluation,
     write_pool,
@@ -55,11 +57,14 @@ def _pool(job: JobFile, config: dict[str, Any], grading: GradeConfig) -> dict[st
     settings = PoolSettings.model_validate(config)
     # An input where it is needed: another evaluation set prepares no pool anew that does not ask for it.
     asked = job.inputs.get("evaluation")
-    evaluation = stream_evaluation(asked) if asked else ()
+    evaluation = evaluation_problems(asked).values() if asked else ()
     workers = job.execution.get("workers", 1)
     if config["source"] != "corpus":
         pool = read_pool({k: v for k, v in config.items() if k != "clean"}, job.execution)
-        return write_pool(job.folder, *pool, grading, workers, settings, evaluation)
+        written = write_pool(job.folder, *pool, grading, workers, settings, evaluation)
+        # Its figure is drawn when somebody asks for the card: it would take longer than the pool.
+        write_card(job.folder, card_of(read_index(job.folder), written), figure=False)
+        return written
     writer = PoolWriter(
         job.folder,
         settings,
@@ -68,6 +73,7 @@ def _pool(job: JobFile, config: dict[str, Any], grading: GradeConfig) -> dict[st
         report=lambda done, count: job.report(step=done, steps=count),
     )
     written = write_streamed_pool(writer, open_pool(config, job.execution), evaluation)
+    write_card(job.folder, card_of(read_index(job.folder), written))
     return {**written, "read_from": pool_read_from(job.execution)}
 
 

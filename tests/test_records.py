@@ -38,3 +38,17 @@ def test_a_fault_is_told_with_its_line(spaced, content, message):
 def test_a_missing_file_is_named(spaced):
     with pytest.raises(UserError, match=r"t.jsonl: cannot be read \(No such file"):
         read_records(spaced / "t.jsonl", Trace)
+
+
+def test_a_fault_while_records_are_written_leaves_the_file_as_it_was(spaced):
+    path = spaced / "t.jsonl"
+    write_records(path, [Trace("0", "p", "", "")])
+    before = path.read_bytes()
+
+    def broken():
+        yield Trace("1", "p", "", "")
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write_records(path, broken())
+    assert path.read_bytes() == before and list(spaced.iterdir()) == [path]

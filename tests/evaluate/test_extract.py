@@ -38,6 +38,17 @@ def test_a_thought_that_was_opened_before_the_text_counts_as_closed_only():
     assert result == Extraction(PROGRAM, think_opened=False, think_closed=True)
 
 
+def test_a_thought_that_was_never_opened_hides_nothing():
+    text = f"First\n{OTHER}\nthen\n{BLOCK}\nDone."
+    assert extract(text) == Extraction(PROGRAM, think_opened=False, think_closed=False)
+
+
+def test_a_prefilled_thought_counts_as_opened():
+    prefill = "<think>\n"  # a sample's text begins with what was prefilled
+    assert extract(f"{prefill}Perhaps\n{OTHER}").code is None
+    assert extract(f"{prefill}Perhaps\n{OTHER}\n</think>\n{BLOCK}").code == PROGRAM
+
+
 @pytest.mark.parametrize("finish_reason", ["stop", "length"])
 def test_an_open_thought_holds_no_program(finish_reason):
     result = extract(f"<think>\n{BLOCK}", finish_reason)

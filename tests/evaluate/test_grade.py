@@ -1,5 +1,5 @@
-import subprocess
-import sys
+import multiprocessing
+import os
 from dataclasses import replace
 
 import pytest
@@ -9,7 +9,6 @@ from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grade import check_programs, grade
 from valley.evaluate.samples import Sample, Verdict
-from valley.records import read_records, write_records
 
 CONFIG = GradeConfig(output_limit_kib=256, wall_limit_factor=1)
 TESTS = [{"input": f"{x}\n", "output": f"{(3 * x + 4) % 10}\n"} for x in (0, 5, 9)]
@@ -162,6 +161,112 @@ def test_a_program_that_kills_its_driver_is_tried_again_and_not_called_wrong(cap
     assert "not graded" in caplog.text
 
 
+PRODUCT = """
+import json, sys
+test = json.loads(sys.stdin.readline())
+a, b = map(int, test["actual"].split())
+print("accept" if a * b == int(test["input"]) and test["expected"] else "reject")
+"""
+
+
+def checked(program):
+    compare = {"rule": "checker", "program": program}
+    tests = [{"input": "12\n", "output": "2 6"}, {"input": "35\n", "output": "5 7"}]
+    return replace(STDIN, id="factors", tests=tests, compare=compare)
+
+
+def test_a_checker_takes_every_right_answer():
+    largest = (
+        "n = int(input())\nd = next(d for d in range(n - 1, 0, -1) if n % d == 0)\nprint(d, n // d)"
+    )
+    problem = checked(PRODUCT)
+    verdicts = check_programs([(problem, code) for code in (largest, "print(3, 4)")], CONFIG)
+    assert [what(v) for v in verdicts] == [("passed", None, 2), ("wrong_answer", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    "checker",
+    ["1 / 0", "print('maybe')", "pass", "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(9)"],
+)
+def test_a_checker_that_fails_leaves_the_answer_unjudged(checker):
+    problem, right = checked(checker), STDIN_PROGRAMS["right"][0]
+    verdicts = check_programs([(problem, "print(3, 4)"), (STDIN, right)], CONFIG)
+    assert [v.status for v in verdicts] == ["infrastructure_error", "passed"]
+    assert verdicts[0].note
+
+
+def test_a_checker_judges_functions_too():
+    program = (
+        "import json, sys\nt = json.loads(input())\n"
+        "xs = json.loads(t['input'].split('\\n')[0])\n"
+        "print('accept' if json.loads(t['actual']) in xs else 'reject')"
+    )
+    problem = Problem(
+        "any",
+        "test",
+        "",
+        [{"input": "[4, 5]", "output": "4"}],
+        kind="function",
+        function="f",
+        compare={"rule": "checker", "program": program},
+    )
+    programs = ["def f(xs): return xs[1]", "def f(xs): return 9"]
+    verdicts = check_programs([(problem, code) for code in programs], CONFIG)
+    assert [v.status for v in verdicts] == ["passed", "wrong_answer"]
+
+
+def _spin(ended):
+    while not ended.is_set():
+        pass
+
+
+def test_a_loaded_machine_makes_no_right_answer_wrong():
+    context = multiprocessing.get_context("spawn")
+    ended = context.Event()
+    crowd = [
+        context.Process(target=_spin, args=(ended,), daemon=True)
+        for _ in range(3 * len(os.sched_getaffinity(0)))
+    ]
+    burns = (
+        "import time\nx = int(input())\nwhile time.process_time() < 0.25: pass\n"
+        "print((3 * x + 4) % 10)"
+    )
+    # A wall limit equal to the CPU limit would end it: it gets a quarter of a core.
+    problem = replace(STDIN, tests=TESTS[:1])
+    try:
+        for process in crowd:
+            process.start()
+        (verdict,) = check_programs([(problem, burns)], GradeConfig())
+    finally:
+        ended.set()
+        for process in crowd:
+            process.join()
+    assert verdict.status == "passed"
+    assert verdict.cpu_s < problem.time_limit_s < verdict.wall_s
+
+
+def test_only_the_problems_at_work_are_held():
+    class Counted(dict):
+        """Problems that know how often each was read."""
+
+        def __init__(self, problems):
+            super().__init__(problems)
+            self.reads = []
+
+        def __getitem__(self, key):
+            self.reads.append(key)
+            return super().__getitem__(key)
+
+    problems = Counted({name: replace(STDIN, id=name) for name in "abcdef"})
+    right = fenced(STDIN_PROGRAMS["right"][0])
+    samples = [sample(problems[name], i, right) for i in range(3) for name in problems]
+    problems.reads.clear()
+    verdicts = grade(problems, samples, CONFIG, workers=2)
+    assert [(v.problem_id, v.index) for v in verdicts] == [(s.problem_id, s.index) for s in samples]
+    # Once to see that all can be graded, once to grade: samples of a problem follow one another.
+    assert problems.reads == [*"abcdef", *"abcdef"]
+
+
 def test_a_folder_that_cannot_be_emptied_does_not_disturb_what_follows():
     dirty = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\nprint(4)"
     right = STDIN_PROGRAMS["right"][0]
@@ -214,32 +319,3 @@ def test_an_error_in_the_report_ends_the_work():
 
     with pytest.raises(RuntimeError, match="stop here"):
         check_programs([(STDIN, "print(4)")] * 50, CONFIG, workers=2, report=report)
-
-
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "valley.evaluate.grade", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_the_command_works_alone(tmp_path):
-    folder = tmp_path / "a folder"
-    folder.mkdir()
-    problems, samples, out = (folder / name for name in ("p.jsonl", "s.jsonl", "v.jsonl"))
-    write_records(problems, [STDIN, FUNCTION])
-    write_records(
-        samples, [sample(STDIN, 0, fenced("print(4)")), sample(FUNCTION, 0, fenced(PAIRS))]
-    )
-    arguments = ["--problems", problems, "--samples", samples, "--out", out]
-    done = command(*arguments, "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 1
-    assert "graded 2 samples of 2 problems" in done.stdout
-    assert [v.status for v in read_records(out, Verdict)] == ["wrong_answer", "passed"]
-
-    wrong = command(*arguments[:2], "--samples", folder / "none.jsonl", "--out", out)
-    assert wrong.returncode == 2
-    assert "none.jsonl" in wrong.stderr
-    assert "example: python -m valley.evaluate.grade" in " ".join(command("--help").stdout.split())

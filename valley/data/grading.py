@@ -29,16 +29,20 @@ def grade_traces(
 ) -> list[Trace]:
     """Say of each trace of unknown correctness whether its program passes its problem's tests.
 
+    Where the problem has no tests, it stays unknown.
+
     Raises:
         UserError: a trace's problem is missing, or the grader could not do its work.
     """
-    known = {problem.id for problem in problems}
+    known = {problem.id: bool(problem.tests) for problem in problems}
     for trace in traces:
         if trace.problem_id not in known:
             raise UserError(
                 f"trace {trace.id}: its problem {trace.problem_id!r} is not in the pool"
             )
-    unknown = [index for index, trace in enumerate(traces) if trace.correct is None]
+    unknown = [
+        i for i, trace in enumerate(traces) if trace.correct is None and known[trace.problem_id]
+    ]
     if not unknown:
         return list(traces)
     samples = [
@@ -65,7 +69,7 @@ class Graded:
     def __init__(self, path: Path) -> None:
         """Read what an earlier attempt left; a line that was cut off counts for nothing."""
         self._path = path
-        self.verdicts: dict[str, bool] = {}
+        self.verdicts: dict[str, bool | None] = {}
         whole = 0
         if path.exists():
             with path.open("rb") as file:
@@ -100,7 +104,7 @@ class Graded:
             graded = grade_traces(asked, batch, config, workers)
             with self._path.open("a", encoding="utf-8") as file:
                 for trace in graded:
-                    self.verdicts[trace.id] = bool(trace.correct)
+                    self.verdicts[trace.id] = trace.correct
                     file.write(json.dumps({"id": trace.id, "correct": trace.correct}) + "\n")
             report(len(self.verdicts))
 

@@ -7,6 +7,7 @@ go there in vain. At the end the kept ones are copied to `traces.jsonl`, in the 
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from array import array
 from collections.abc import Callable, Iterator
@@ -86,27 +87,28 @@ class Keeper:
         """The bytes of a kept row's line."""
         return self._sizes[row]
 
-    def finish(self, path: Path, index: Index, change: Callable[[int, bytes], bytes]) -> int:
+    def finish(self, path: Path, index: Index, change: Callable[[int, bytes], bytes]) -> str:
         """Write the kept lines to a file, whole or not at all, and their places to the index.
 
         Args:
             change: makes the final line of a row out of the spilt one.
 
         Returns:
-            How many there are.
+            The file's SHA-256.
         """
         rows = self.rows()
         temporary = path.with_suffix(".tmp")
-        offset = 0
+        offset, hasher = 0, hashlib.sha256()
         with temporary.open("wb", buffering=COPY_BYTES) as file:
             for row, line in zip(rows, self.lines(rows), strict=True):
                 line = change(row, line)
                 file.write(line)
+                hasher.update(line)
                 index.place(row, offset, len(line))
                 offset += len(line)
         temporary.replace(path)
         self.close()
-        return len(rows)
+        return hasher.hexdigest()
 
     def close(self) -> None:
         """Remove the spill file."""

@@ -4,7 +4,6 @@
     traces.jsonl     the kept traces, each with its difficulty and whether it is correct
     index.parquet    a row per trace that the source yielded: `index.py`
     removed.jsonl    what was removed and why, where `data.clean` removes anything
-    card.*           what is in it, for a person: `card.py`
 
 1. What is to be removed is found: a pass over the problems, if any may be.
 2. What the rules of difficulty and the duplicates need to know of all traces: a pass of its own, if any.
@@ -38,7 +37,7 @@ from valley.data.selection_config import CleanConfig, CorrectnessConfig, Difficu
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.records import parse_record, record_line
+from valley.records import digest, parse_record, record_line
 
 GRADED = "graded.jsonl"
 Report = Callable[[int, int], None]
@@ -119,7 +118,9 @@ class PoolWriter:
             counts = reader.counts()
             problems = self._write_problems(reader, index, keeper, cleaning)
             graded = self._grade(index, keeper, correctness)
-            kept = keeper.finish(self.folder / "traces.jsonl", index, _with_verdicts(index, graded))
+            traces = keeper.finish(
+                self.folder / "traces.jsonl", index, _with_verdicts(index, graded)
+            )
         finally:
             keeper.close()
         index.write(self.folder / NAME)
@@ -128,9 +129,10 @@ class PoolWriter:
             "pool_problems": problems,
             "pool_traces": len(index),
             "strata": strata(index),
+            "digests": {"traces.jsonl": traces, "ids": digest(sorted(index.ids))},
         }
-        if kept < len(index):
-            outcome["kept_traces"] = kept
+        if not index.kept.all():
+            outcome["kept_traces"] = int(index.kept.sum())
         if clean.semantic():
             outcome["removed"] = cleaning.write(self.folder)
         if counts:
@@ -190,7 +192,9 @@ class PoolWriter:
         temporary.replace(self.folder / "problems.jsonl")
         return len(written)
 
-    def _grade(self, index: Index, keeper: Keeper, rule: CorrectnessRule) -> Mapping[str, bool]:
+    def _grade(
+        self, index: Index, keeper: Keeper, rule: CorrectnessRule
+    ) -> Mapping[str, bool | None]:
         """Have what is kept and unknown graded, if the grader is to decide."""
         rows = [row for row in keeper.rows() if not index.is_graded(row)] if rule.grades else []
         if not rows:
@@ -204,7 +208,8 @@ class PoolWriter:
             lambda done: self.report(done, len(rows)),
         )
         for row in rows:
-            index.grade(row, graded.verdicts[index.ids[row]], rule.name)
+            if (correct := graded.verdicts[index.ids[row]]) is not None:
+                index.grade(row, correct, rule.name)
         return graded.verdicts
 
 
@@ -220,7 +225,9 @@ def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> str:
     return json.dumps({"schema": Trace.SCHEMA, **value}, allow_nan=False) + "\n"
 
 
-def _with_verdicts(index: Index, verdicts: Mapping[str, bool]) -> Callable[[int, bytes], bytes]:
+def _with_verdicts(
+    index: Index, verdicts: Mapping[str, bool | None]
+) -> Callable[[int, bytes], bytes]:
     """Makes a kept trace's final line."""
 
     def change(row: int, line: bytes) -> bytes:

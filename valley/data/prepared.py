@@ -12,7 +12,7 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,13 +20,14 @@ from typing import Any, ClassVar
 from valley.data.candidates import Reader
 from valley.data.chat import PromptName
 from valley.data.pool import ListReader, PoolSettings, PoolWriter
+from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem, problem_set_digest
 from valley.data.render import THINK_CLOSE, THINK_OPEN, instruction, response
 from valley.data.subset import CountTokens, draw_subset
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.records import iterate_records, read_records, write_records
+from valley.records import read_records, write_records
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Lesson:
     answer: str
 
 
-def write_evaluation(folder: Path, problems: list[Problem]) -> dict[str, Any]:
+def write_evaluation(folder: Path, problems: Collection[Problem]) -> dict[str, Any]:
     """Write the evaluation problems; returns their number and the digest of the set.
 
     Raises:
@@ -48,6 +49,7 @@ def write_evaluation(folder: Path, problems: list[Problem]) -> dict[str, Any]:
     if not problems:
         raise UserError("the evaluation set holds no problem")
     seen: set[str] = set()
+    ids = []
     for problem in problems:
         if not problem.tests:
             raise UserError(
@@ -57,13 +59,14 @@ def write_evaluation(folder: Path, problems: list[Problem]) -> dict[str, Any]:
         if text in seen:
             raise UserError(f"evaluation problem {problem.id} stands there twice; leave one out")
         seen.add(text)
+        ids.append(problem.id)
     write_records(folder / "evaluation.jsonl", problems)
-    return {"evaluation_problems": len(problems), "problem_set": problem_set_digest(problems)}
+    return {"evaluation_problems": len(ids), "problem_set": problem_set_digest(ids)}
 
 
 def write_pool(
     folder: Path,
-    problems: list[Problem],
+    problems: Collection[Problem],
     traces: list[Trace],
     lessons: list[tuple[str, str]],
     config: GradeConfig,
@@ -114,9 +117,9 @@ def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
     Raises:
         UserError: they share a question; names the first.
     """
-    asked = {instruction(problem) for problem in evaluation_problems(evaluation)}
+    asked = {instruction(problem) for problem in evaluation_problems(evaluation).values()}
     taught = {
-        "a training problem": {instruction(problem) for problem in _pool_problems(pool)},
+        "a training problem": {instruction(problem) for problem in _pool_problems(pool).values()},
         "one of the first lessons": {lesson.prompt for lesson in _lessons(pool)},
     }
     for where, texts in taught.items():
@@ -128,14 +131,9 @@ def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
     return {"evaluation_problems": len(asked), "training_texts": sum(map(len, taught.values()))}
 
 
-def evaluation_problems(folder: Path) -> list[Problem]:
+def evaluation_problems(folder: Path) -> ProblemFile:
     """The problems that students are evaluated on, in the order that counts refer to."""
-    return read_records(folder / "evaluation.jsonl", Problem)
-
-
-def stream_evaluation(folder: Path) -> Iterator[Problem]:
-    """The same, one by one."""
-    return iterate_records(folder / "evaluation.jsonl", Problem)
+    return ProblemFile(folder / "evaluation.jsonl")
 
 
 def training_texts(
@@ -171,12 +169,12 @@ def vocabulary_texts(folder: Path) -> list[str]:
     """Texts of a pool that hold every word a student may meet, for a word-level tokenizer."""
     answers = [response(trace.thinking, trace.answer) for trace in _traces(folder)]
     lessons = [text for lesson in _lessons(folder) for text in (lesson.prompt, lesson.answer)]
-    asked = [instruction(problem) for problem in _pool_problems(folder)]
+    asked = [instruction(problem) for problem in _pool_problems(folder).values()]
     return [THINK_OPEN, THINK_CLOSE, *asked, *answers, *lessons]
 
 
-def _pool_problems(folder: Path) -> list[Problem]:
-    return read_records(folder / "problems.jsonl", Problem)
+def _pool_problems(folder: Path) -> ProblemFile:
+    return ProblemFile(folder / "problems.jsonl")
 
 
 def _traces(folder: Path) -> list[Trace]:

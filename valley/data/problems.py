@@ -52,6 +52,6 @@ class Problem:
             raise ValueError(f"problem {self.id!r}: `function` must be set for kind function only")
 
 
-def problem_set_digest(problems: Iterable[Problem]) -> str:
+def problem_set_digest(problem_ids: Iterable[str]) -> str:
     """Digest of the ids in their order: what per-problem counts refer to."""
-    return digest([problem.id for problem in problems])
+    return digest(list(problem_ids))

@@ -207,7 +207,7 @@ def _bins(index: Index, match: MatchConfig) -> Numbers:
         "source": index.source.codes,
     }
     bins = np.zeros(len(index), dtype=np.int64)
-    for name in match.on:
+    for name in match.by:
         column = columns[name].astype(np.int64)
         bins = bins * (int(column.max(initial=0)) + 2) + column + 1
         # Numbered anew, so that the next product stays small.

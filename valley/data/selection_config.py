@@ -93,7 +93,7 @@ class MatchConfig(_Settings):
 
     arms: list[str] = Field(min_length=2)
     """Such as `[all/correct, all/incorrect]`: difficulty and correctness. Other arms are not touched."""
-    on: list[Literal["length", "difficulty", "label", "problem", "teacher", "source"]] = Field(
+    by: list[Literal["length", "difficulty", "label", "problem", "teacher", "source"]] = Field(
         min_length=1
     )
     """What matched traces have in common. `problem` is correct and incorrect traces of one problem."""
@@ -114,7 +114,7 @@ class MatchConfig(_Settings):
                         f"arms {'/'.join(other)} and {difficulty}/{correctness} share traces; "
                         "matched arms differ in difficulty or in correctness, neither of them `all`"
                     )
-        if "difficulty" in self.on and len({difficulty for difficulty, _ in pairs}) > 1:
+        if "difficulty" in self.by and len({difficulty for difficulty, _ in pairs}) > 1:
             raise ValueError("arms that differ in difficulty cannot be matched on it")
         return self
 
@@ -178,8 +178,8 @@ class SelectConfig(_Settings):
             raise ValueError("match and mix: shares would break the balance of arms; keep one")
         if self.unit == "problem" and self.mix is not None:
             raise ValueError("unit: problem and mix: shares are of traces; keep one")
-        if self.unit == "problem" and self.match is not None and "problem" not in self.match.on:
-            raise ValueError("unit: problem with match needs `problem` in match.on")
+        if self.unit == "problem" and self.match is not None and "problem" not in self.match.by:
+            raise ValueError("unit: problem with match needs `problem` in match.by")
         return self
 
     def of_arm(self, difficulty: str, correctness: str) -> dict[str, Any]:

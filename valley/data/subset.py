@@ -93,9 +93,9 @@ def draw_subset(
         raise UserError(too_few(size, arm, whole.size, strata(index)))
     else:
         rows = whole.first(size, arm.select.size_in)
-    asked = _instructions(folder, index, rows, prompt)
-    texts = _texts(folder, index, rows, asked, arm.select.perturb, data_seed)
-    taken = _within(texts, size, arm, count_tokens, index) if in_tokens else list(texts)
+    asked = instructions(folder, index, rows, prompt)
+    taught = texts(folder, index, rows, asked, arm.select.perturb, data_seed)
+    taken = _within(taught, size, arm, count_tokens, index) if in_tokens else list(taught)
     rows = rows[: len(taken)]
     return Subset(
         ids=[index.ids[row] for row in rows.tolist()],
@@ -132,7 +132,9 @@ def counts_of(index: Index, rows: Numbers) -> dict[str, dict[str, int]]:
     }
 
 
-def _instructions(folder: Path, index: Index, rows: Numbers, prompt: PromptName) -> dict[str, str]:
+def instructions(
+    folder: Path, index: Index, rows: Numbers, prompt: PromptName = "plain"
+) -> dict[str, str]:
     """What students are told of the rows' problems, by id; tests are read and not held."""
     words = index.problem.words
     wanted = {words[code] for code in np.unique(index.problem.codes[rows]).tolist()}
@@ -140,7 +142,7 @@ def _instructions(folder: Path, index: Index, rows: Numbers, prompt: PromptName)
     return {p.id: instruction(p, prompt) for p in problems if p.id in wanted}
 
 
-def _texts(
+def texts(
     folder: Path,
     index: Index,
     rows: Numbers,
@@ -148,6 +150,14 @@ def _texts(
     perturb: PerturbConfig | None,
     data_seed: int,
 ) -> Iterator[Text]:
+    """Prompts and responses of rows, in their order, read one by one.
+
+    Args:
+        asked: the `instructions` of the rows.
+
+    Raises:
+        UserError: a text was not kept, or the file is not the one that the index is of.
+    """
     path = folder / "traces.jsonl"
     with path.open("rb") as file:
         for row in rows.tolist():
@@ -170,14 +180,14 @@ def _texts(
 
 
 def _within(
-    texts: Iterable[Text], size: int, arm: Arm, count_tokens: CountTokens | None, index: Index
+    taught: Iterable[Text], size: int, arm: Arm, count_tokens: CountTokens | None, index: Index
 ) -> list[Text]:
     """The first texts that have `size` tokens together, and not one more."""
     if count_tokens is None:
         raise UserError("data.select.size_in is tokens, and there is no tokenizer to count them by")
     taken: list[Text] = []
     total = 0
-    for prompt, answer in texts:
+    for prompt, answer in taught:
         total += count_tokens(prompt, answer)
         if total > size:
             return taken

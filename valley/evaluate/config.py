@@ -12,6 +12,9 @@ class GradeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    mode: Literal["strict", "lcb"] = "strict"
+    """`strict` runs a program as a contest does. `lcb` gives LiveCodeBench's own verdicts, with its
+    faults, where a published number is to be matched: docs/grading.md."""
     sandbox: Literal["auto", "bwrap", "unshare", "rlimits"] = "auto"
     """What programs are isolated by: `auto` takes the strongest that works on this machine, and
     warns where that is `rlimits` only; a named one that does not work is an error."""

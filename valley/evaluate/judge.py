@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from valley.data.problems import Problem
 from valley.errors import UserError
+from valley.evaluate.checker import Checker
 from valley.evaluate.compare import Comparison, comparison, same_text, same_value
-from valley.evaluate.sandbox import Outcome
+from valley.evaluate.sandbox import Outcome, Run
+
+Ask = Callable[[Run, Callable[[Outcome], bool]], bool]
+"""Runs a checker, and reads its outcome; raises `SandboxError` where it failed."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A problem, its rule, and for a function the expected value of each test."""
+    """A problem, its rule, its checker if it has one, and for a function each test's value."""
 
     problem: Problem
     compare: Comparison
+    checker: Checker | None
     values: list[Any]
 
     @classmethod
@@ -32,7 +38,7 @@ class Judge:
             raise UserError(
                 f"problem {problem.id!r}: no tests; a problem without tests cannot be graded"
             )
-        compare = comparison(problem)
+        compare, checker = comparison(problem), Checker.of(problem)
         values = []
         if problem.function is not None:
             if not problem.function.isidentifier():
@@ -48,10 +54,14 @@ class Judge:
                         f"problem {problem.id!r}, test {number}: a function's arguments must be one "
                         f"JSON value per line and its output one JSON value ({error})"
                     ) from error
-        return cls(problem, compare, values)
+        return cls(problem, compare, checker, values)
 
-    def status(self, number: int, outcome: Outcome) -> str:
-        """The status of test `number`; a limit that was hit explains whatever else went wrong."""
+    def status(self, number: int, outcome: Outcome, ask: Ask) -> str:
+        """The status of test `number`; a limit that was hit explains whatever else went wrong.
+
+        Raises:
+            SandboxError: the problem's checker failed.
+        """
         if outcome.output_exceeded:
             return "output_limit"
         if outcome.timed_out or outcome.cpu_s > self.problem.time_limit_s:
@@ -63,14 +73,19 @@ class Judge:
         if outcome.exit_code != 0:
             return "runtime_error"
         if self.problem.kind == "stdin":
-            stdout = outcome.stdout.decode(errors="replace")
-            right = same_text(self.compare, self.problem.tests[number]["output"], stdout)
-            return "passed" if right else "wrong_answer"
-        if outcome.answer is None:
-            return "runtime_error"
-        try:
-            value = json.loads(outcome.answer)
-        except (ValueError, RecursionError):  # only where the program wrote it by itself
-            return "runtime_error"
-        right = same_value(self.compare, self.values[number], value)
+            actual = outcome.stdout.decode(errors="replace")
+        else:
+            actual = (outcome.answer or b"").decode(errors="replace")
+            try:
+                value = json.loads(actual)
+            except (ValueError, RecursionError):  # none, or one that the program wrote by itself
+                return "runtime_error"
+        test = self.problem.tests[number]
+        if self.checker is not None:
+            run = self.checker.run(test["input"], test["output"], actual)
+            right = ask(run, self.checker.accepts)
+        elif self.problem.kind == "stdin":
+            right = same_text(self.compare, test["output"], actual)
+        else:
+            right = same_value(self.compare, self.values[number], value)
         return "passed" if right else "wrong_answer"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from valley.errors import UserError
+from valley.records import canonical_json
 
 STATUSES = (
     "passed",
@@ -19,6 +21,10 @@ STATUSES = (
     "syntax_error",
     "infrastructure_error",
 )
+CHEAT = "cheat"
+"""How the note of a verdict begins that a program got by a trick and not by solving the problem."""
+MEASURED = ("cpu_s", "wall_s")
+"""The fields of a verdict that differ between two gradings of the same input."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ class Verdict:
     """The grader's word on one sample, as `valley.verdict/1`.
 
     `first_failing_test` is the index from 0 of the first test that did not pass, None where all
-    passed or none ran. `cpu_s` and `wall_s` are sums over the tests that ran.
+    passed or none ran. `cpu_s` and `wall_s` are sums over the tests that ran: measurements, all else
+    follows from the input. `note` says in a few words what the status alone does not.
     """
 
     SCHEMA: ClassVar[str] = "valley.verdict/1"
@@ -77,7 +84,17 @@ class Verdict:
     total_tests: int
     cpu_s: float
     wall_s: float
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status {self.status!r} found, one of {', '.join(STATUSES)} expected")
+
+
+def verdicts_digest(verdicts: Iterable[Verdict]) -> str:
+    """SHA-256 of verdicts in their order, without the times: equal gradings have equal digests."""
+    hasher = hashlib.sha256()
+    for verdict in verdicts:
+        values = [v for name, v in asdict(verdict).items() if name not in MEASURED]
+        hasher.update(canonical_json(values).encode() + b"\n")
+    return hasher.hexdigest()

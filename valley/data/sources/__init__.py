@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from valley.data.candidates import ProblemReader, Reader
@@ -10,7 +11,7 @@ from valley.data.sources.config import TinyConfig
 from valley.data.traces import Trace
 from valley.errors import UserError
 
-Pool = tuple[list[Problem], list[Trace], list[tuple[str, str]]]
+Pool = tuple[Collection[Problem], list[Trace], list[tuple[str, str]]]
 """The problems that traces answer, the traces, and (prompt, answer) pairs for first lessons."""
 
 
@@ -67,7 +68,7 @@ def _check_unchanged(setting: str, planned: dict[str, Any], found: dict[str, Any
         )
 
 
-def read_evaluation(config: dict[str, Any], paths: dict[str, Any]) -> list[Problem]:
+def read_evaluation(config: dict[str, Any], paths: dict[str, Any]) -> Collection[Problem]:
     """Read the problems that students are evaluated on.
 
     Args:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem
 from valley.data.traces import Trace
 from valley.errors import UserError
@@ -81,16 +83,16 @@ def _check_first(where: str, line: str, schema: str) -> None:
         raise UserError(f"{where}, line 1: schema {found!r} found, {schema!r} expected")
 
 
-def read_evaluation(config: dict[str, Any], paths: dict[str, str]) -> list[Problem]:
+def read_evaluation(config: dict[str, Any], paths: dict[str, str]) -> Collection[Problem]:
     """The evaluation problems; see `sources.read_evaluation`."""
-    return read_records(_unchanged("evaluation", config, paths), Problem)
+    return ProblemFile(_unchanged("evaluation", config, paths)).values()
 
 
 def read_pool(
     config: dict[str, Any], paths: dict[str, str]
-) -> tuple[list[Problem], list[Trace], list[tuple[str, str]]]:
+) -> tuple[Collection[Problem], list[Trace], list[tuple[str, str]]]:
     """The pool's problems and traces, and no lessons; see `sources.read_pool`."""
-    problems = read_records(_unchanged("problems", config, paths), Problem)
+    problems = ProblemFile(_unchanged("problems", config, paths)).values()
     return problems, read_records(_unchanged("traces", config, paths), Trace), []
 
 

@@ -15,7 +15,7 @@ from valley.data.problems import Problem
 from valley.data.sources import question_sets, shards
 from valley.data.sources.question_sets import TACO, label, problem_id, solutions
 from valley.data.traces import Trace
-from valley.records import stream_records
+from valley.records import iterate_records
 
 PEOPLE = "people"
 """The teacher of a solution that someone wrote."""
@@ -93,7 +93,7 @@ class TacoPool:
             for index, row in enumerate(self._rows(("question",), ("difficulty",)))
             if row["question"]
         }
-        for trace in stream_records(path, Trace):
+        for trace in iterate_records(path, Trace):
             self._counts["rows"] += 1
             if trace.problem_id not in labels:
                 self._counts["unresolved: no such problem"] += 1

@@ -1,0 +1,54 @@
+"""One worker's runners: for programs, and for checkers, apart.
+
+A checker is told what is expected, and what it says is believed: it runs where no program has been.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from valley.evaluate.isolation import Isolation
+from valley.evaluate.runner import Runner
+from valley.evaluate.sandbox import Outcome, Run, SandboxError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+ATTEMPTS = 3
+"""How often a checker is asked before its failure counts as an infrastructure error."""
+
+
+class Runners:
+    """For one thread; a sandbox is started when it is first needed."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        self._programs, self._checkers = Runner(isolation), Runner(isolation)
+
+    def run(self, run: Run) -> Outcome:
+        """Run one program.
+
+        Raises:
+            SandboxError: the sandbox failed, and so did new ones.
+        """
+        return self._programs.run(run)
+
+    def ask(self, run: Run, read: Callable[[Outcome], T]) -> T:
+        """Run one checker and read its outcome.
+
+        Raises:
+            SandboxError: the sandbox failed, or `read` raised it, each time that it was tried.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return read(self._checkers.run(run))
+            except SandboxError as error:
+                log.warning("a checker is asked again: %s", error)
+                self._checkers.close()
+        return read(self._checkers.run(run))
+
+    def close(self) -> None:
+        """End both sandboxes."""
+        self._programs.close()
+        self._checkers.close()
