@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,23 +75,26 @@ def test_a_claim_whose_holder_will_not_finish_is_taken_over(spaced, holder):
     assert os.listdir(spaced) == ["made"]
 
 
-def test_a_holder_elsewhere_that_shows_life_is_waited_for(spaced):
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_holder_elsewhere_is_waited_for_as_long_as_it_shows_life(spaced, monkeypatch, beats):
     made, claim = spaced / "made", spaced / "claim"
+    passed_s = 0
 
-    def elsewhere():
-        for beat in range(8):
-            draft = spaced / "draft"
-            draft.write_text(json.dumps({"host": "elsewhere", "pid": 1, "beat": beat}))
-            draft.replace(claim)
-            time.sleep(0.25)
-        made.write_text("there")
-        claim.unlink()
+    def sleep(_):
+        """A second passes, in which the holder beats; in the tenth it has finished."""
+        nonlocal passed_s
+        passed_s += 1
+        beat = passed_s if beats else 0
+        claim.write_text(json.dumps({"host": "elsewhere", "pid": 1, "beat": beat}))
+        if passed_s == 10:
+            made.write_text("there")
+            claim.unlink()
 
-    other = threading.Thread(target=elsewhere)
-    claim.write_text("{}")
-    other.start()
-    assert once(claim, looker(made), unwanted, patience_s=1.0) == "there"
-    other.join()
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: passed_s)
+    monkeypatch.setattr("valley.once.time", clock)
+    claim.write_text(json.dumps({"host": "elsewhere", "pid": 1, "beat": 0}))
+    found = once(claim, looker(made), unwanted if beats else maker(made), patience_s=3)
+    assert (found, passed_s) == (("there", 10) if beats else ("made", 4))
 
 
 def test_a_claim_that_was_taken_over_is_not_given_up_by_its_first_holder(spaced):

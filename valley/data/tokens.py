@@ -34,7 +34,7 @@ import numpy.typing as npt
 from valley.data.render import Chat, Document
 from valley.errors import UserError
 from valley.once import once
-from valley.records import canonical_json, digest, write_json
+from valley.records import canonical_json, digest, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -206,16 +206,13 @@ def _write(
             file.write(flat.data)
             tokens += len(flat)
             said(len(lengths), tokens)
-        _sync(file)
     hashed.update(b"]")
     tables: dict[str, npt.NDArray[Any]] = {
         "bounds.npy": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         "prompts.npy": np.asarray(prompts, np.int32),
     }
     for name, values in tables.items():
-        with (folder / name).open("wb") as file:
-            np.save(file, values)
-            _sync(file)
+        np.save(folder / name, values)
     sums = {name: _checksum(folder / name) for name in tables}
     meta = {
         "schema": SCHEMA,
@@ -225,7 +222,8 @@ def _write(
         "texts": hashed.hexdigest(),
         "crc32": {"tokens.bin": checksum, **sums},
     }
-    write_json(folder / "meta.json", meta)
+    # Nothing is synced: what a power cut leaves behind has wrong checksums.
+    write_text(folder / "meta.json", canonical_json(meta) + "\n", sync=False)
 
 
 def _batches(texts: Iterable[Pair]) -> Iterator[list[Pair]]:
@@ -286,8 +284,3 @@ def _publish(draft: Path, folder: Path) -> None:
         # Another, who held this process for dead, was faster, and made the same.
         if not folder.exists():
             raise
-
-
-def _sync(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
