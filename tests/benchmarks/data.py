@@ -118,18 +118,23 @@ def select_part(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         name: {
             **rounds[-1][name][0],
             "wall_s": median(r[name][1] for r in rounds),
-            "peak_mib": median(r[name][2] for r in rounds),
+            "cpu_s": median(r[name][2] for r in rounds),
+            "peak_mib": median(r[name][3] for r in rounds),
         }
         for name in steps
     }
-    ours, theirs = (medians[name]["wall_s"] for name in steps)
+    ratios = {
+        f"times_as_long_as_reading: {kind}": round(ours[kind] / theirs[kind], 2)
+        for ours, theirs in [medians.values()]
+        for kind in ("wall_s", "cpu_s")
+    }
     disk = sum(path.stat().st_size for path in (data / "ocr2").rglob("*.parquet"))
     return {
         "rows": rows,
         "row_bytes": row_bytes,
         "parquet_gib": round(disk / 2**30, 2),
         **medians,
-        "times_as_long_as_reading": round(ours / theirs, 2),
+        **ratios,
     }
 
 
@@ -336,8 +341,8 @@ def _tokenised(took_s: float, documents: Any) -> dict[str, Any]:
     return {"s": took_s, "tokens": tokens, "digest": hashed.hexdigest()}
 
 
-def step(*arguments: str) -> tuple[dict[str, Any], float, float]:
-    """One step in a process of its own: what it says, wall seconds, peak MiB."""
+def step(*arguments: str) -> tuple[dict[str, Any], float, float, float]:
+    """One step in a process of its own: what it says, wall seconds, CPU seconds, peak MiB."""
     command = [sys.executable, __file__, "--step", *arguments]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -348,7 +353,8 @@ def step(*arguments: str) -> tuple[dict[str, Any], float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}; its error stands above")
-    return json.loads(said.splitlines()[-1]), wall_s, usage.ru_maxrss / 1024
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return json.loads(said.splitlines()[-1]), wall_s, cpu_s, usage.ru_maxrss / 1024
 
 
 def seconds(work: Callable[[], Any]) -> float:
