@@ -134,6 +134,32 @@ def test_tokenizers_that_lose_thoughts_or_ends_are_refused():
         Chat(tokenizer).documents([("a", "b")])
 
 
+def test_what_a_tokenizer_of_its_own_kind_does_to_a_text_is_done():
+    from transformers import PreTrainedTokenizerFast
+
+    class Shouting(PreTrainedTokenizerFast):
+        def _encode_plus(self, text, *arguments, **options):
+            louder = text.upper() if isinstance(text, str) else [each.upper() for each in text]
+            return super()._encode_plus(louder, *arguments, **options)
+
+    tokenizer = byte_tokenizer("qwen3")
+    shouting = Shouting(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|im_end|>")
+    shouting.chat_template = tokenizer.chat_template
+    chat = Chat(shouting)
+    assert chat.tokens(["a b", "c"]) == Chat(tokenizer).tokens(["A B", "C"])
+
+
+def test_no_text_is_cut_or_padded_by_what_tokenizer_json_says():
+    tokenizer = byte_tokenizer("qwen3")
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.backend_tokenizer.enable_padding(length=8)
+    assert [len(tokens) for tokens in Chat(tokenizer).tokens(["a", "abcdef", "a" * 99])] == [
+        1,
+        6,
+        99,
+    ]
+
+
 def test_many_at_once_are_as_each_alone(tokenizers):
     chat = Chat(tokenizers["llama-3.1"])
     pairs = [(f"{QUESTION} {i}", "x" * i) for i in range(9)]

@@ -31,6 +31,8 @@ OPENCODEREASONING2 = (
 TODAY = date(2024, 7, 26)
 """What a template that writes today's date is told: the day that Llama 3.1's own template names. The
 clock's would make another prompt tomorrow, when the student is evaluated."""
+PROBE = f"{THINK_OPEN}\n\n  Só x1 =\t2…\n{THINK_CLOSE}```python\nA = 'b'\n``` "
+"""A text with what tokenizers treat in different ways."""
 CLOCK = re.compile(r"strftime_now\(\s*(['\"])([^'\"]*)\1\s*\)")
 
 
@@ -123,6 +125,7 @@ class Chat:
                 f"the tokenizer calls {min(lost)} special, so that decoded answers would lose it; "
                 'set `"special": false` for it in tokenizer.json'
             )
+        self._is_plain = tokenizer.is_fast and self._encodes_as_its_backend()
 
     def prompt(self, text: str) -> Prompt:
         """What the model reads when it is asked `text`.
@@ -157,7 +160,22 @@ class Chat:
 
     def tokens(self, texts: list[str]) -> list[list[int]]:
         """The tokens of texts, those of a template included; many at once are spread over all cores."""
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        if not texts:
+            return []
+        if not self._is_plain:
+            return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        # A third of the time: transformers also makes masks and, for each token, its place in the text.
+        encode = self.tokenizer.backend_tokenizer.encode_batch_fast
+        return [encoding.ids for encoding in encode(texts, add_special_tokens=False)]
+
+    def _encodes_as_its_backend(self) -> bool:
+        """Whether transformers adds nothing of its own. The call also turns truncation off, if it is on."""
+        text = f" {PROBE}{''.join(self.tokenizer.all_special_tokens)}{PROBE}"
+        wanted = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(
+            [text], add_special_tokens=False
+        )
+        return bool(encoded[0].ids == wanted)
 
     def documents(self, pairs: Sequence[tuple[str, str]]) -> list[Document]:
         """Training examples of (prompt, response), each closed by the end-of-turn token.
