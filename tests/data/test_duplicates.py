@@ -58,7 +58,9 @@ def test_near_duplicates_are_of_one_problem_and_go_by_groups():
 
 
 def test_thought_and_answer_are_apart():
-    assert too_many([Trace("a", "p", "xy", "z"), Trace("b", "p", "x", "yz")], duplicates="exact") == {}
+    assert (
+        too_many([Trace("a", "p", "xy", "z"), Trace("b", "p", "x", "yz")], duplicates="exact") == {}
+    )
 
 
 def test_every_pair_of_a_problem_is_looked_at():

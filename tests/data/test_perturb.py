@@ -22,7 +22,9 @@ def test_an_answer_is_corrupted_inside_its_program_alone(seed, number):
     before = trace(number, "thought")
     after = perturbed(before, PerturbConfig(kind="answer_corrupted"), seed)
     assert after.thinking == "thought" and after.answer != ANSWER
-    assert after.answer.startswith("So:\n```python\nprint((") and after.answer.endswith("\n```\nDone.")
+    assert after.answer.startswith("So:\n```python\nprint((") and after.answer.endswith(
+        "\n```\nDone."
+    )
     assert after == perturbed(before, PerturbConfig(kind="answer_corrupted"), seed)
 
 
@@ -51,9 +53,7 @@ def test_shuffled_steps_are_the_same_steps_in_another_order(steps, seed):
         assert (after != before.thinking) == (len(set(steps)) > 1)
 
 
-@given(
-    count=st.integers(1, 20), fraction=st.sampled_from([0.1, 0.5, 0.9]), seed=st.integers(0, 9)
-)
+@given(count=st.integers(1, 20), fraction=st.sampled_from([0.1, 0.5, 0.9]), seed=st.integers(0, 9))
 def test_deleted_steps_leave_the_others_in_their_order(count, fraction, seed):
     steps = [f"step {number}" for number in range(count)]
     config = PerturbConfig(kind="steps_deleted", fraction=fraction)
@@ -65,9 +65,13 @@ def test_deleted_steps_leave_the_others_in_their_order(count, fraction, seed):
 
 def test_a_share_of_the_traces_is_perturbed_the_same_ones_in_every_set():
     config = PerturbConfig(kind="answer_corrupted", share=0.3)
-    changed = [number for number in range(400) if perturbed(trace(number), config, 0) != trace(number)]
+    changed = [
+        number for number in range(400) if perturbed(trace(number), config, 0) != trace(number)
+    ]
     assert 90 <= len(changed) <= 150
     more = PerturbConfig(kind="answer_corrupted", share=0.6)
     assert all(perturbed(trace(number), more, 0) != trace(number) for number in changed)
-    other = [number for number in range(400) if perturbed(trace(number), config, 1) != trace(number)]
+    other = [
+        number for number in range(400) if perturbed(trace(number), config, 1) != trace(number)
+    ]
     assert changed != other

@@ -173,7 +173,9 @@ def test_subsets_are_read_from_a_bounded_pool_as_from_a_whole_one(spaced):
     lines = (spaced / "bounded" / "traces.jsonl").read_text().splitlines()
     assert 20 <= len(lines) < 200
     chosen = {"size": 150, "difficulty": "all", "correctness": "all"}
-    with pytest.raises(UserError, match=r"was not kept when the pool was prepared; raise data\.keep"):
+    with pytest.raises(
+        UserError, match=r"was not kept when the pool was prepared; raise data\.keep"
+    ):
         training_texts(spaced / "bounded", chosen, 0)
 
 
@@ -199,7 +201,9 @@ def test_a_pool_of_an_earlier_version_has_no_index_and_is_read_all_the_same(spac
 def test_a_damaged_index_is_told(spaced):
     write(spaced, candidates(5))
     (spaced / "index.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(UserError, match=r"index\.parquet: cannot be read .* prepare the pool again"):
+    with pytest.raises(
+        UserError, match=r"index\.parquet: cannot be read .* prepare the pool again"
+    ):
         read_index(spaced)
 
 
@@ -307,7 +311,9 @@ def test_of_duplicates_the_same_one_stays_whatever_the_order(spaced, seed):
 
 
 def test_what_is_evaluated_leaves_the_pool_and_is_listed(spaced):
-    asked = problem("abc300_a", source="livecodebench", platform="atcoder", statement="Other words.")
+    asked = problem(
+        "abc300_a", source="livecodebench", platform="atcoder", statement="Other words."
+    )
     there = problem(
         "p0",
         url="https://atcoder.jp/contests/abc300/tasks/abc300_a",
@@ -335,7 +341,10 @@ def test_a_pool_in_memory_is_written_as_it_always_was(spaced):
     outcome = write_pool(spaced, PROBLEMS, traces, [("ask", "answer")], LIMITS, 1)
     assert outcome["pool_problems"] == 10 and outcome["lessons"] == 1
     assert read_records(spaced / "problems.jsonl", Problem) == PROBLEMS
-    assert read_records(spaced / "traces.jsonl", Trace) == [traces[0], replace(traces[1], correct=True)]
+    assert read_records(spaced / "traces.jsonl", Trace) == [
+        traces[0],
+        replace(traces[1], correct=True),
+    ]
     assert by_id(read_index(spaced))["a"][5] == "source"
     with pytest.raises(UserError, match="trace c: its problem 'p99' is not in the pool"):
         write_pool(spaced, PROBLEMS, [Trace("c", "p99", "", "", True)], [], LIMITS, 1)

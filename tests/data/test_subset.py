@@ -19,7 +19,9 @@ def pool(spaced):
         Problem(f"p{i}", "mine", f"Question {i}.", [{"input": "", "output": ""}]) for i in range(10)
     ]
     traces = [
-        Trace(f"t{i}", f"p{i % 10}", f"step {i}\nstep", f"answer {i}", i % 3 > 0, "easy", "AB"[i % 2])
+        Trace(
+            f"t{i}", f"p{i % 10}", f"step {i}\nstep", f"answer {i}", i % 3 > 0, "easy", "AB"[i % 2]
+        )
         for i in range(40)
     ]
     write_pool(spaced, problems, traces, [], GradeConfig(), 1)
@@ -49,7 +51,9 @@ def test_a_perturbed_set_is_of_the_same_traces(pool):
     perturbed = {**chosen, "controls": {"perturb": {"kind": "steps_shuffled"}}}
     plain = training_texts(pool, chosen, 0, record=pool / "plain.json")
     other = training_texts(pool, perturbed, 0, record=pool / "other.json")
-    plain_said, other_said = (json.loads((pool / f"{n}.json").read_text()) for n in ("plain", "other"))
+    plain_said, other_said = (
+        json.loads((pool / f"{n}.json").read_text()) for n in ("plain", "other")
+    )
     assert plain_said["digest"] == other_said["digest"]
     assert plain_said["texts_digest"] != other_said["texts_digest"]
     assert [prompt for prompt, _ in plain] == [prompt for prompt, _ in other]
