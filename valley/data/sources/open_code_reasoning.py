@@ -137,7 +137,7 @@ def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
     >>> split_thought("<think>\\nhm\\n</think>\\n\\nSo: 2")[0]
     ('hm', 'So: 2')
     """
-    if not text or not text.strip() or text.strip() == "-":
+    if not text or text.isspace() or text == "-":
         return None, "no generation"
     opened, closing = text.find(THINK_OPEN), text.rfind(THINK_CLOSE)
     if closing < 0:
