@@ -47,6 +47,8 @@ class QuestionSet:
     asked_if_there: tuple[str, ...]
     more: tuple[str, ...]
     """The columns of all else, which may be missing."""
+    label: str
+    """That of the difficulty, which is one of these."""
     statement: Callable[[Row], str | None]
     tests: Callable[[Row], Tests]
     fields: Callable[[Row], dict[str, Any]]
@@ -57,12 +59,12 @@ def problem_id(name: str, split: str, index: int) -> str:
     return f"{name}/{split}/{index}"
 
 
-def statements(of: QuestionSet, paths: Sequence[Path]) -> Iterator[str | None]:
-    """Yield the statement of each row in order, None where it has none."""
-    for batch in shards.read(paths, of.asked, of.asked_if_there):
+def stated(of: QuestionSet, paths: Sequence[Path]) -> Iterator[str | None]:
+    """Yield of each row in order its label, "" where it states none; None where there is no statement."""
+    for batch in shards.read(paths, of.asked, (*of.asked_if_there, of.label)):
         for row in batch.rows():
             text = of.statement(row)
-            yield text if text and text.strip() else None
+            yield (label(row[of.label]) or "") if text and text.strip() else None
 
 
 def problems(
@@ -194,6 +196,7 @@ TACO = QuestionSet(
     ("question",),
     (),
     ("input_output", "difficulty", "starter_code", "time_limit", "memory_limit", "date"),
+    "difficulty",
     lambda row: row["question"],
     _input_output,
     _taco_fields,
@@ -208,6 +211,7 @@ SETS = {
             ("question",),
             (),
             ("input_output", "difficulty", "starter_code"),
+            "difficulty",
             lambda row: row["question"],
             _input_output,
             _apps_fields,
@@ -221,6 +225,7 @@ SETS = {
                 *("public_tests", "private_tests", "generated_tests", "difficulty"),
                 *("time_limit", "memory_limit_bytes", "input_file", "output_file"),
             ),
+            "difficulty",
             lambda row: row["description"],
             _contest_tests,
             _contest_fields,
@@ -234,6 +239,7 @@ SETS = {
                 *("official_tests", "input_mode", "interaction_format", "generated_checker"),
                 *("time_limit", "memory_limit", "rating"),
             ),
+            "rating",
             _codeforces_statement,
             _codeforces_tests,
             _codeforces_fields,
