@@ -121,6 +121,7 @@ def _taco_fields(row: Row) -> dict[str, Any]:
         "memory_limit_mib": memory_limit_mib(row["memory_limit"]),
         "difficulty": label(row["difficulty"]),
         "date": label(row["date"]),
+        "url": label(row["url"]),
     }
 
 
@@ -129,6 +130,7 @@ def _apps_fields(row: Row) -> dict[str, Any]:
         "starter_code": row["starter_code"] or "",
         "time_limit_s": time_limit_s(None),
         "difficulty": label(row["difficulty"]),
+        "url": label(row["url"]),
     }
 
 
@@ -150,6 +152,7 @@ def _contest_fields(row: Row) -> dict[str, Any]:
         "time_limit_s": time_limit_s(seconds),
         "memory_limit_mib": memory_limit_mib(f"{row['memory_limit_bytes'] or 0} bytes"),
         "difficulty": label(row["difficulty"]),
+        "url": _at_codeforces(row["cf_contest_id"], row["cf_index"]),
     }
 
 
@@ -187,7 +190,16 @@ def _codeforces_fields(row: Row) -> dict[str, Any]:
         "time_limit_s": time_limit_s(row["time_limit"]),
         "memory_limit_mib": memory_limit_mib(row["memory_limit"]),
         "difficulty": label(row["rating"]),
+        "url": _at_codeforces(*str(row["id"] or "").split("/")[:2]),
+        "flags": ["special_judge"] if row["generated_checker"] else [],
     }
+
+
+def _at_codeforces(contest: Any, index: Any = None) -> str | None:
+    """A problem's page, by which decontamination knows it."""
+    if not contest or not index:
+        return None
+    return f"https://codeforces.com/problemset/problem/{contest}/{index}"
 
 
 TACO = QuestionSet(
@@ -195,7 +207,10 @@ TACO = QuestionSet(
     ("train", "test"),
     ("question",),
     (),
-    ("input_output", "difficulty", "starter_code", "time_limit", "memory_limit", "date"),
+    (
+        *("input_output", "difficulty", "starter_code"),
+        *("time_limit", "memory_limit", "date", "url"),
+    ),
     "difficulty",
     lambda row: row["question"],
     _input_output,
@@ -210,7 +225,7 @@ SETS = {
             ("train", "test"),
             ("question",),
             (),
-            ("input_output", "difficulty", "starter_code"),
+            ("input_output", "difficulty", "starter_code", "url"),
             "difficulty",
             lambda row: row["question"],
             _input_output,
@@ -224,6 +239,7 @@ SETS = {
             (
                 *("public_tests", "private_tests", "generated_tests", "difficulty"),
                 *("time_limit", "memory_limit_bytes", "input_file", "output_file"),
+                *("cf_contest_id", "cf_index"),
             ),
             "difficulty",
             lambda row: row["description"],
@@ -237,7 +253,7 @@ SETS = {
             ("input_format", "output_format", "examples", "note"),
             (
                 *("official_tests", "input_mode", "interaction_format", "generated_checker"),
-                *("time_limit", "memory_limit", "rating"),
+                *("time_limit", "memory_limit", "rating", "id"),
             ),
             "rating",
             _codeforces_statement,
