@@ -166,7 +166,7 @@ def ocr2_row(number: int, length: int = 200, questions: int = 20) -> dict[str, A
     wrong = number % 5 == 0
     thought = _text(number, max(1, length - 120))
     program = WRONG_PROGRAM if wrong else PROGRAM
-    name = SETS[number % len(SETS)]
+    name, index = SETS[number % len(SETS)], number // len(SETS) % questions
     return {
         "question": "-",
         "r1_generation": f"<think>\n{thought}\n</think>\n\n```python\n{program}```\n",
@@ -178,11 +178,17 @@ def ocr2_row(number: int, length: int = 200, questions: int = 20) -> dict[str, A
         "license": "cc-by-4.0",
         "dataset": name,
         "split": "train",
-        "difficulty": TACO_LABELS[number % 5] if name == "taco" else str(number % 9),
-        "index": str(number // len(SETS) % questions),
+        "difficulty": _label(name, index),
+        "index": str(index),
         "id": f"{number:032x}",
         "question_id": f"{number % questions:032x}",
     }
+
+
+def _label(name: str, index: int) -> str:
+    """What a question set states of one of its rows."""
+    makers = {"taco": taco_row, "apps": apps_row, "code_contests": contest_row}
+    return str(makers[name](index)["difficulty"] if name in makers else 800 + index)
 
 
 def write_ocr2(

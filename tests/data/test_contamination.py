@@ -102,6 +102,6 @@ def test_short_statements_are_compared_as_a_whole():
 
 
 def test_similarity_counts_runs_only():
-    assert similarity("a b c d".split(), "x a b c d y".split()) == 1.0
-    assert similarity("a x b y".split(), "a b x y a".split()) == 0.0
+    assert similarity(["a", "b", "c", "d"], ["x", "a", "b", "c", "d", "y"]) == 1.0
+    assert similarity(["a", "x", "b", "y"], ["a", "b", "x", "y", "a"]) == 0.0
     assert similarity([], ["a"]) == 0.0

@@ -61,3 +61,23 @@ def test_thought_and_answer_are_apart():
     assert (
         too_many([Trace("a", "p", "xy", "z"), Trace("b", "p", "x", "yz")], duplicates="exact") == {}
     )
+
+
+def test_every_pair_of_a_problem_is_looked_at():
+    """The quick look at shared hashes leaves out no pair that is alike."""
+    texts = [text(seed, changes) for seed in (1, 2) for changes in (0, 10, 40, 100, 300)]
+    traces = [Trace(f"t{number}", "p", one, "") for number, one in enumerate(texts)]
+    sketches = [sketch(f"{one}\0".encode()) for one in texts]
+    for least in (0.5, 0.8):
+        alike = {
+            frozenset((a, b))
+            for a in range(10)
+            for b in range(a)
+            if resemblance(sketches[a], sketches[b]) >= least
+        }
+        groups = {frozenset((number,)) for number in range(10)}
+        for pair in alike:
+            joined = [group for group in groups if group & pair]
+            groups = (groups - set(joined)) | {frozenset().union(*joined)}
+        found = too_many(traces, duplicates="near", near_similarity=least)
+        assert len(found) == 10 - len(groups) and alike

@@ -155,6 +155,15 @@ def test_a_question_without_a_statement_is_counted(pool, questions, spaced):
     assert reader.counts()["unresolved: code_contests/train: row without a statement"] == 1
 
 
+def test_questions_in_another_order_leave_a_sign(pool, questions, spaced):
+    rows = [taco_row(number) for number in reversed(range(20))]
+    write_parquet(spaced / "other" / "train.parquet", rows)
+    questions["taco"] = {"path": str(spaced / "other")}
+    reader = pool(questions=questions).open()
+    list(reader.candidates())
+    assert reader.counts()["doubtful: taco/train: not its question's difficulty"] == 15
+
+
 LEFT_OUT = {
     "null": (None, "no generation"),
     "blank": (" \n", "no generation"),
@@ -268,7 +277,7 @@ def test_problems_whose_tests_cannot_be_used_have_none_and_are_counted(pool, que
 @pytest.fixture
 def first_release(spaced, questions):
     zero = [ocr_row(number) for number in range(20)]
-    one = [ocr_row(number, input="-", index=str(number % 5)) for number in range(20, 40)]
+    one = [ocr_row(n, input="-", index=ocr2_row(n)["index"]) for n in range(20, 40)]
     write_parquet(spaced / "ocr" / "split_0" / "train-00000-of-00001.parquet", zero)
     write_parquet(spaced / "ocr" / "split_1" / "train-00000-of-00001.parquet", one)
     return OpenCodeReasoningPool(

@@ -1,5 +1,15 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
+from urllib.parse import urlsplit
+
 import pytest
 from huggingface_hub import constants
 from pydantic import ValidationError
@@ -92,3 +102,88 @@ def test_files_may_be_named(folder, spaced):
     assert place.find("x", GROUPS) == [extra]
     assert place.identity("x", GROUPS) != Place(path=str(folder)).identity("x", GROUPS)
     assert Place(path="x", files="{split}/*").for_split("test").files == "test/*"
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """As much of the hub as a download asks for: one data set of one revision."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+
+    def do_HEAD(self):
+        self._answer(body=False)
+
+    def do_GET(self):
+        self._answer(body=True)
+
+    def log_message(self, *arguments):
+        pass
+
+    def _answer(self, body):
+        path = urlsplit(self.path).path
+        listing = f"/api/datasets/org/set/tree/{REVISION}"
+        served = f"/datasets/org/set/resolve/{REVISION}/"
+        if path == listing:
+            entries = [
+                {"type": "file", "path": name, "size": len(content), "oid": "0" * 40}
+                for name, content in self.files.items()
+            ]
+            content = json.dumps(entries).encode()
+        elif path.startswith(served) and path.removeprefix(served) in self.files:
+            content = self.files[path.removeprefix(served)]
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RevisionNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", REVISION)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+
+FETCH = """
+import sys
+from valley.data.sources.place import Place
+from valley.errors import UserError
+try:
+    found = Place(hub="org/set", revision=sys.argv[1]).find("data.pool", [["train-*.parquet"]])
+    print(len(found), found[0].read_bytes() == open(sys.argv[2], "rb").read())
+except UserError as error:
+    print(error)
+"""
+
+
+def test_files_are_fetched_once_and_no_others(folder, spaced):
+    file = folder / "train-00000-of-00001.parquet"
+    _Hub.files = {file.name: file.read_bytes(), "set.py": b"import os"}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HOME": str(spaced / "hub"),
+        "NO_PROXY": "127.0.0.1",
+    }
+
+    def fetch(revision, **settings):
+        done = subprocess.run(
+            [sys.executable, "-c", FETCH, revision, str(file)],
+            env={**environment, **settings},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    try:
+        assert fetch(REVISION) == "1 True"
+        assert fetch(OTHER).startswith(f"data.pool: org/set at {OTHER} is not in the hub's cache")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert fetch(REVISION, HF_HUB_OFFLINE="1") == "1 True"
+    assert not list((spaced / "hub").rglob("set.py"))

@@ -123,7 +123,8 @@ def test_a_digest_is_of_names_and_content_and_not_of_the_folder(spaced):
 
 
 @pytest.mark.parametrize("at", [0, 1_000_003, 2_999_999, 3_071_999])
-def test_a_large_file_that_was_cut_or_grew_has_another_digest(spaced, at):
+def test_a_large_file_that_was_cut_or_grew_has_another_digest(spaced, at, monkeypatch):
+    monkeypatch.setattr(shards, "WHOLE_BYTES", 1 << 20)
     path = spaced / "x.jsonl"
     content = bytes(range(256)) * 12_000
     path.write_bytes(content)
@@ -133,10 +134,11 @@ def test_a_large_file_that_was_cut_or_grew_has_another_digest(spaced, at):
         assert shards.digest(path, [path]) != before
 
 
-def test_a_large_parquet_file_written_anew_has_another_digest(spaced):
+def test_a_large_parquet_file_written_anew_has_another_digest(spaced, monkeypatch):
+    monkeypatch.setattr(shards, "WHOLE_BYTES", 1 << 19)
     rows = [{"a": f"{i * 7919}" * 40} for i in range(20_000)]
     path = write_parquet(spaced / "x.parquet", rows)
-    assert path.stat().st_size > shards.SAMPLED_BLOCKS * shards.BLOCK_BYTES
+    assert path.stat().st_size > shards.WHOLE_BYTES
     before = shards.digest(path, [path])
     rows[10_000]["a"] = rows[10_000]["a"] + "!"
     write_parquet(path, rows)

@@ -30,7 +30,8 @@ SCHEMA = "valley.card/1"
 PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
 SAMPLE = 2000
 """Traces whose tokens are counted: those of lowest rank."""
-BINS_PER_DOUBLING = 2
+LEAST_BINS = 12
+"""Lengths of few doublings have narrower bins, so that there are about so many."""
 CORRECTNESSES = ("unknown", "incorrect", "correct")
 Card = dict[str, Any]
 
@@ -55,7 +56,7 @@ def card_of(index: Index, outcome: Mapping[str, Any]) -> Card:
             "label": index.label.counts(usable),
             "difficulty": index.difficulty.counts(usable),
             "correctness": dict(zip(CORRECTNESSES, verdicts, strict=True)),
-            "label of correctness": index.correct_by.counts(usable),
+            "what says whether it is correct": index.correct_by.counts(usable),
             "teacher": index.teacher.counts(usable),
         },
         "strata": strata(index),
@@ -68,12 +69,14 @@ def card_of(index: Index, outcome: Mapping[str, Any]) -> Card:
 
 
 def lengths_of(lengths: Numbers, correct: NDArray[np.int8], unit: str) -> dict[str, Any]:
-    """A histogram of lengths by correctness, on bins of half a doubling, and their percentiles."""
+    """A histogram of lengths by correctness, on bins of equal ratio, and their percentiles."""
     if not len(lengths):
         return {"unit": unit, "traces": 0, "edges": [], "counts": {}, "percentiles": {}}
-    places = np.floor(np.log2(np.maximum(lengths, 1)) * BINS_PER_DOUBLING).astype(int)
+    doublings = np.log2(np.maximum(lengths, 1))
+    per_doubling = next((n for n in (2, 4, 8) if n * np.ptp(doublings) >= LEAST_BINS), 16)
+    places = np.floor(doublings * per_doubling).astype(int)
     first, last = int(places.min()), int(places.max())
-    edges = [round(2 ** (place / BINS_PER_DOUBLING), 1) for place in range(first, last + 2)]
+    edges = [round(2 ** (place / per_doubling), 1) for place in range(first, last + 2)]
     counts = {
         name: np.bincount(
             places[correct == number - 1] - first, minlength=last - first + 1
@@ -123,7 +126,7 @@ def markdown(card: Card, name: str, figure: bool) -> str:
         f"# Data card: {name}",
         f"{card['traces']} traces, of which {removed} were removed and {card['usable']} can be drawn, "
         f"of {card['problems']} problems; the texts of {card['kept']} are kept.",
-        *(_table(by, counts, card["usable"]) for by, counts in card["by"].items() if counts),
+        *(_table(by, counts, card["usable"]) for by, counts in card["by"].items() if any(counts)),
         _strata(card["strata"]),
         _removals(card),
         _lengths(lengths),
@@ -190,7 +193,7 @@ def _lengths(lengths: Mapping[str, Any]) -> str:
         share = lengths["too_long"] / lengths["traces"]
         lines.append(
             f"Longer than {lengths['max_tokens']} tokens: {lengths['too_long']} ({share:.1%}). They are "
-            "never cut: a training leaves them out and counts them."
+            "never cut, and each training counts them."
         )
     elif unit == "characters":
         lines.append("How many are longer than a student reads, only its tokenizer tells.")

@@ -63,7 +63,16 @@ def draw_lengths(lengths: Mapping[str, Any], path: Path) -> None:
         if "max_tokens" in lengths:
             most, too_long = lengths["max_tokens"], lengths["too_long"]
             said = f"longest read ({most}; {too_long} are longer)"
-            axes.axvline(most, color="#D55E00", linewidth=1.2, linestyle="--", label=said)
+            look: dict[str, Any] = {
+                "color": "#D55E00",
+                "linewidth": 1.2,
+                "linestyle": "--",
+                "label": said,
+            }
+            if most <= edges[-1] * 2:
+                axes.axvline(most, **look)
+            else:  # far to the right of all traces: told, and not drawn
+                axes.plot([], [], **look)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

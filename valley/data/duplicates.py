@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,14 +78,27 @@ class Duplicates:
             for row in rows[1:]:
                 leader[of(row)] = of(rows[0])
         for members in self._problems.values():
-            for place, row in enumerate(members):
-                for other in members[:place]:
-                    if of(row) != of(other) and self._alike(row, other):
-                        leader[of(row)] = of(other)
+            for one, other in self._pairs(members):
+                if of(one) != of(other) and self._alike(one, other):
+                    leader[of(one)] = of(other)
         groups: dict[int, list[int]] = defaultdict(list)
         for row in leader:
             groups[of(row)].append(row)
         return [[top, *rows] for top, rows in groups.items()]
+
+    def _pairs(self, rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """The pairs of a problem's rows that may be alike: their sketches share enough hashes for it."""
+        sizes = np.array([len(self._sketches[row]) for row in rows])
+        hashes = np.concatenate([self._sketches[row] for row in rows])
+        owners = np.repeat(np.arange(len(rows)), sizes)
+        for place, begin in enumerate(np.cumsum(sizes)[:-1].tolist(), start=1):
+            mine = self._sketches[rows[place]]
+            at = np.searchsorted(mine, hashes[:begin])
+            at[at == len(mine)] = 0
+            shared = np.bincount(owners[:begin][mine[at] == hashes[:begin]], minlength=place)
+            wanted = self.config.near_similarity * np.maximum(sizes[:place], len(mine))
+            for other in np.flatnonzero(shared >= wanted).tolist():
+                yield rows[place], rows[other]
 
     def _alike(self, row: int, other: int) -> bool:
         return (
@@ -101,8 +115,10 @@ def sketch(text: bytes) -> Sketch:
         runs = eights[:-8] * MULTIPLIERS[0] ^ (eights[8:] * MULTIPLIERS[1])
         runs ^= runs >> np.uint64(29)
         runs *= MULTIPLIERS[0]
-        hashes = np.unique((runs >> np.uint64(32)).astype(np.uint32))
-    return hashes[:SKETCH].copy()
+        hashes = (runs >> np.uint64(32)).astype(np.uint32)
+    # Sorting the lowest few is enough, if they are distinct enough.
+    lowest = np.unique(hashes[hashes < min(2**32 * 4 * SKETCH // len(hashes), 2**32 - 1)])
+    return (lowest if len(lowest) >= SKETCH else np.unique(hashes))[:SKETCH].copy()
 
 
 def resemblance(one: Sketch, other: Sketch) -> float:

@@ -55,9 +55,9 @@ class DifficultyConfig(_Settings):
 class CorrectnessConfig(_Settings):
     """What makes a trace correct or incorrect. What it says nothing of is `unknown`."""
 
-    by: Literal["grader", "pass_rate", "judgement"] = "grader"
+    by: Literal["grader", "pass_rate", "judgement", "none"] = "grader"
     """The grader runs the trace's program on the problem's tests (of the traces that are kept); or the
-    source's pass rate; or the source's judge."""
+    source's pass rate; or the source's judge; or nothing says so, where no cell asks."""
     threshold: float = Field(1.0, gt=0, le=1)
     """For `by: pass_rate`: at least this fraction of the tests passed."""
 

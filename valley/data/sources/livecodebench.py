@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -101,7 +102,17 @@ def _problem(where: str, row: dict[str, Any], day: str) -> Problem:
         time_limit_s=TIME_LIMIT_S,
         difficulty=row["difficulty"],
         date=day,
+        platform=row["platform"],
+        url=_page(row),
     )
+
+
+def _page(row: dict[str, Any]) -> str | None:
+    """A LeetCode problem's page, which goes by its title; at the other judges its id is enough."""
+    if row["platform"] != "leetcode":
+        return None
+    slug = re.sub(r"[^a-z0-9]+", "-", str(row["question_title"]).lower()).strip("-")
+    return f"https://leetcode.com/problems/{slug}"
 
 
 def _json(where: str, column: str, row: dict[str, Any]) -> Any:

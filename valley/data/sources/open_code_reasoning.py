@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,16 @@ class OpenCodeReasoning2:
                 if parts is None:
                     counts[f"left out: {why}"] += 1
                     continue
-                problem, why = resolve(row["dataset"], row["split"], row["index"])
+                asked = resolve(row["dataset"], row["split"], row["index"])
+                problem, stated = asked.problem, label(row["difficulty"])
                 if problem is None:
-                    counts[f"unresolved: {why}"] += 1
+                    counts[f"unresolved: {asked.why}"] += 1
                     continue
                 counts["candidates"] += 1
+                _count_doubt(asked, stated, counts)
                 yield Candidate(
                     Trace(_trace_id(row), problem, *parts, teacher=TEACHER),
-                    label=label(row["difficulty"]),
+                    label=stated,
                     pass_rate=_pass_rate(row["pass_rate"], counts),
                     judgement=_judgement(row["judgement"], counts),
                     source=problem.rpartition("/")[0],
@@ -108,18 +111,20 @@ class OpenCodeReasoning:
                     counts[f"left out: {why}"] += 1
                     continue
                 if text := _repeated(row):
-                    problem: str | None = _question_of(text)
+                    asked = _Asked(_question_of(text), "", None)
                 else:
-                    problem, why = resolve(row["dataset"], row["split"], row["index"])
-                if problem is None:
-                    counts[f"unresolved: {why}"] += 1
+                    asked = resolve(row["dataset"], row["split"], row["index"])
+                if asked.problem is None:
+                    counts[f"unresolved: {asked.why}"] += 1
                     continue
                 counts["candidates"] += 1
+                stated = label(row["difficulty"])
+                _count_doubt(asked, stated, counts)
                 # Ids here are of questions, each of which has many answers.
                 identity = f"{row['id']}/{_short(row['output'])}"
                 yield Candidate(
-                    Trace(identity, problem, *parts, teacher=TEACHER),
-                    label=label(row["difficulty"]),
+                    Trace(identity, asked.problem, *parts, teacher=TEACHER),
+                    label=stated,
                     pass_rate=None,
                     judgement=None,
                     source=_from(row),
@@ -137,7 +142,7 @@ def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
     >>> split_thought("<think>\\nhm\\n</think>\\n\\nSo: 2")[0]
     ('hm', 'So: 2')
     """
-    if not text or not text.strip() or text.strip() == "-":
+    if not text or text.isspace() or text == "-":
         return None, "no generation"
     opened, closing = text.find(THINK_OPEN), text.rfind(THINK_CLOSE)
     if closing < 0:
@@ -150,17 +155,35 @@ def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
     return (thinking, answer), ""
 
 
-def _remembering(questions: Questions) -> Callable[[Any, Any, Any], tuple[str | None, str]]:
-    """`questions.resolve`, which is asked for the same row a hundred times over."""
-    known: dict[tuple[Any, Any, Any], tuple[str | None, str]] = {}
+@dataclass(frozen=True)
+class _Asked:
+    """What a row's reference came to."""
 
-    def resolve(dataset: Any, split: Any, index: Any) -> tuple[str | None, str]:
+    problem: str | None
+    why: str
+    """Why there is none."""
+    label: str | None
+    """The difficulty that the question set states."""
+
+
+def _remembering(questions: Questions) -> Callable[[Any, Any, Any], _Asked]:
+    """`questions.resolve`, which is asked for the same row a hundred times over."""
+    known: dict[tuple[Any, Any, Any], _Asked] = {}
+
+    def resolve(dataset: Any, split: Any, index: Any) -> _Asked:
         key = (dataset, split, index)
         if key not in known:
-            known[key] = questions.resolve(*key)
+            problem, why = questions.resolve(*key)
+            known[key] = _Asked(problem, why, questions.label(problem) if problem else None)
         return known[key]
 
     return resolve
+
+
+def _count_doubt(asked: _Asked, stated: str | None, counts: Counter[str]) -> None:
+    """Count a row whose label is not its question's: a sign of rows that were renumbered."""
+    if stated and asked.label and stated != asked.label and asked.problem:
+        counts[f"doubtful: {asked.problem.rpartition('/')[0]}: not its question's difficulty"] += 1
 
 
 def _trace_id(row: dict[str, Any]) -> str:

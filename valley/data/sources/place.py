@@ -97,6 +97,8 @@ class Place(BaseModel):
         groups = [[self.files]] if self.files is not None else groups
         if self.path is None:
             root = self._fetched(where, [pattern for group in groups for pattern in group])
+            if not needed and not root.exists():  # nothing of this name is on the hub
+                return []
         else:
             root = Path(self.path)
         # A path that is a file is all there is, whatever it is called.

@@ -49,7 +49,11 @@ class _OpenCodeReasoning(FromPlace):
 
     def read_from(self) -> dict[str, Any]:
         """Where the traces and the questions are from."""
-        return {**super().read_from(), "questions": self.looked_up().identity()}
+        questions = self.looked_up().identity()
+        for name, place in self.questions.given().items():
+            if place.revision is not None:
+                questions[name]["revision"] = place.revision
+        return {**super().read_from(), "questions": questions}
 
     def looked_up(self) -> Questions:
         """The questions."""

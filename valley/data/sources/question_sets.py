@@ -47,6 +47,8 @@ class QuestionSet:
     asked_if_there: tuple[str, ...]
     more: tuple[str, ...]
     """The columns of all else, which may be missing."""
+    label: str
+    """That of the difficulty, which is one of these."""
     statement: Callable[[Row], str | None]
     tests: Callable[[Row], Tests]
     fields: Callable[[Row], dict[str, Any]]
@@ -57,12 +59,12 @@ def problem_id(name: str, split: str, index: int) -> str:
     return f"{name}/{split}/{index}"
 
 
-def statements(of: QuestionSet, paths: Sequence[Path]) -> Iterator[str | None]:
-    """Yield the statement of each row in order, None where it has none."""
-    for batch in shards.read(paths, of.asked, of.asked_if_there):
+def stated(of: QuestionSet, paths: Sequence[Path]) -> Iterator[str | None]:
+    """Yield of each row in order its label, "" where it states none; None where there is no statement."""
+    for batch in shards.read(paths, of.asked, (*of.asked_if_there, of.label)):
         for row in batch.rows():
             text = of.statement(row)
-            yield text if text and text.strip() else None
+            yield (label(row[of.label]) or "") if text and text.strip() else None
 
 
 def problems(
@@ -119,6 +121,7 @@ def _taco_fields(row: Row) -> dict[str, Any]:
         "memory_limit_mib": memory_limit_mib(row["memory_limit"]),
         "difficulty": label(row["difficulty"]),
         "date": label(row["date"]),
+        "url": label(row["url"]),
     }
 
 
@@ -127,6 +130,7 @@ def _apps_fields(row: Row) -> dict[str, Any]:
         "starter_code": row["starter_code"] or "",
         "time_limit_s": time_limit_s(None),
         "difficulty": label(row["difficulty"]),
+        "url": label(row["url"]),
     }
 
 
@@ -148,6 +152,7 @@ def _contest_fields(row: Row) -> dict[str, Any]:
         "time_limit_s": time_limit_s(seconds),
         "memory_limit_mib": memory_limit_mib(f"{row['memory_limit_bytes'] or 0} bytes"),
         "difficulty": label(row["difficulty"]),
+        "url": _at_codeforces(row["cf_contest_id"], row["cf_index"]),
     }
 
 
@@ -185,7 +190,16 @@ def _codeforces_fields(row: Row) -> dict[str, Any]:
         "time_limit_s": time_limit_s(row["time_limit"]),
         "memory_limit_mib": memory_limit_mib(row["memory_limit"]),
         "difficulty": label(row["rating"]),
+        "url": _at_codeforces(*str(row["id"] or "").split("/")[:2]),
+        "flags": ["special_judge"] if row["generated_checker"] else [],
     }
+
+
+def _at_codeforces(contest: Any, index: Any = None) -> str | None:
+    """A problem's page, by which decontamination knows it."""
+    if not contest or not index:
+        return None
+    return f"https://codeforces.com/problemset/problem/{contest}/{index}"
 
 
 TACO = QuestionSet(
@@ -193,7 +207,11 @@ TACO = QuestionSet(
     ("train", "test"),
     ("question",),
     (),
-    ("input_output", "difficulty", "starter_code", "time_limit", "memory_limit", "date"),
+    (
+        *("input_output", "difficulty", "starter_code"),
+        *("time_limit", "memory_limit", "date", "url"),
+    ),
+    "difficulty",
     lambda row: row["question"],
     _input_output,
     _taco_fields,
@@ -207,7 +225,8 @@ SETS = {
             ("train", "test"),
             ("question",),
             (),
-            ("input_output", "difficulty", "starter_code"),
+            ("input_output", "difficulty", "starter_code", "url"),
+            "difficulty",
             lambda row: row["question"],
             _input_output,
             _apps_fields,
@@ -220,7 +239,9 @@ SETS = {
             (
                 *("public_tests", "private_tests", "generated_tests", "difficulty"),
                 *("time_limit", "memory_limit_bytes", "input_file", "output_file"),
+                *("cf_contest_id", "cf_index"),
             ),
+            "difficulty",
             lambda row: row["description"],
             _contest_tests,
             _contest_fields,
@@ -232,8 +253,9 @@ SETS = {
             ("input_format", "output_format", "examples", "note"),
             (
                 *("official_tests", "input_mode", "interaction_format", "generated_checker"),
-                *("time_limit", "memory_limit", "rating"),
+                *("time_limit", "memory_limit", "rating", "id"),
             ),
+            "rating",
             _codeforces_statement,
             _codeforces_tests,
             _codeforces_fields,

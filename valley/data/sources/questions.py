@@ -20,7 +20,7 @@ from valley.errors import UserError
 
 
 class Questions:
-    """The question sets of a pool. Of a split that was asked for, one byte a row is held."""
+    """The question sets of a pool. Of a split that was asked for, each row's label is held."""
 
     def __init__(self, where: str, places: Mapping[str, Place]) -> None:
         """Read nothing yet.
@@ -31,7 +31,7 @@ class Questions:
         """
         self._where = where
         self._places = dict(places)
-        self._asked: dict[tuple[str, str], bytes | None] = {}
+        self._asked: dict[tuple[str, str], list[str | None] | None] = {}
         self.unusable: Counter[str] = Counter()
         """Why problems have no tests, by set, split and reason; counted by `problems`."""
 
@@ -80,9 +80,15 @@ class Questions:
             return None, f"{where}: index that is no number"
         if not 0 <= number < len(asked):
             return None, f"{where}: index beyond its {len(asked)} rows"
-        if not asked[number]:
+        if asked[number] is None:
             return None, f"{where}: row without a statement"
         return problem_id(name, split, number), ""
+
+    def label(self, problem: str) -> str | None:
+        """The difficulty that a question set states of a problem that `resolve` gave; None for none."""
+        name, split, index = problem.split("/")
+        asked = self._load(name, split)
+        return asked[int(index)] or None if asked else None
 
     def problems(self, wanted: Wanted) -> Iterator[Problem]:
         """Yield the problems, of all sets and splits that are there, whose ids are wanted."""
@@ -93,12 +99,12 @@ class Questions:
                 if paths := self._paths(name, split):
                     yield from question_sets.problems(of, split, paths, wanted, self.unusable)
 
-    def _load(self, name: str, split: str) -> bytes | None:
-        """For each row whether it has a statement; None where the split is not there."""
+    def _load(self, name: str, split: str) -> list[str | None] | None:
+        """What `question_sets.stated` says of each row; None where the split is not there."""
         if (name, split) not in self._asked:
             paths = self._paths(name, split)
-            found = (text is not None for text in question_sets.statements(SETS[name], paths))
-            self._asked[name, split] = bytes(found) if paths else None
+            rows = list(question_sets.stated(SETS[name], paths))
+            self._asked[name, split] = rows if paths else None
         return self._asked[name, split]
 
     def _paths(self, name: str, split: str) -> list[Path]:
