@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from valley.cluster.element import foreground
+from valley.data.chat import ChatConfig
 from valley.data.prepared import evaluation_problems
 from valley.errors import exit_on_user_error
 from valley.evaluate.profiles import Profile
@@ -29,6 +30,7 @@ def run(job: JobFile) -> dict[str, Any]:
         job.config["batch_size"],
         job.config["precision"],
         job.report,
+        ChatConfig.model_validate(job.config.get("chat", {})),
     )
     counts = count_samples(samples)
     write_records(job.folder / "samples.jsonl", samples)

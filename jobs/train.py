@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from valley.cluster.element import foreground
 from valley.cluster.rendezvous import join_process_group, place
 from valley.cluster.signals import stop_signals
+from valley.data.chat import ChatConfig
 from valley.data.prepared import training_texts
-from valley.data.render import document
+from valley.data.render import Chat
+from valley.data.tokens import Tokens, tokenized
 from valley.errors import UserError, exit_on_user_error
 from valley.records import digest
 from valley.store import JobFile
@@ -23,18 +30,10 @@ def run(job: JobFile) -> dict[str, Any]:
     from valley.train.loop import train
 
     config = TrainConfig.model_validate({**job.config["train"], **_fields_of(job)})
-    texts = training_texts(job.inputs["pool"], job.config["select"], job.config["data_seed"])
-    if not texts:
-        raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
     start = job.inputs["init"] / "model"
-    tokenizer = load_tokenizer(start)
-    rendered = [document(tokenizer, prompt, answer) for prompt, answer in texts]
-    kept = [d for d in rendered if len(d.tokens) <= config.max_tokens]
-    if not kept:
-        raise UserError(
-            f"none of {len(rendered)} examples has at most {config.max_tokens} tokens; "
-            "raise train.max_tokens"
-        )
+    rendered = _rendered(job, start)
+    too_long = rendered.lengths > config.max_tokens
+    kept = _kept(rendered, too_long, config)
     join_process_group(place())
     with stop_signals.heeded() as stop:
         trained = train(
@@ -54,9 +53,44 @@ def run(job: JobFile) -> dict[str, Any]:
         **dataclasses.asdict(trained),
         "model": "model",
         "examples": len(kept),
-        "examples_too_long": len(rendered) - len(kept),
-        "subset_digest": digest(texts),
+        "examples_too_long": int(too_long.sum()),
+        "subset_digest": rendered.texts_digest,
     }
+
+
+def _rendered(job: JobFile, start: Path) -> Tokens:
+    """The training set as tokens, from the cache that all ranks, restarts and cells share."""
+    config = ChatConfig.model_validate(job.config.get("chat", {}))
+    chat = functools.cache(lambda: Chat(load_tokenizer(start), config))
+    texts = training_texts(
+        job.inputs["pool"],
+        job.config["select"],
+        job.config["data_seed"],
+        count_tokens=lambda *text: len(chat().documents([text])[0].tokens),
+        record=job.folder / "subset.json",
+        prompt=config.prompt,
+    )
+    if not texts:
+        raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
+    cache = job.folder.parents[3] / "cache" / "tokens"
+    return tokenized(cache, digest(texts), lambda: texts, chat(), job.report, examples=len(texts))
+
+
+def _kept(rendered: Tokens, too_long: npt.NDArray[np.bool_], config: TrainConfig) -> Tokens:
+    """The examples to train on; one that is too long is never cut."""
+    if config.too_long == "keep":
+        return rendered
+    longest = (
+        f"{config.max_tokens} tokens (train.max_tokens); the longest has {rendered.lengths.max()}"
+    )
+    if config.too_long == "error" and too_long.any():
+        raise UserError(
+            f"{too_long.sum()} of {len(rendered)} examples have more than {longest}; raise it, or set "
+            "train.too_long to drop or keep"
+        )
+    if too_long.all():
+        raise UserError(f"none of {len(rendered)} examples has at most {longest}; raise it")
+    return rendered.where(~too_long)
 
 
 def _fields_of(job: JobFile) -> dict[str, Any]:

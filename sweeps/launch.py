@@ -31,7 +31,7 @@ from valley.job import Trail
 from valley.ledger import Ledger
 from valley.lock import read_locked
 from valley.plan import Plan
-from valley.pool_limits import check_pool
+from valley.pool_check import Pool, check_pool
 from valley.store import Store
 from valley.student_config import check_student
 from valley.sweep import Sweep, find_grid, read_grid
@@ -175,13 +175,13 @@ def main() -> int:
     whole = trail(sweep, cells)
     if locked is not None:
         print_drift(locked, whole)
-    _check_pool(whole, store)
+    unknown = _check_pool(whole, store)
     planned = _part(whole, conditions)
     retry = frozenset(options.retry)
     plan = make_plan(planned, sweep, store, retry)
     if options.dry_run:
         print_plan(plan, sweep, where, store, options.all)
-        for note in notes(grid, plan, where):
+        for note in [*notes(grid, plan, where), *unknown]:
             print(note)
     elif where == "local":
         check_room(sweep.resources, kinds_to_run(plan), sweep.cluster)
@@ -252,13 +252,17 @@ def _part(whole: Trail, conditions: Where) -> Trail:
     return planned
 
 
-def _check_pool(planned: Trail, store: Store) -> None:
-    """Hold the sizes against what the pools hold: exactly, once they are prepared."""
-    strata = {}
+def _check_pool(planned: Trail, store: Store) -> list[str]:
+    """Hold the sizes against what the pools hold: exactly, once they are prepared; what is not known."""
+    pools = {}
     for identity in planned.pools:
         if (result := store.result("prepare", identity)) is not None:
-            strata[identity] = result["outcome"]["strata"]
-    check_pool(planned, strata)
+            # It brings NumPy, which a first launch does without.
+            from valley.data.subset import capacity
+
+            folder = store.folders("prepare")[identity[:16]]
+            pools[identity] = Pool(result["outcome"]["strata"], capacity(folder))
+    return check_pool(planned, pools)
 
 
 def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:

@@ -106,11 +106,12 @@ class Display:
             said = self.store.progress(job.kind, job.identity)
             if said is None or job.identity in progress.finished:
                 continue
+            doing = f"{said['doing']} " if "doing" in said else ""
             loss = f" loss {said['loss']:.3f}" if "loss" in said else ""
             lines.append(
                 (
                     job.kind != "train",
-                    f"{job.kind} {job.label} {said['step']}/{said['steps']}{loss}",
+                    f"{job.kind} {job.label} {doing}{said['step']}/{said['steps']}{loss}",
                 )
             )
         return min(lines)[1] if lines else ", ".join(sorted({job.kind for job in progress.running}))

@@ -171,7 +171,8 @@ def _running(picture: Picture, progress: Callable[[Tracked], dict[str, Any] | No
         line = f"running: {job.ticket.kind} {job.ticket.label} ({job.known.reason})"
         if (far := progress(job)) and "steps" in far:
             loss = f", loss {far['loss']:.3f}" if "loss" in far else ""
-            line += f": step {far['step']} of {far['steps']}{loss}"
+            doing = f"{far['doing']}, " if "doing" in far else ""
+            line += f": {doing}step {far['step']} of {far['steps']}{loss}"
         lines.append(line)
     if left := len(running) - MOST_RUNNING:
         lines += [f"running: {left} more"] if left > 0 else []

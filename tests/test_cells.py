@@ -236,7 +236,7 @@ BAD = {
     ),
     "axis as setting": (
         "[{if: {size: 8}, set: {seed: 1}}]",
-        r"when\[0\]\.set\.seed: no setting of a cell; expected a dotted one of data, train",
+        r"when\[0\]\.set\.seed: no setting of a cell; expected a dotted one of data, chat, train",
     ),
     "unknown setting": (
         "[{if: {size: 8}, set: {train.epocs: 1}}]",

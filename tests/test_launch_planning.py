@@ -45,8 +45,9 @@ def test_the_papers_grid_has_the_papers_runs(spaced):
     trained = submitted(done.stdout, "train")
     assert len([label for label in trained if label.startswith("qwen")]) == 11
     assert len([label for label in trained if label.startswith("llama")]) == 3
-    for file in ("livecodebench", "ocr2_problems", "ocr2_traces", "taco_problems", "taco_traces"):
-        path = REPOSITORY / "data" / f"{file}.jsonl"
+    files = ("ocr2_problems.jsonl", "ocr2_traces.jsonl", "TACO", "taco_traces.jsonl")
+    for file in ("livecodebench", *files):
+        path = REPOSITORY / "data" / file
         assert done.stdout.count(f"before launching: {path} is missing\n") == 1
     assert "before launching: sbatch is not installed" in done.stdout
     # What nobody knows yet is not told as a fact.
@@ -58,19 +59,16 @@ def test_the_papers_grid_has_the_papers_runs(spaced):
 def test_a_launch_refuses_what_a_dry_run_only_names(spaced):
     done = launch("paper.yaml", spaced / "runs", "--set", "resources={}")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
-    assert (
-        "data.evaluation: " in done.stderr and "livecodebench.jsonl cannot be read" in done.stderr
-    )
+    assert "data.evaluation: " in done.stderr and "data/livecodebench is missing" in done.stderr
     done = command("sweeps/launch.py", "paper.yaml", root=spaced / "runs", env=BARE)
     assert done.returncode == 2 and "--cluster slurm: sbatch is not installed" in done.stderr
     assert not list(spaced.glob("runs/*"))
 
 
 def test_a_file_that_is_there_is_read_by_a_dry_run_too(spaced):
-    path = spaced / "problems.jsonl"
-    path.write_text("{}\n")
-    done = dry_run("paper.yaml", spaced / "runs", "--set", f"data.evaluation={path}")
-    assert done.returncode == 2 and "schema None found, 'valley.problem/1' expected" in done.stderr
+    (spaced / "test.jsonl").write_text("{}\n")
+    done = dry_run("paper.yaml", spaced / "runs", "--set", f"data.evaluation.path={spaced}")
+    assert done.returncode == 2 and "none of the files expected: test2.jsonl" in done.stderr
 
 
 def test_a_student_that_is_missing_is_named_by_a_dry_run(grid, spaced):

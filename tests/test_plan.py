@@ -8,7 +8,7 @@ import pytest
 from valley.cluster.config import MoreResources, Resources, ResourcesByKind, RetryPolicy
 from valley.errors import UserError
 from valley.plan import Known, decide
-from valley.pool_limits import check_pool
+from valley.pool_check import Pool, check_pool
 from valley.records import digest
 from valley.store import JOB_SCHEMA, identity_of
 from valley.sweep import load_sweep
@@ -344,9 +344,9 @@ def test_where_a_size_beyond_the_pool_stands_is_named(make, settings, grid, mess
 def test_a_prepared_pool_is_held_to_its_exact_counts(make):
     planned = make(["grid=[{size: 90, correctness: incorrect}]"])
     data = planned.rows[0].train.inputs["pool"].identity
-    check_pool(planned, {data: {"all/incorrect": 90}})
+    check_pool(planned, {data: Pool({"all/incorrect": 90})})
     with pytest.raises(UserError, match=r"size 90 is larger than the pool: 89 traces are all/inc"):
-        check_pool(planned, {data: {"all/incorrect": 89}})
+        check_pool(planned, {data: Pool({"all/incorrect": 89})})
 
 
 def test_the_default_grid_is_planned_in_a_moment():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from valley.data.chat import ChatConfig
 from valley.data.config import DataConfig
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
@@ -16,9 +17,10 @@ from valley.validation import paths_to
 
 NAMED_AXES = ("student", "stage", "size", "difficulty", "correctness", "seed")
 DIFFICULTIES = ("all", "easy", "medium", "hard")
-CORRECTNESSES = ("all", "correct", "incorrect")
+CORRECTNESSES = ("all", "correct", "incorrect", "unknown")
 SECTIONS = {
     "data": DataConfig,
+    "chat": ChatConfig,
     "train": TrainConfig,
     "generate": GenerateConfig,
     "grade": GradeConfig,

@@ -13,16 +13,21 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from valley.axes import CORRECTNESSES, DIFFICULTIES, MATCHING, STEPS
-from valley.data.config import JsonlConfig, PackagesConfig, TinyConfig
+from valley.data.chat import ChatConfig
+from valley.data.config import CorpusConfig, JsonlConfig, PackagesConfig, TinyConfig
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.sweep import Sweep
 from valley.train.config import TrainConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-MODELS = (Sweep, TrainConfig, GenerateConfig, GradeConfig, TinyConfig, PackagesConfig, JsonlConfig)
+MODELS = (
+    *(Sweep, ChatConfig, TrainConfig, GenerateConfig, GradeConfig),
+    *(TinyConfig, PackagesConfig, JsonlConfig, CorpusConfig),
+)
 SECTIONS = {
-    "data": ("TinyConfig", "PackagesConfig", "JsonlConfig"),
+    "data": ("TinyConfig", "PackagesConfig", "JsonlConfig", "CorpusConfig"),
+    "chat": ("ChatConfig",),
     "train": ("TrainConfig",),
     "generate": ("GenerateConfig",),
     "grade": ("GradeConfig",),

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from valley.data.chat import ChatConfig
 from valley.data.config import DataConfig
 from valley.evaluate.config import GradeConfig
 from valley.job import Job
@@ -59,10 +60,12 @@ class Preparations:
         )
         # How the students' answers are graded is no part of the pool: traces are graded by the
         # grader's defaults, so that a change of `grade` trains nothing anew.
+        cleaned = {"clean": data.clean.semantic()} if data.clean.semantic() else {}
         pool = prepare(
             "pool",
             f"{label}-pool",
-            {"pool": data.pool_semantic(), "grading": TRACE_GRADING},
+            {"pool": data.pool_semantic() | cleaned, "grading": TRACE_GRADING},
+            {"evaluation": evaluation} if data.clean.decontaminate is not None else {},
             execution={**data.execution(), "sandbox": recipe.grade.sandbox},
         )
         self.pools.setdefault(pool.identity, data)
@@ -77,7 +80,7 @@ class Preparations:
 
     def student(self, name: str, recipe: Recipe) -> Job:
         """The student itself, after its first lessons where it has any."""
-        key = ("student", name, id(recipe.data), recipe.grade.sandbox)
+        key = ("student", name, id(recipe.data), id(recipe.chat), recipe.grade.sandbox)
         return self.table.once(key, lambda: self._student(name, recipe))
 
     def _student(self, name: str, recipe: Recipe) -> Job:
@@ -96,6 +99,7 @@ class Preparations:
                 "select": "lessons",
                 "seed": student.seed,
                 "data_seed": recipe.data.data_seed,
+                **chat_of(recipe.chat),
             }
         )
         inputs = {"init": initial, "pool": data.pool}
@@ -118,6 +122,12 @@ class Preparations:
 def safe(label: str) -> str:
     """A part of a folder's name: what a student or a profile is called may be no part of a path."""
     return UNSAFE.sub("_", label)
+
+
+def chat_of(config: ChatConfig) -> dict[str, Any]:
+    """What a job's settings say of the chat: nothing, where it is the default."""
+    said = config.semantic()
+    return {"chat": said} if said else {}
 
 
 def execution_of(train: TrainConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from valley.axes import MATCHING, RECIPE_SECTIONS, STEPS, At
+from valley.data.chat import ChatConfig
 from valley.data.config import DataConfig
 from valley.data.pack import accumulation
 from valley.errors import UserError
@@ -25,6 +26,7 @@ class Recipe:
     """The settings of a cell, after its axes have been applied."""
 
     data: DataConfig
+    chat: ChatConfig
     train: TrainConfig
     generate: GenerateConfig
     grade: GradeConfig

@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 LETTERS = {"prepare": "p", "train": "t", "generate": "g", "grade": "v"}
-ARMS = {"all": "", "easy": "e", "medium": "m", "hard": "h", "correct": "c", "incorrect": "i"}
+ARMS = {
+    **{"all": "", "easy": "e", "medium": "m", "hard": "h"},
+    **{"correct": "c", "incorrect": "i", "unknown": "u"},
+}
 UNITS = ((1_000_000, "m"), (1_000, "k"))
 
 

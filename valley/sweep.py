@@ -2,7 +2,7 @@
 
 A grid is a list of blocks; a block is the product of its lists, or what `block` says more of it. The
 named axes are `student`, `stage`, `size`, `difficulty`, `correctness` and `seed`; any field of `train`,
-`data`, `generate` or `grade` may be an axis too, by its dotted name. `{range: [start, stop, step]}`
+`data`, `chat`, `generate` or `grade` may be an axis too, by its dotted name. `{range: [start, stop, step]}`
 stands for a list, `stop` excluded.
 
 1. `grid_file` reads the YAML and applies what the command line sets.
@@ -27,6 +27,7 @@ from valley.cells import expand
 from valley.cells import with_starts as with_starts
 from valley.cluster.config import ClusterConfig, ResourcesByKind
 from valley.conditional import When
+from valley.data.chat import ChatConfig
 from valley.data.config import DataConfig
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
@@ -52,7 +53,7 @@ class ParentCell(_Strict):
     """Null is the stage before."""
     size: int = Field(ge=1)
     difficulty: Literal["all", "easy", "medium", "hard"] = "all"
-    correctness: Literal["all", "correct", "incorrect"] = "all"
+    correctness: Literal["all", "correct", "incorrect", "unknown"] = "all"
     seed: int = Field(0, ge=0)
 
 
@@ -101,6 +102,7 @@ class Sweep(_Strict):
     """A folder's name, and a part of what Slurm shows: see `_name_is_a_folder`."""
     students: dict[str, StudentConfig] = Field(min_length=1)
     data: DataConfig
+    chat: ChatConfig = ChatConfig()
     train: TrainConfig = TrainConfig()
     generate: GenerateConfig = GenerateConfig()
     grade: GradeConfig = GradeConfig()
@@ -181,7 +183,7 @@ def read_grid(
     file = GridFile(path, settings or [], site, called=called, site_first=site_first)
     sweep = validate(Sweep, file.value, file.at)
     _check_stages(sweep, file)
-    base = Recipe(sweep.data, sweep.train, sweep.generate, sweep.grade)
+    base = Recipe(sweep.data, sweep.chat, sweep.train, sweep.generate, sweep.grade)
     if dry_run:
         base = replace(base, data=base.data.for_a_dry_run())
         students = {name: student.for_a_dry_run() for name, student in sweep.students.items()}
@@ -213,7 +215,16 @@ def _check_stages(sweep: Sweep, file: GridFile) -> None:
 
 
 def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
-    """Refuse first lessons that the data of a cell does not have, or that cannot feed the ranks."""
+    """Refuse what a tiny student cannot be told, and first lessons that the data of a cell does not have
+    or that cannot feed the ranks.
+    """
+    told = {(c.axes["student"], id(c.recipe.chat)): c for c in cells}
+    for (name, _), cell in told.items():
+        if sweep.students[name].source == "tiny" and cell.recipe.chat.semantic():
+            raise UserError(
+                f"{file.at(('chat',))}: the student {name!r} of cell {cell.label} knows the words of its "
+                "world only; leave `chat` out for a tiny student"
+            )
     pairs = {(c.axes["student"], c.recipe.data.lessons): c for c in with_starts(cells)}
     for (name, answers), cell in pairs.items():
         student = sweep.students[name]

@@ -10,14 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from valley.data.selection_config import SelectConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
 from valley.job_table import JobTable, Settings, roles_text
-from valley.preparations import Preparations, PreparedData, execution_of, safe
+from valley.preparations import Preparations, PreparedData, chat_of, execution_of, safe
 from valley.records import canonical_json
 from valley.short_name import cell_name
 from valley.store import KINDS
 from valley.sweep import Cell, Recipe, Sweep
+
+CHARACTERS_PER_TOKEN = 3.5
+"""About, of English and Python; for costs alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,9 @@ class _Shared:
     """What the cells of one recipe have in common."""
 
     data: PreparedData
+    chat: dict[str, Any]
+    chat_text: str
+    """The same as JSON, as it stands in front of other settings."""
     training: dict[str, Any]
     training_text: str
     execution: dict[str, Any]
@@ -44,6 +51,8 @@ class _Shared:
     grading: Settings
     after: tuple[Job, ...]
     """What precedes trainings, and what they made."""
+    select: SelectConfig | None
+    """None where all of it is left at its defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +93,18 @@ class _Builder:
         return _Line(shared, start, inputs, roles_text(inputs), parameters)
 
     def _shared(self, recipe: Recipe) -> _Shared:
-        train, data = recipe.train, self.preparations.data(recipe)
+        train, data, chat = recipe.train, self.preparations.data(recipe), chat_of(recipe.chat)
         return _Shared(
             data=data,
+            chat=chat,
+            chat_text=f"{canonical_json(chat)[1:-1]}," if chat else "",
             training=train.semantic(),
             training_text=canonical_json(train.semantic()),
             execution=execution_of(train),
-            profiles=_profiles(recipe.generate),
+            profiles=_profiles(recipe.generate, chat),
             grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
+            select=recipe.data.select if recipe.data.select.semantic() else None,
         )
 
     def start(self, cell: Cell) -> Job:
@@ -115,16 +127,23 @@ class _Builder:
             return line.start
         seed, data_seed = axes["seed"], cell.recipe.data.data_seed
         difficulty, correctness = axes["difficulty"], axes["correctness"]
+        select = {"size": size, "difficulty": difficulty, "correctness": correctness}
+        drawn = ""
+        if shared.select is not None and (chosen := shared.select.of_arm(difficulty, correctness)):
+            select["controls"] = chosen
+            drawn = f'"controls":{canonical_json(chosen)},'
+        examples = _examples(size, cell.recipe.data.select, self.sweep.preview.tokens_per_trace)
         value = {
             "train": shared.training,
-            "select": {"size": size, "difficulty": difficulty, "correctness": correctness},
+            "select": select,
             "seed": seed,
             "data_seed": data_seed,
+            **shared.chat,
         }
         # The canonical JSON of `value`, put together from parts: see `test_identities_are_exact`.
         text = (
-            f'{{"data_seed":{data_seed},"seed":{seed},'
-            f'"select":{{"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
+            f'{{{shared.chat_text}"data_seed":{data_seed},"seed":{seed},'
+            f'"select":{{{drawn}"correctness":"{correctness}","difficulty":"{difficulty}","size":{size}}},'
             f'"train":{shared.training_text}}}'
         )
         return self.table.job(
@@ -137,8 +156,8 @@ class _Builder:
             shared.execution,
             shared.after,
             "",
-            cell.recipe.train.total_steps(size),
-            size,
+            cell.recipe.train.total_steps(examples),
+            examples,
             line.parameters,
         )
 
@@ -189,8 +208,8 @@ class _Builder:
         return rows
 
 
-def _profiles(config: GenerateConfig) -> list[_Profile]:
-    common = {"batch_size": config.batch_size, "precision": config.precision}
+def _profiles(config: GenerateConfig, chat: dict[str, Any]) -> list[_Profile]:
+    common = {"batch_size": config.batch_size, "precision": config.precision, **chat}
     return [
         _Profile(
             name,
@@ -200,6 +219,18 @@ def _profiles(config: GenerateConfig) -> list[_Profile]:
         )
         for name, profile in config.profiles.items()
     ]
+
+
+def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:
+    """The traces of a set, or about that many where `size` counts something else."""
+    match select.size_in:
+        case "problems":
+            return size * (select.traces_per_problem or 1)
+        case "tokens":
+            return max(1, round(size / tokens_per_trace))
+        case "characters":
+            return max(1, round(size / tokens_per_trace / CHARACTERS_PER_TOKEN))
+    return size
 
 
 def trail(sweep: Sweep, cells: list[Cell]) -> Trail:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from valley.data.config import PackagesConfig
-from valley.data.prepared import grade_traces
+from valley.data.grading import grade_traces
 from valley.data.render import instruction
 from valley.data.sources import packages, read_evaluation, read_pool
 from valley.errors import UserError

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from valley.data.chat import ChatConfig
 from valley.data.config import TinyConfig
-from valley.data.render import instruction, prompt_tokens
+from valley.data.render import instruction
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
 from valley.evaluate.generate import generate, sample_seed
@@ -36,6 +37,14 @@ def model(tmp_path_factory):
     return folder
 
 
+def prompt_tokens(tokenizer, problem):
+    """A prompt's tokens, by transformers alone."""
+    asked = [{"role": "user", "content": instruction(problem)}]
+    return tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True)[
+        "input_ids"
+    ]
+
+
 def test_greedy_answers_are_those_of_one_problem_alone(model):
     import torch
 
@@ -44,7 +53,7 @@ def test_greedy_answers_are_those_of_one_problem_alone(model):
     assert [s.problem_id for s in samples] == [p.id for p in PROBLEMS]
     tokenizer, network = load_tokenizer(model), load_model(model, "fp32").eval()
     for problem, sample in zip(PROBLEMS, samples, strict=True):
-        tokens = torch.tensor([prompt_tokens(tokenizer, instruction(problem))])
+        tokens = torch.tensor([prompt_tokens(tokenizer, problem)])
         assert sample.prompt_tokens == tokens.shape[1]
         answer = []
         while len(answer) < 9 and tokenizer.eos_token_id not in answer:
@@ -78,7 +87,7 @@ def test_sampling_draws_from_the_distribution(model):
     profile = Profile(samples=600, temperature=1.0, max_tokens=1)
     samples = generate(model, [problem], profile, 600, "fp32")
     tokenizer, network = load_tokenizer(model), load_model(model, "fp32").eval()
-    tokens = torch.tensor([prompt_tokens(tokenizer, instruction(problem))])
+    tokens = torch.tensor([prompt_tokens(tokenizer, problem)])
     expected = network(tokens).logits[0, -1].softmax(-1).detach()
     texts = [tokenizer.decode([i], skip_special_tokens=True) for i in range(len(expected))]
     for token in expected.topk(5).indices.tolist():
@@ -179,13 +188,25 @@ def test_nothing_to_answer_and_no_room_are_errors(model):
         generate(model, [long], Profile(), 4, "fp32")
 
 
-def test_a_thought_that_the_template_opens_is_part_of_the_answer(spaced):
-    student = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
-    make_tiny(student, [*(instruction(p) for p in PROBLEMS), "<think>\n"], spaced)
-    (plain,) = generate(spaced, PROBLEMS[:1], Profile(max_tokens=4), 1, "fp32")
-    template = spaced / "chat_template.jinja"
-    opens = "{% if add_generation_prompt %}<think>\n{% endif %}"
-    template.write_text(f"{template.read_text()}{opens}")
-    profile = Profile(max_tokens=4, prefill="x")
-    (sample,) = generate(spaced, PROBLEMS[:1], profile, 1, "fp32")
-    assert sample.text.startswith("<think>\nx") and "<think>" not in plain.text
+def test_a_thought_that_the_template_opens_is_the_answers_beginning(model, spaced):
+    shutil.copytree(model, spaced / "m")
+    path = spaced / "m" / "chat_template.jinja"
+    path.write_text(path.read_text().replace("<|assistant|>", "{{ '<|assistant|><think>\\n' }}"))
+    profiles = {
+        prefill: Profile(max_tokens=3, prefill=prefill) for prefill in ("", "x", "<think>\n")
+    }
+    (plain,), (direct,), (thought,) = (
+        generate(spaced / "m", PROBLEMS[:1], profile, 1, "fp32") for profile in profiles.values()
+    )
+    assert plain.text.startswith("<think>\n") and plain == thought
+    assert direct.text.startswith("<think>\n</think>\nx")
+
+
+def test_the_chat_settings_reach_the_prompt(model):
+    plain, told = (
+        generate(
+            model, PROBLEMS[:1], Profile(max_tokens=2), 1, "fp32", chat=ChatConfig(system=system)
+        )
+        for system in (None, "x, add")
+    )
+    assert told[0].prompt_tokens > plain[0].prompt_tokens

@@ -3,6 +3,7 @@
     evaluation job   evaluation.jsonl   problems that students are evaluated on
     pool job         problems.jsonl     problems that the traces answer
                      traces.jsonl       the teacher's pool, each trace with the grader's word on it
+                     index.parquet      a row per trace, without its text: selection reads no more
                      lessons.jsonl      prompts and direct answers for a tiny student's first lessons
 
 They are jobs apart, so that another evaluation set trains nothing anew; a third job holds one against
@@ -11,20 +12,21 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from valley.data.candidates import Reader
+from valley.data.chat import PromptName
+from valley.data.pool import ListReader, PoolSettings, PoolWriter
 from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem, problem_set_digest
 from valley.data.render import THINK_CLOSE, THINK_OPEN, instruction, response
-from valley.data.select import select, strata
+from valley.data.subset import CountTokens, draw_subset
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.evaluate.grade import by_id, grade
-from valley.evaluate.samples import Sample
 from valley.records import read_records, write_records
 
 
@@ -42,13 +44,17 @@ def write_evaluation(folder: Path, problems: Collection[Problem]) -> dict[str, A
     """Write the evaluation problems; returns their number and the digest of the set.
 
     Raises:
-        UserError: there is none, or one stands there twice.
+        UserError: there is none, one has no tests, or one stands there twice.
     """
     if not problems:
         raise UserError("the evaluation set holds no problem")
     seen: set[str] = set()
     ids = []
     for problem in problems:
+        if not problem.tests:
+            raise UserError(
+                f"evaluation problem {problem.id} has no tests to grade by; leave it out"
+            )
         text = instruction(problem)
         if text in seen:
             raise UserError(f"evaluation problem {problem.id} stands there twice; leave one out")
@@ -65,8 +71,13 @@ def write_pool(
     lessons: list[tuple[str, str]],
     config: GradeConfig,
     workers: int,
+    settings: PoolSettings | None = None,
+    evaluation: Iterable[Problem] = (),
 ) -> dict[str, Any]:
     """Grade the pool where its correctness is unknown, and write it.
+
+    Args:
+        evaluation: the problems that students are asked, for decontamination.
 
     Returns:
         Counts: problems, traces, lessons, and traces per arm.
@@ -77,16 +88,27 @@ def write_pool(
     """
     if not traces and not lessons:
         raise UserError("the pool holds no trace and no lesson")
-    write_records(folder / "problems.jsonl", problems)
-    traces = grade_traces(_pool_problems(folder), traces, config, workers)
-    write_records(folder / "traces.jsonl", traces)
+    writer = PoolWriter(folder, settings or PoolSettings(), config, workers, all_problems=True)
+    outcome = writer.write(ListReader(problems, traces), evaluation)
     write_records(folder / "lessons.jsonl", (Lesson(*lesson) for lesson in lessons))
-    return {
-        "pool_problems": len(problems),
-        "pool_traces": len(traces),
-        "lessons": len(lessons),
-        "strata": strata(traces),
-    }
+    return {**outcome, "lessons": len(lessons)}
+
+
+def write_streamed_pool(
+    writer: PoolWriter, reader: Reader, evaluation: Iterable[Problem] = ()
+) -> dict[str, Any]:
+    """Write a pool that is too large for memory; it has no lessons.
+
+    Raises:
+        UserError: as for `write_pool`.
+    """
+    outcome = writer.write(reader, evaluation)
+    if not outcome["pool_traces"]:
+        raise UserError(
+            "the pool holds no trace; what was read and left out: " + str(reader.counts())
+        )
+    write_records(writer.folder / "lessons.jsonl", [])
+    return {**outcome, "lessons": 0}
 
 
 def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
@@ -109,55 +131,27 @@ def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
     return {"evaluation_problems": len(asked), "training_texts": sum(map(len, taught.values()))}
 
 
-def grade_traces(
-    problems: Sequence[Problem] | Mapping[str, Problem],
-    traces: list[Trace],
-    config: GradeConfig,
-    workers: int,
-) -> list[Trace]:
-    """Say of each trace of unknown correctness whether its program passes its problem's tests.
-
-    Raises:
-        UserError: a trace's problem is missing, or the grader could not do its work.
-    """
-    known = by_id(problems)
-    for trace in traces:
-        if trace.problem_id not in known:
-            raise UserError(
-                f"trace {trace.id}: its problem {trace.problem_id!r} is not in the pool"
-            )
-    unknown = [index for index, trace in enumerate(traces) if trace.correct is None]
-    if not unknown:
-        return traces
-    samples = (
-        Sample(
-            traces[i].problem_id, i, 0, response(traces[i].thinking, traces[i].answer), "stop", 0, 0
-        )
-        for i in unknown
-    )
-    graded = list(traces)
-    for index, verdict in zip(unknown, grade(known, samples, config, workers=workers), strict=True):
-        if verdict.status == "infrastructure_error":
-            raise UserError(
-                f"trace {traces[index].id}: the grader could not run its program; see the log above"
-            )
-        graded[index] = replace(traces[index], correct=verdict.status == "passed")
-    return graded
-
-
 def evaluation_problems(folder: Path) -> ProblemFile:
     """The problems that students are evaluated on, in the order that counts refer to."""
     return ProblemFile(folder / "evaluation.jsonl")
 
 
 def training_texts(
-    folder: Path, chosen: dict[str, Any] | str, data_seed: int
+    folder: Path,
+    chosen: dict[str, Any] | str,
+    data_seed: int,
+    count_tokens: CountTokens | None = None,
+    record: Path | None = None,
+    prompt: PromptName = "plain",
 ) -> list[tuple[str, str]]:
     """The (prompt, response) pairs of a training set.
 
     Args:
         folder: a prepared pool.
-        chosen: `lessons`, or the size, difficulty and correctness of a subset.
+        chosen: `lessons`, or the size, difficulty, correctness and controls of a subset.
+        count_tokens: needed where `size` counts tokens.
+        record: where to leave the subset's ids and digest; lessons are no subset.
+        prompt: how the traces' problems are asked, as `chat.prompt` says.
     """
     if chosen == "lessons":
         return [(lesson.prompt, lesson.answer) for lesson in _lessons(folder)]
@@ -165,9 +159,10 @@ def training_texts(
         raise UserError(
             f"training set {chosen!r}: expected `lessons`, or size, difficulty, correctness"
         )
-    asked = {problem_id: instruction(p) for problem_id, p in _pool_problems(folder).items()}
-    traces = select(_traces(folder), **chosen, data_seed=data_seed)
-    return [(asked[trace.problem_id], response(trace.thinking, trace.answer)) for trace in traces]
+    subset = draw_subset(folder, chosen, data_seed, count_tokens, prompt)
+    if record is not None:
+        subset.write(record)
+    return subset.texts
 
 
 def vocabulary_texts(folder: Path) -> list[str]:

@@ -17,7 +17,8 @@ class Problem:
 
     For `stdin` problems a test is `{"input": text on stdin, "output": text expected on stdout}`.
     For `function` problems a test's input is one JSON value per line per argument, its output one
-    JSON value, and `function` names what is called.
+    JSON value, and `function` names what is called. A problem without tests can be learnt from and not
+    graded.
     """
 
     SCHEMA: ClassVar[str] = "valley.problem/1"
@@ -35,6 +36,8 @@ class Problem:
     date: str | None = None
     # Such as `leetcode`; scores are told by it, as by difficulty and by the month of `date`.
     platform: str | None = None
+    # Its page at the judge, by which decontamination knows it.
+    url: str | None = None
     # How outputs are compared: {"rule": "token"}, and the rest in `valley/evaluate/compare.py`.
     compare: dict[str, Any] = field(default_factory=lambda: {"rule": "token"})
     # Why its verdicts are in doubt, such as `special_judge`; see `flags.py`, which adds what is known.
@@ -47,10 +50,6 @@ class Problem:
             )
         if (self.kind == "function") != (self.function is not None):
             raise ValueError(f"problem {self.id!r}: `function` must be set for kind function only")
-        if not self.tests:
-            raise ValueError(
-                f"problem {self.id!r}: no tests; a problem without tests cannot be graded"
-            )
 
 
 def problem_set_digest(problem_ids: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 DIFFICULTIES = ("easy", "medium", "hard")
+CORRECTNESSES = ("correct", "incorrect", "unknown")
 
 
 @dataclass(frozen=True)

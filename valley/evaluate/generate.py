@@ -17,8 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from valley.data.chat import ChatConfig
 from valley.data.problems import Problem
-from valley.data.render import instruction, opened_thought, prompt_tokens
+from valley.data.render import Chat, instruction
 from valley.errors import UserError
 from valley.evaluate.profiles import Profile
 from valley.evaluate.samples import Sample
@@ -38,6 +39,7 @@ def generate(
     batch_size: int,
     precision: Literal["fp32", "bf16"],
     report: Callable[..., None] = lambda **_: None,
+    chat: ChatConfig | None = None,
 ) -> list[Sample]:
     """Answer every problem `profile.samples` times.
 
@@ -61,11 +63,11 @@ def generate(
     ends = _end_tokens(model.generation_config.eos_token_id, tokenizer.eos_token_id)
     # Decoding fills in whatever it is not told from the model's own settings.
     model.generation_config = GenerationConfig()
-    prefill = tokenizer(profile.prefill, add_special_tokens=False)["input_ids"]
-    asked = [prompt_tokens(tokenizer, instruction(problem)) for problem in problems]
-    # Some templates begin the answer with a thought: an answer cut inside it is no finished one.
-    opened = opened_thought(tokenizer, asked[0])
-    prompts = [[*tokens, *prefill] for tokens in asked]
+    spoken = Chat(tokenizer, chat)
+    asked = [spoken.prompt(instruction(p, spoken.config.prompt)) for p in problems]
+    begun = [prompt.followed_by(profile.prefill) for prompt in asked]
+    pairs = zip(spoken.tokens([prompt.text for prompt in asked]), spoken.tokens(begun), strict=True)
+    prompts = [[*prompt, *beginning] for prompt, beginning in pairs]
     _check_room(problems, prompts, model.config.max_position_embeddings)
     requests = [(i, k) for i in range(len(problems)) for k in range(profile.samples)]
     order = sorted(requests, key=lambda request: (len(prompts[request[0]]), request))
@@ -81,7 +83,7 @@ def generate(
                 problem_id=problems[i].id,
                 index=k,
                 seed=seed,
-                text=opened + profile.prefill + text,
+                text=asked[i].opened + begun[i] + text,
                 finish_reason="stop" if stopped else "length",
                 prompt_tokens=len(prompts[i]),
                 completion_tokens=len(tokens),

@@ -31,8 +31,13 @@ class Judge:
         """Read a problem's rule and tests.
 
         Raises:
-            UserError: its rule, its function's name or a test of its function is not valid.
+            UserError: it has no tests; its rule, its function's name or a test of its function is not
+                valid.
         """
+        if not problem.tests:
+            raise UserError(
+                f"problem {problem.id!r}: no tests; a problem without tests cannot be graded"
+            )
         compare, checker = comparison(problem), Checker.of(problem)
         values = []
         if problem.function is not None:

@@ -40,14 +40,19 @@ class TrainConfig(BaseModel):
     """Seconds between two checkpoints to resume from: the most work that a sudden death costs. Null or
     0 keeps one only where a signal asks the training to stop."""
     max_tokens: int = Field(32768, ge=8)
-    """Longest example, prompt included. Longer ones are dropped and counted, never cut: a cut trace
-    would teach not to finish."""
+    """Longest example, prompt included. What becomes of longer ones, `too_long` says; they are counted
+    and never cut: a cut trace would teach not to finish."""
+    too_long: Literal["drop", "keep", "error"] = "drop"
+    """Leave examples of more than `max_tokens` out, train on all of them, or refuse to train."""
 
     def semantic(self) -> dict[str, object]:
         """The fields that a job's identity hashes."""
         values = self.model_dump(mode="json", exclude=set(self.EXECUTION_FIELDS))
         if self.steps is not None:
             del values["epochs"]
+        if self.too_long == "drop":
+            # The only way there was before the setting; what was trained so stays done.
+            del values["too_long"]
         return values
 
     def total_steps(self, examples: int) -> int:

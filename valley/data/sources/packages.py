@@ -15,9 +15,12 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+from collections import Counter
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
+from valley.data.candidates import Wanted, everything
 from valley.data.problems import Problem
 from valley.data.traces import Trace
 from valley.errors import UserError
@@ -143,6 +146,27 @@ def evaluation_problems(limit: int | None = None) -> list[Problem]:
     rows = [row for row in human_eval() if row["task_id"] not in EVALUATION_LEFT_OUT][:limit]
     with Sandbox(_isolation()) as sandbox:
         return [_evaluation_problem(row, _recorded_tests(sandbox, row)) for row in rows]
+
+
+class HumanEval:
+    """The evaluation problems as a reader; see `valley.data.candidates`."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._counts: Counter[str] = Counter()
+
+    def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
+        """Yield the wanted ones of `evaluation_problems`."""
+        self._counts.clear()
+        self._counts["left out: several right answers"] = len(EVALUATION_LEFT_OUT)
+        for problem in evaluation_problems(self._limit):
+            if wanted(problem.id):
+                self._counts["problems"] += 1
+                yield problem
+
+    def counts(self) -> dict[str, int]:
+        """Problems, and those left out."""
+        return dict(self._counts)
 
 
 def human_eval() -> list[dict[str, Any]]:

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import torch
+
+from valley.cluster.element import run_job
+from valley.cluster.rendezvous import join_process_group, place
+from valley.data.prepared import Lesson
+from valley.data.render import Chat
+from valley.job import Job
+from valley.records import digest, write_records
+from valley.store import Store, identity_of, read_job, write_result
+from valley.student import load_tokenizer
+from valley.student_config import TinyStudent
+from valley.tiny_student import make_tiny
+from valley.train.config import TrainConfig
+from valley.train.loop import train
+
+LESSONS = [Lesson(f"a b {i}", " c" * (2 + 3 * (i % 5))) for i in range(10)]
+TEXTS = [(lesson.prompt, lesson.answer) for lesson in LESSONS]
+RECIPE = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32"}
+
+
+def made(root, name, fill):
+    """A job with a result, and what `fill` puts in its folder."""
+    job = Job("prepare", identity_of("prepare", {"name": name}, {}), name, {"name": name}, {})
+    folder = Store(root).lay(job, {})
+    fill(folder)
+    write_result(read_job(folder), {}, {}, {})
+    return job
+
+
+@pytest.fixture
+def inputs(spaced):
+    """A pool of ten lessons, of which two have 21 tokens each, and a random student."""
+    student = TinyStudent(layers=1, hidden=16, intermediate=16, heads=2, seed=1)
+    words = ["a b c 0 1 2 3 4 5 6 7 8 9"]
+    return {
+        "pool": made(spaced, "pool", lambda at: write_records(at / "lessons.jsonl", LESSONS)),
+        "init": made(spaced, "init", lambda at: make_tiny(student, words, at / "model")),
+    }
+
+
+@pytest.fixture
+def run(spaced, inputs):
+    """Run a training job; returns its folder."""
+    torch.set_num_threads(1)
+
+    def run(seed=0, **recipe):
+        config = {"train": {**RECIPE, **recipe}, "select": "lessons", "seed": seed, "data_seed": 0}
+        ids = {role: job.identity for role, job in inputs.items()}
+        job = Job("train", identity_of("train", config, ids), "t", config, inputs)
+        folder = Store(spaced).lay(job, {})
+        run_job(folder)
+        return folder
+
+    # The process group stays open: DeepSpeed keeps hold of the first that a process has.
+    return run
+
+
+def outcome(folder):
+    return json.loads((folder / "result.json").read_text())["outcome"]
+
+
+def test_training_through_the_cache_is_bit_identical_and_tokenises_once(
+    run, spaced, inputs, monkeypatch
+):
+    first = run()
+    join_process_group(place())
+    start = read_job(first).inputs["init"] / "model"
+    plain = Chat(load_tokenizer(start)).documents(TEXTS)
+    train(
+        plain,
+        start,
+        spaced / "plain",
+        TrainConfig.model_validate(RECIPE),
+        steps=5,
+        seed=0,
+        log=spaced / "log.jsonl",
+    )
+    weights = "model.safetensors"
+    assert (first / "model" / weights).read_bytes() == (spaced / "plain" / weights).read_bytes()
+    assert outcome(first)["subset_digest"] == digest(TEXTS)
+
+    def never(self, pairs):
+        raise AssertionError("tokenised again")
+
+    monkeypatch.setattr(Chat, "documents", never)
+    assert outcome(run(seed=1))["examples"] == 10
+    assert len(list((spaced / "cache" / "tokens").glob("??/*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "examples", "too_long"),
+    [
+        ({}, 10, 0),
+        ({"max_tokens": 20}, 8, 2),
+        ({"max_tokens": 20, "too_long": "keep"}, 10, 2),
+        ({"max_tokens": 21, "too_long": "error"}, 10, 0),
+    ],
+)
+def test_examples_that_are_too_long_are_dropped_or_kept_and_counted(
+    run, recipe, examples, too_long
+):
+    done = outcome(run(**recipe))
+    assert (done["examples"], done["examples_too_long"]) == (examples, too_long)
+    # Dropped examples do not shorten a training whose steps the plan has stated.
+    assert done["steps"] == 5
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (
+            {"max_tokens": 20, "too_long": "error"},
+            "2 of 10 examples have more than 20 tokens (train.max_tokens); the longest has 21; raise "
+            "it, or set train.too_long to drop or keep",
+        ),
+        (
+            {"max_tokens": 8},
+            "none of 10 examples has at most 8 tokens (train.max_tokens); the longest has 21",
+        ),
+    ],
+)
+def test_examples_that_are_too_long_are_refused(run, recipe, message):
+    folder = run(**recipe)
+    assert message in json.loads((folder / "failed.json").read_text())["error"]
+
+
+def test_tokenising_is_told(run, caplog):
+    caplog.set_level(logging.INFO, logger="valley.data.tokens")
+    run()
+    assert "tokenised 10 of 10 examples" in caplog.text

@@ -1,0 +1,240 @@
+"""OpenCodeReasoning and OpenCodeReasoning-2: traces of DeepSeek-R1 on competitive programming.
+
+Every column is text. `r1_generation` (in the first release `output`) is the whole answer with its
+thought; `pass_rate`, which old revisions lack, is "-1" where it was not measured. The question is a row of
+another data set (see `questions`), except in split_0 of the first release, which repeats it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from valley.data.candidates import Candidate, Wanted, everything
+from valley.data.problems import Problem
+from valley.data.sources import shards
+from valley.data.sources.question_sets import CALLED, label
+from valley.data.sources.questions import Questions
+from valley.data.traces import Trace
+from valley.evaluate.extract import THINK_CLOSE, THINK_OPEN
+
+TEACHER = "DeepSeek-R1"
+FIRST_RELEASE_SOURCE = "opencodereasoning"
+
+
+class OpenCodeReasoning2:
+    """The second release, of one language."""
+
+    COLUMNS = ("r1_generation", "dataset", "split", "index", "id")
+    OPTIONAL = ("pass_rate", "judgement", "difficulty", "question_id")
+
+    def __init__(self, paths: Sequence[Path], questions: Questions) -> None:
+        self._paths = paths
+        self._questions = questions
+        self._counts: Counter[str] = Counter()
+
+    def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
+        """Yield the wanted problems of the question sets."""
+        yield from self._questions.problems(wanted)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield the traces whose question could be resolved."""
+        self._counts.clear()
+        counts, resolve = self._counts, _remembering(self._questions)
+        for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
+            for row in batch.rows():
+                counts["rows"] += 1
+                parts, why = split_thought(row["r1_generation"])
+                if parts is None:
+                    counts[f"left out: {why}"] += 1
+                    continue
+                asked = resolve(row["dataset"], row["split"], row["index"])
+                problem, stated = asked.problem, label(row["difficulty"])
+                if problem is None:
+                    counts[f"unresolved: {asked.why}"] += 1
+                    continue
+                counts["candidates"] += 1
+                _count_doubt(asked, stated, counts)
+                yield Candidate(
+                    Trace(_trace_id(row), problem, *parts, teacher=TEACHER),
+                    label=stated,
+                    pass_rate=_pass_rate(row["pass_rate"], counts),
+                    judgement=_judgement(row["judgement"], counts),
+                    source=problem.rpartition("/")[0],
+                    question_id=row["question_id"] or None,
+                )
+
+    def counts(self) -> dict[str, int]:
+        """Rows by what became of them, and why problems have no tests."""
+        return _told(self._counts, self._questions.unusable)
+
+
+class OpenCodeReasoning:
+    """The first release: split_0 repeats its questions, split_1 refers to them."""
+
+    COLUMNS = ("output", "dataset", "split", "id")
+    OPTIONAL = ("input", "difficulty", "index")
+
+    def __init__(self, paths: Sequence[Path], questions: Questions) -> None:
+        self._paths = paths
+        self._questions = questions
+        self._counts: Counter[str] = Counter()
+
+    def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
+        """Yield the wanted problems: those repeated in the rows, which have no tests, and the others."""
+        seen: set[str] = set()
+        for batch in shards.read(self._paths, ("dataset", "split"), ("input", "difficulty")):
+            for row in batch.rows():
+                if not (text := _repeated(row)):
+                    continue
+                identity = _question_of(text)
+                if identity not in seen and wanted(identity):
+                    seen.add(identity)
+                    yield Problem(
+                        identity, _from(row), text, tests=[], difficulty=label(row["difficulty"])
+                    )
+        yield from self._questions.problems(wanted)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield the traces whose question is there or could be resolved."""
+        self._counts.clear()
+        counts, resolve = self._counts, _remembering(self._questions)
+        for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
+            for row in batch.rows():
+                counts["rows"] += 1
+                parts, why = split_thought(row["output"])
+                if parts is None:
+                    counts[f"left out: {why}"] += 1
+                    continue
+                if text := _repeated(row):
+                    asked = _Asked(_question_of(text), "", None)
+                else:
+                    asked = resolve(row["dataset"], row["split"], row["index"])
+                if asked.problem is None:
+                    counts[f"unresolved: {asked.why}"] += 1
+                    continue
+                counts["candidates"] += 1
+                stated = label(row["difficulty"])
+                _count_doubt(asked, stated, counts)
+                # Ids here are of questions, each of which has many answers.
+                identity = f"{row['id']}/{_short(row['output'])}"
+                yield Candidate(
+                    Trace(identity, asked.problem, *parts, teacher=TEACHER),
+                    label=stated,
+                    pass_rate=None,
+                    judgement=None,
+                    source=_from(row),
+                    question_id=row["id"] or None,
+                )
+
+    def counts(self) -> dict[str, int]:
+        """Rows by what became of them, and why problems have no tests."""
+        return _told(self._counts, self._questions.unusable)
+
+
+def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
+    """A generation's thought and answer, or None and why it is no whole trace.
+
+    >>> split_thought("<think>\\nhm\\n</think>\\n\\nSo: 2")[0]
+    ('hm', 'So: 2')
+    """
+    if not text or text.isspace() or text == "-":
+        return None, "no generation"
+    opened, closing = text.find(THINK_OPEN), text.rfind(THINK_CLOSE)
+    if closing < 0:
+        # A cut thought teaches not to finish.
+        return (None, "thought without an end") if opened >= 0 else (("", text.strip()), "")
+    start = opened + len(THINK_OPEN) if 0 <= opened < closing else 0
+    thinking, answer = text[start:closing].strip(), text[closing + len(THINK_CLOSE) :].strip()
+    if not answer:
+        return None, "no answer after the thought"
+    return (thinking, answer), ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a row's reference came to."""
+
+    problem: str | None
+    why: str
+    """Why there is none."""
+    label: str | None
+    """The difficulty that the question set states."""
+
+
+def _remembering(questions: Questions) -> Callable[[Any, Any, Any], _Asked]:
+    """`questions.resolve`, which is asked for the same row a hundred times over."""
+    known: dict[tuple[Any, Any, Any], _Asked] = {}
+
+    def resolve(dataset: Any, split: Any, index: Any) -> _Asked:
+        key = (dataset, split, index)
+        if key not in known:
+            problem, why = questions.resolve(*key)
+            known[key] = _Asked(problem, why, questions.label(problem) if problem else None)
+        return known[key]
+
+    return resolve
+
+
+def _count_doubt(asked: _Asked, stated: str | None, counts: Counter[str]) -> None:
+    """Count a row whose label is not its question's: a sign of rows that were renumbered."""
+    if stated and asked.label and stated != asked.label and asked.problem:
+        counts[f"doubtful: {asked.problem.rpartition('/')[0]}: not its question's difficulty"] += 1
+
+
+def _trace_id(row: dict[str, Any]) -> str:
+    """The row's id; where it has none, one of what it holds, so that its place in a file is no part."""
+    if row["id"]:
+        return str(row["id"])
+    return f"{row['dataset']}/{row['split']}/{row['index']}/{_short(row['r1_generation'])}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _repeated(row: dict[str, Any]) -> str | None:
+    """The question that a row of the first release repeats, None where it only refers to one."""
+    text = row["input"]
+    return text if text and text.strip() not in ("", "-") else None
+
+
+def _question_of(text: str) -> str:
+    return f"{FIRST_RELEASE_SOURCE}/{_short(text)}"
+
+
+def _from(row: dict[str, Any]) -> str:
+    return f"{CALLED.get(row['dataset'], row['dataset'])}/{row['split']}"
+
+
+def _pass_rate(value: Any, counts: Counter[str]) -> float | None:
+    if value is None or value in ("", "-", "-1"):
+        return None
+    try:
+        rate = float(value)
+    except (TypeError, ValueError):
+        rate = float("nan")
+    if 0 <= rate <= 1:
+        return rate
+    if rate != -1:
+        counts["unknown: pass_rate that is no fraction"] += 1
+    return None
+
+
+def _judgement(value: Any, counts: Counter[str]) -> bool | None:
+    text = "" if value is None else str(value).strip().lower()
+    if text in ("right", "wrong"):
+        return text == "right"
+    if text not in ("", "-", "-1", "none"):
+        counts["unknown: judgement that is neither right nor wrong"] += 1
+    return None
+
+
+def _told(counts: Counter[str], unusable: Counter[str]) -> dict[str, int]:
+    said = {"rows": counts["rows"], "candidates": counts["candidates"]}
+    untested = {f"problems without tests: {why}": count for why, count in unusable.items()}
+    return said | dict(sorted((counts | Counter(untested)).items()))

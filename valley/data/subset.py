@@ -1,0 +1,192 @@
+"""A training subset: the ids of its traces in their order, with a digest, and their texts.
+
+A cell's training leaves it as `subset.json` beside its outputs, so that what a student has learnt from can
+be read without the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valley.data.arm import Arm, arm_of, too_few
+from valley.data.chat import PromptName
+from valley.data.index import NOWHERE, Index, Numbers, read_index
+from valley.data.perturb import perturbed
+from valley.data.problems import Problem
+from valley.data.render import instruction, response
+from valley.data.select import order, strata
+from valley.data.selection_config import PerturbConfig
+from valley.data.traces import Trace
+from valley.errors import UserError
+from valley.records import digest, iterate_records, parse_record, write_json
+
+SCHEMA = "valley.subset/1"
+Text = tuple[str, str]
+"""A prompt and the response to it."""
+CountTokens = Callable[[str, str], int]
+"""The tokens of a prompt with its response, as the student is to read them."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What a cell learns from."""
+
+    ids: list[str]
+    texts: list[Text]
+    counts: dict[str, dict[str, int]]
+    """Traces by difficulty, correctness, what said so, teacher and source; "" is none."""
+    provenance: dict[str, Any]
+    """What it was drawn by."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of the ids in their order."""
+        return digest(self.ids)
+
+    def write(self, path: Path) -> None:
+        """Write it without the texts."""
+        said = {
+            "schema": SCHEMA,
+            "digest": self.digest,
+            "texts_digest": digest(self.texts),
+            "traces": len(self.ids),
+            "counts": self.counts,
+            "provenance": self.provenance,
+        }
+        write_json(path, said, {"ids": self.ids})
+
+
+def draw_subset(
+    folder: Path,
+    chosen: dict[str, Any],
+    data_seed: int,
+    count_tokens: CountTokens | None = None,
+    prompt: PromptName = "plain",
+) -> Subset:
+    """Draw a set from a prepared pool.
+
+    Args:
+        chosen: size, difficulty, correctness, and `controls`, if any.
+        count_tokens: needed where `size` counts tokens.
+        prompt: how the problems are asked, as `chat.prompt` says.
+
+    Raises:
+        UserError: the arm holds fewer, or a chosen trace's text was not kept.
+    """
+    index, arm, size = read_index(folder), arm_of(chosen), chosen["size"]
+    whole = order(index, arm, data_seed)
+    in_tokens = arm.select.size_in == "tokens"
+    if in_tokens:
+        rows = whole.rows
+    elif size > whole.size:
+        raise UserError(too_few(size, arm, whole.size, strata(index)))
+    else:
+        rows = whole.first(size, arm.select.size_in)
+    asked = instructions(folder, index, rows, prompt)
+    taught = texts(folder, index, rows, asked, arm.select.perturb, data_seed)
+    taken = _within(taught, size, arm, count_tokens, index) if in_tokens else list(taught)
+    rows = rows[: len(taken)]
+    return Subset(
+        ids=[index.ids[row] for row in rows.tolist()],
+        texts=taken,
+        counts=counts_of(index, rows),
+        provenance={"select": chosen, "data_seed": data_seed, "pool": folder.name},
+    )
+
+
+def capacity(folder: Path) -> Callable[[Arm, int], int | None]:
+    """Says how much an arm of a prepared pool holds under a `data_seed`; the index is read once, if at all."""
+    read = cache(lambda: read_index(folder))
+
+    def held(arm: Arm, data_seed: int) -> int | None:
+        if arm.select.size_in == "tokens":
+            return None
+        return order(read(), arm, data_seed).size
+
+    return held
+
+
+def counts_of(index: Index, rows: Numbers) -> dict[str, dict[str, int]]:
+    """How many of some rows are of which kind."""
+    among = np.zeros(len(index), dtype=np.bool_)
+    among[rows] = True
+    verdicts = np.bincount(index.correct[rows] + 1, minlength=3).tolist()
+    named = zip(("unknown", "incorrect", "correct"), verdicts, strict=True)
+    return {
+        "difficulty": index.difficulty.counts(among),
+        "correctness": {name: count for name, count in named if count},
+        "correct_by": index.correct_by.counts(among),
+        "teacher": index.teacher.counts(among),
+        "source": index.source.counts(among),
+    }
+
+
+def instructions(
+    folder: Path, index: Index, rows: Numbers, prompt: PromptName = "plain"
+) -> dict[str, str]:
+    """What students are told of the rows' problems, by id; tests are read and not held."""
+    words = index.problem.words
+    wanted = {words[code] for code in np.unique(index.problem.codes[rows]).tolist()}
+    problems = iterate_records(folder / "problems.jsonl", Problem)
+    return {p.id: instruction(p, prompt) for p in problems if p.id in wanted}
+
+
+def texts(
+    folder: Path,
+    index: Index,
+    rows: Numbers,
+    asked: dict[str, str],
+    perturb: PerturbConfig | None,
+    data_seed: int,
+) -> Iterator[Text]:
+    """Prompts and responses of rows, in their order, read one by one.
+
+    Args:
+        asked: the `instructions` of the rows.
+
+    Raises:
+        UserError: a text was not kept, or the file is not the one that the index is of.
+    """
+    path = folder / "traces.jsonl"
+    with path.open("rb") as file:
+        for row in rows.tolist():
+            offset, size_bytes = index.place_of(row)
+            if offset == NOWHERE:
+                raise UserError(
+                    f"{len(rows)} traces are chosen, and the text of {index.ids[row]} was not kept when "
+                    "the pool was prepared; raise data.keep, or set it to null to keep all"
+                )
+            file.seek(offset)
+            trace = parse_record(f"{path}, byte {offset}", file.read(size_bytes), Trace)
+            if trace.id != index.ids[row]:
+                raise UserError(
+                    f"{path}, byte {offset}: trace {trace.id!r} found, {index.ids[row]!r} expected; the "
+                    "file was changed after the pool was prepared; remove its folder and launch again"
+                )
+            if perturb is not None:
+                trace = perturbed(trace, perturb, data_seed)
+            yield asked[trace.problem_id], response(trace.thinking, trace.answer)
+
+
+def _within(
+    taught: Iterable[Text], size: int, arm: Arm, count_tokens: CountTokens | None, index: Index
+) -> list[Text]:
+    """The first texts that have `size` tokens together, and not one more."""
+    if count_tokens is None:
+        raise UserError("data.select.size_in is tokens, and there is no tokenizer to count them by")
+    taken: list[Text] = []
+    total = 0
+    for prompt, answer in taught:
+        total += count_tokens(prompt, answer)
+        if total > size:
+            return taken
+        taken.append((prompt, answer))
+    if total < size:
+        raise UserError(too_few(size, arm, total, strata(index)))
+    return taken
