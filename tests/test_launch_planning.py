@@ -51,7 +51,7 @@ def test_the_papers_grid_has_the_papers_runs(spaced):
         assert done.stdout.count(f"before launching: {path} is missing\n") == 1
     assert "before launching: sbatch is not installed" in done.stdout
     # What nobody knows yet is not told as a fact.
-    assert "300 problems (assumed: their file is missing) x 16 answers" in done.stdout
+    assert "251 problems (assumed: their file is missing) x 16 answers" in done.stdout
     assert "number of evaluation problems is unknown, since their file is missing" in done.stdout
     assert "GiB more to resume from" in done.stdout and "cluster.array_throttle" in done.stdout
 

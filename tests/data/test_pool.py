@@ -22,7 +22,7 @@ from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.records import read_records
 
-LIMITS = GradeConfig(sandbox="rlimits")
+LIMITS = GradeConfig()
 ECHO = "```python\nprint(input())\n```"
 SILENT = "```python\npass\n```"
 

@@ -83,13 +83,13 @@ class CorpusDryRun(CorpusConfig):
 
     @property
     def assumes_evaluation_size(self) -> bool:
-        """Whether the evaluation problems are a file that is missing."""
-        return self.evaluation.source == "jsonl" and bool(self.evaluation.missing())
+        """Whether the evaluation problems are missing, and no settings say how many there are."""
+        return not self.evaluation.is_size_exact and bool(self.evaluation.missing())
 
     @property
     def evaluation_size(self) -> int:
         """Number of evaluation problems, or what is assumed of it."""
-        if self.assumes_evaluation_size:
+        if self.evaluation.source == "jsonl" and self.evaluation.missing():
             return self.ASSUMED_PROBLEMS
         return super().evaluation_size
 

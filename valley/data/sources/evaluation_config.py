@@ -54,6 +54,11 @@ class LiveCodeBenchEvaluation(FromPlace):
         return f"livecodebench-{self.release}"
 
     @property
+    def is_size_exact(self) -> bool:
+        """Whether the number of problems is known without the files: of a whole release."""
+        return self.since is None and self.until is None
+
+    @property
     def size(self) -> int:
         """The release's number of problems; of a window, about its share of the release's months."""
         from valley.data.sources.livecodebench import RELEASES
@@ -61,7 +66,7 @@ class LiveCodeBenchEvaluation(FromPlace):
         whole, (first, last) = RELEASES[self.release], RELEASED_MONTHS[self.release]
         months = [_month(self.since or first), _month(self.until or last)]
         inside = min(months[1], _month(last)) - max(months[0], _month(first))
-        if self.since is None and self.until is None:
+        if self.is_size_exact:
             return whole
         return max(1, round(whole * inside / (_month(last) - _month(first))))
 
@@ -89,6 +94,11 @@ class HumanEvalEvaluation(Part):
     def label(self) -> str:
         """A name for it."""
         return "humaneval"
+
+    @property
+    def is_size_exact(self) -> bool:
+        """Whether the number of problems is known without the package."""
+        return True
 
     @property
     def size(self) -> int:
@@ -137,6 +147,11 @@ class TacoEvaluation(FromPlace):
         return f"taco-{self.split}"
 
     @property
+    def is_size_exact(self) -> bool:
+        """Whether the number of problems is known without the files."""
+        return False
+
+    @property
     def size(self) -> int:
         """The number of rows of which problems are taken, which is an upper bound."""
         published = {"train": 25443, "test": 1000}[self.split]
@@ -166,6 +181,11 @@ class JsonlEvaluation(Part):
     def label(self) -> str:
         """A name for it."""
         return Path(self.path).stem
+
+    @property
+    def is_size_exact(self) -> bool:
+        """Whether the number of problems is known without the file."""
+        return False
 
     @property
     def size(self) -> int:
