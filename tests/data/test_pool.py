@@ -245,12 +245,14 @@ def test_grading_goes_on_behind_the_last_batch(spaced, monkeypatch):
     """What was graded before a stop is not graded again, and a line that was cut off is."""
     monkeypatch.setattr(grading, "BATCH_TRACES", 2)
     asked: list[str] = []
+    status = "passed"
 
     def verdicts(problems, samples, config, *, workers):
-        asked.extend(sample.problem_id for sample in samples)
+        batch = [sample.problem_id for sample in samples]
+        asked.extend(batch)
         if len(asked) > 4:
             raise UserError("stopped here")
-        return [SimpleNamespace(status="passed") for _ in samples]
+        return [SimpleNamespace(status=status) for _ in batch]
 
     monkeypatch.setattr(grading, "grade", verdicts)
     with pytest.raises(UserError, match="stopped here"):
@@ -258,14 +260,7 @@ def test_grading_goes_on_behind_the_last_batch(spaced, monkeypatch):
     with (spaced / "graded.jsonl").open("a") as file:
         file.write('{"id": "t4", "corr')
     asked.clear()
-    monkeypatch.setattr(
-        grading,
-        "grade",
-        lambda problems, samples, config, workers: (
-            asked.extend(sample.problem_id for sample in samples)
-            or [SimpleNamespace(status="wrong_answer") for _ in samples]
-        ),
-    )
+    status = "wrong_answer"
     outcome = write(spaced, candidates(8), correctness={"by": "grader"})
     assert asked == ["p4", "p5", "p6", "p7"]
     assert outcome["strata"]["all/correct"] == outcome["strata"]["all/incorrect"] == 4
