@@ -92,8 +92,8 @@ def attacks(place: Place) -> dict[str, tuple[str, tuple[str, ...]]]:
         "files in memory": _(
             "fd = attempt(lambda: os.memfd_create('x'))\nif fd is not None:\n    print('harmed')"
         ),
-        "output without end": _("while going():\n    print('x' * 9999)", "output_limit"),
-        "errors without end": _("while going():\n    sys.stderr.write('x' * 9999)", "output_limit"),
+        "output without end": _("while going():\n    print('x' * 9999)", "output_limit", "time_limit"),
+        "errors without end": _("while going():\n    sys.stderr.write('x' * 9999)", "output_limit", "time_limit"),
         "errors by another descriptor": _(
             "fd = os.dup(2)\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "while going():\n    attempt(lambda: os.write(fd, b'x' * 99999))",
@@ -102,7 +102,7 @@ def attacks(place: Place) -> dict[str, tuple[str, tuple[str, ...]]]:
         "output by a daemon": _(
             "def daemon():\n    os.setsid()\n    while going():\n        os.write(1, b'x' * 9999)\n"
             "spawn(daemon)\ntime.sleep(30)",
-            "output_limit",
+            "output_limit", "time_limit",
         ),
         "result file without end": _(
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
