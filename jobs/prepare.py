@@ -10,7 +10,7 @@ from valley.data.prepared import check_disjoint, vocabulary_texts, write_evaluat
 from valley.data.sources import read_evaluation, read_pool
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
-from valley.store import JobFile
+from valley.job_file import JobFile
 from valley.student import prepare_student
 
 
