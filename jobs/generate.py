@@ -12,8 +12,8 @@ from valley.data.prepared import evaluation_problems
 from valley.errors import exit_on_user_error
 from valley.evaluate.profiles import Profile
 from valley.evaluate.samples import count_samples
+from valley.job_file import JobFile
 from valley.records import write_records
-from valley.store import JobFile
 
 
 def run(job: JobFile) -> dict[str, Any]:

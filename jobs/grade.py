@@ -12,8 +12,8 @@ from valley.evaluate.grading import grade_files
 from valley.evaluate.samples import Sample, verdicts_digest
 from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
+from valley.job_file import JobFile
 from valley.records import iterate_records
-from valley.store import JobFile
 
 LOCK_WAIT_S = 120.0
 """For the lock of a start whose node went down: file servers hold such for a minute or two."""

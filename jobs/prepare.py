@@ -27,7 +27,7 @@ from valley.data.sources import (
 )
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
-from valley.store import JobFile
+from valley.job_file import JobFile
 from valley.student import prepare_student
 
 

@@ -19,8 +19,8 @@ from valley.data.prepared import training_texts
 from valley.data.render import Chat
 from valley.data.tokens import Tokens, tokenized
 from valley.errors import UserError, exit_on_user_error
+from valley.job_file import JobFile
 from valley.records import digest
-from valley.store import JobFile
 from valley.student import load_tokenizer
 from valley.train.config import TrainConfig
 

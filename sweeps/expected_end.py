@@ -6,10 +6,11 @@ import time
 
 from valley.errors import UserError
 from valley.forecast import Forecast, forecast
+from valley.job_file import read_job
 from valley.ledger import Ledger
 from valley.picture import Picture, Tracked
 from valley.root_lock import launcher_at_work
-from valley.store import Store, read_job
+from valley.store import Store
 
 
 def expected_end(ledger: Ledger, store: Store, seen: Picture) -> Forecast | str | None:

@@ -21,11 +21,12 @@ from typing import Any
 from common_options import add_root, add_where
 
 from valley.errors import UserError, exit_on_user_error
+from valley.job_file import KINDS, read_job
 from valley.ledger import Ledger, all_submissions, find_sweep
 from valley.retention import checkpoints, needed
 from valley.root_lock import root_lock
 from valley.state import Ticket, knowledge
-from valley.store import KINDS, Store, read_job
+from valley.store import Store
 from valley.weights import lacks_weights, makes_weights, remove_weights, size_bytes
 from valley.where import Where
 

@@ -9,9 +9,10 @@ import valley
 from valley.cluster.arrays import Array, Element
 from valley.cluster.config import Resources
 from valley.job import Job
+from valley.job_file import identity_of
 from valley.ledger import Ledger
 from valley.state import knowledge
-from valley.store import Store, identity_of
+from valley.store import Store
 
 SCRIPT = """
 import os, signal, time

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from valley.job_file import RESULT_SCHEMA, JobFile, write_failure
 from valley.ledger import Ledger
 from valley.processes import this_process
 from valley.records import digest, write_json
-from valley.store import RESULT_SCHEMA, JobFile, write_failure
 
 
 class StatusWorld:

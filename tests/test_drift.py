@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from valley.drift import counterpart, drift
+from valley.job_file import read_job, write_result
 from valley.lock import launch_notes, read_locked
-from valley.store import Store, read_job, write_result
+from valley.store import Store
 from valley.sweep import load_sweep
 from valley.trail import trail
 

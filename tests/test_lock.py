@@ -8,9 +8,10 @@ import pytest
 
 from valley.checkout import circumstances, commit_of
 from valley.errors import UserError
+from valley.job_file import NOTES, read_job, write_result
 from valley.lock import Locks, launch_notes, read_locked
 from valley.records import canonical_json
-from valley.store import NOTES, Store, read_job, write_result
+from valley.store import Store
 from valley.sweep import load_sweep
 from valley.trail import trail
 from valley.yaml_faults import write_yaml

@@ -4,12 +4,13 @@ import pytest
 
 from valley import measured
 from valley import spent as spending
+from valley.job_file import read_job, write_result
 from valley.measured import measure
 from valley.plan import decide
 from valley.records import digest
 from valley.spent import Spent, measured_against_estimated
 from valley.state import knowledge
-from valley.store import Store, read_job, write_result
+from valley.store import Store
 from valley.sweep import load_sweep
 from valley.throughput_model import Measured
 from valley.trail import trail

@@ -7,10 +7,10 @@ import pytest
 
 from valley.cluster.config import MoreResources, Resources, ResourcesByKind, RetryPolicy
 from valley.errors import UserError
+from valley.job_file import JOB_SCHEMA, identity_of
 from valley.plan import Known, decide
 from valley.pool_check import Pool, check_pool
 from valley.records import digest
-from valley.store import JOB_SCHEMA, identity_of
 from valley.sweep import load_sweep
 from valley.trail import trail
 

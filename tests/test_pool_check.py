@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from valley.errors import UserError
+from valley.job_file import identity_of
 from valley.pool_check import Pool, check_pool
-from valley.store import identity_of
 from valley.sweep import load_sweep
 from valley.trail import trail
 

@@ -8,11 +8,12 @@ import pytest
 from valley.attempts import note_attempt
 from valley.cluster import slurm
 from valley.job import Job
+from valley.job_file import identity_of, read_job, write_failure, write_result
 from valley.ledger import Submission
 from valley.processes import this_process
 from valley.records import write_json
 from valley.state import Ticket, knowledge
-from valley.store import Store, identity_of, read_job, write_failure, write_result
+from valley.store import Store
 
 
 def made(kind, name, inputs=None):

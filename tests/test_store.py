@@ -6,8 +6,9 @@ import pytest
 
 from valley.errors import UserError
 from valley.job import Job
+from valley.job_file import identity_of, read_job, write_failure, write_result
 from valley.records import write_json
-from valley.store import Store, identity_of, read_job, write_failure, write_result
+from valley.store import Store
 
 CONFIG = {"learning_rate": 1e-4, "seed": 0}
 IDENTITY = identity_of("train", CONFIG, {})

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from valley.job import Job
+from valley.job_file import identity_of_text
 from valley.records import canonical_json
 from valley.short_name import LETTERS
-from valley.store import identity_of_text
 
 T = TypeVar("T")
 MAX_LABEL = 120

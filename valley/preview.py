@@ -15,9 +15,9 @@ from valley.cluster.config import Resources
 from valley.errors import UserError
 from valley.footprint import BYTES_PER_JOB, output_bytes, resume_bytes, weights_bytes
 from valley.job import Job
+from valley.job_file import KINDS
 from valley.plan import Plan
 from valley.records import digest
-from valley.store import KINDS
 from valley.sweep import Sweep
 from valley.throughput_model import (
     UNKNOWN_PARAMETERS,

@@ -27,12 +27,13 @@ from valley.cluster import slurm
 from valley.errors import UserError
 from valley.evidence import classified, reason_of, recorded
 from valley.failures import Failure
+from valley.job_file import KINDS, read_job
 from valley.ledger import Submission
 from valley.own_notes import from_note, from_stop, submission_lives
 from valley.places import Named, Place, last_places
 from valley.places import Ticket as Ticket
 from valley.plan import NEW, Known
-from valley.store import KINDS, Store, read_job
+from valley.store import Store
 from valley.weights import gone_since, lacks_weights
 
 NEVER_SATISFIED = "DependencyNeverSatisfied"

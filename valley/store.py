@@ -17,14 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from valley.job_file import JOB_SCHEMA, RESULT_SCHEMA
-from valley.job_file import KINDS as KINDS
-from valley.job_file import NOTES as NOTES
-from valley.job_file import JobFile as JobFile
-from valley.job_file import identity_of as identity_of
-from valley.job_file import identity_of_text as identity_of_text
-from valley.job_file import read_job as read_job
-from valley.job_file import write_failure as write_failure
-from valley.job_file import write_result as write_result
 from valley.records import write_text
 from valley.weights import mark_removed_by_hand
 

@@ -13,11 +13,11 @@ from typing import Any
 from valley.data.selection_config import SelectConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
+from valley.job_file import KINDS
 from valley.job_table import JobTable, Settings, roles_text
 from valley.preparations import Preparations, PreparedData, chat_of, execution_of, safe
 from valley.records import canonical_json
 from valley.short_name import cell_name
-from valley.store import KINDS
 from valley.sweep import Cell, Recipe, Sweep
 
 CHARACTERS_PER_TOKEN = 3.5

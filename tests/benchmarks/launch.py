@@ -36,7 +36,8 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "slurm"))
 
 from private_cluster import PrivateCluster  # noqa: E402
 
-from valley.store import Store, read_job, write_result  # noqa: E402
+from valley.job_file import read_job, write_result  # noqa: E402
+from valley.store import Store  # noqa: E402
 from valley.sweep import load_sweep  # noqa: E402
 from valley.trail import trail  # noqa: E402
 

@@ -25,7 +25,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from valley.cluster.element import load_kind
 from valley.job import Job
-from valley.store import Store, read_job, write_result
+from valley.job_file import read_job, write_result
+from valley.store import Store
 from valley.sweep import find_grid, load_sweep
 from valley.trail import trail
 

@@ -8,7 +8,8 @@ import pytest
 from valley.cluster.element import ElementFailed, foreground, log_path, run_element, run_job
 from valley.errors import UserError
 from valley.job import Job
-from valley.store import Store, identity_of
+from valley.job_file import identity_of
+from valley.store import Store
 
 GOOD = {"evaluation": {"source": "tiny", "evaluation_problems": 5}}
 BAD = {"evaluation": {"source": "jsonl", "evaluation": "0" * 64}}

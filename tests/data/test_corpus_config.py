@@ -14,8 +14,9 @@ from valley.data.sources import open_evaluation, open_pool, pool_read_from
 from valley.data.sources.evaluation_config import HumanEvalEvaluation
 from valley.errors import UserError
 from valley.job import Job
+from valley.job_file import identity_of
 from valley.records import read_records
-from valley.store import Store, identity_of
+from valley.store import Store
 
 REVISION = "a" * 40
 GRID = """

@@ -11,8 +11,9 @@ from valley.data.problems import Problem
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.samples import Sample, Verdict, verdicts_digest
 from valley.job import Job
+from valley.job_file import identity_of, read_job, write_result
 from valley.records import read_records, write_records
-from valley.store import Store, identity_of, read_job, write_result
+from valley.store import Store
 
 PROBLEMS = [Problem(name, "t", name, [{"input": "", "output": "1"}]) for name in "ab"]
 SAMPLES = [

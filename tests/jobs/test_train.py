@@ -11,8 +11,9 @@ from valley.cluster.rendezvous import join_process_group, place
 from valley.data.prepared import Lesson
 from valley.data.render import Chat
 from valley.job import Job
+from valley.job_file import identity_of, read_job, write_result
 from valley.records import digest, write_records
-from valley.store import Store, identity_of, read_job, write_result
+from valley.store import Store
 from valley.student import load_tokenizer
 from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny

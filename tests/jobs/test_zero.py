@@ -11,8 +11,9 @@ from valley.data.prepared import write_evaluation, write_pool
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.job import Job
+from valley.job_file import identity_of, read_job, write_result
 from valley.records import write_records
-from valley.store import Store, identity_of, read_job, write_result
+from valley.store import Store
 
 
 def made(root, kind, name, fill=lambda folder: None):

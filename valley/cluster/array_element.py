@@ -9,7 +9,7 @@ from valley.cluster import slurm
 from valley.cluster.element import run_element
 from valley.cluster.requeue import RequeuePolicy
 from valley.errors import UserError
-from valley.store import read_job
+from valley.job_file import read_job
 
 
 def run_array_element(

@@ -32,9 +32,10 @@ from valley.cluster.requeue import RequeuePolicy, end_between, end_stopped
 from valley.cluster.signals import Interrupted, stop_signals
 from valley.cluster.stints import begin_stint, end_stint
 from valley.errors import Stopped, UserError
+from valley.job_file import JobFile, read_job, write_failure, write_result
 from valley.processes import STARTED, children_of, is_alive, this_process
 from valley.records import write_json
-from valley.store import JobFile, Store, read_job, write_failure, write_result
+from valley.store import Store
 from valley.weights import MARKER, lacks_weights
 
 logger = logging.getLogger(__name__)

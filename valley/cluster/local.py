@@ -26,10 +26,11 @@ from valley.cluster.environment import changed_environment, environment_of
 from valley.cluster.requeue import RequeuePolicy
 from valley.cluster.submit import journal_intent, lay_jobs, new_intent
 from valley.job import Job
+from valley.job_file import read_job, write_failure
 from valley.ledger import Ledger
 from valley.logs import tail_of_last_job
 from valley.processes import children_of, has_live_task, process_start, this_process
-from valley.store import Store, read_job, write_failure
+from valley.store import Store
 from valley.weights import MARKER
 
 POLL_S = 0.1

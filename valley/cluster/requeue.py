@@ -23,8 +23,8 @@ from valley.cluster.rendezvous import leave_process_group, place, said_by_any
 from valley.cluster.signals import Interrupted, Reason, stop_signals
 from valley.cluster.stints import end_stint, time_outs
 from valley.errors import Stopped, UserError
+from valley.job_file import JobFile, write_failure
 from valley.records import write_json
-from valley.store import JobFile, write_failure
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from valley.evaluate import lcb
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.extract import extract
 from valley.evaluate.judge import Judge
@@ -22,8 +23,6 @@ DECIMALS = 4
 def program_of(sample: Sample, config: GradeConfig) -> str | None:
     """The program in an answer by the rules of the mode; None where there is none."""
     if config.mode == "lcb":
-        from valley.evaluate import lcb
-
         return lcb.extract_code(sample.text) or None
     return extract(sample.text, sample.finish_reason).code
 
@@ -31,9 +30,13 @@ def program_of(sample: Sample, config: GradeConfig) -> str | None:
 def check(judge: Judge, code: str | None, config: GradeConfig, runner: Runners) -> Verdict:
     """The verdict on one program, by the mode of `config`; its index is 0."""
     if config.mode == "lcb":
-        from valley.evaluate import lcb
-
-        return lcb.check(judge.problem, code, config, runner)
+        return lcb.check(
+            judge.problem,
+            code,
+            config,
+            runner,
+            lambda code: _check_strictly(judge, code, config, runner).status == "passed",
+        )
     if code is None:
         tests = len(judge.problem.tests)
         return Verdict(judge.problem.id, 0, "no_code", None, 0, tests, 0.0, 0.0)

@@ -200,14 +200,14 @@ def _difference(out: Path, before: dict[str, Any] | None, header: dict[str, Any]
     if before is None:
         return f"{out}: is there, and nothing beside it says what it was graded from; {remedy}"
     names = [name for name in ("problems", "samples") if before.get(name) != header[name]]
-    told = [f"other {name}" for name in names]
+    told = [f"from other {name}" for name in names]
     old, new = before.get("settings", {}), header["settings"]
     told += [
-        f"{name} {old.get(name)} and not {new.get(name)}"
+        f"with {name} {old.get(name)} and not {new.get(name)}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-    return f"{out}: was graded from or with {', '.join(told)}; {remedy}"
+    return f"{out}: was graded {', '.join(told)}; {remedy}"
 
 
 def _sha256(path: Path) -> str:

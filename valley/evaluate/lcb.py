@@ -24,18 +24,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from valley.data.problems import Problem
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.isolation import numpy_folders
-from valley.evaluate.judge import Judge
+from valley.evaluate.runners import Runners
 from valley.evaluate.samples import Verdict
 from valley.evaluate.sandbox import LcbRun, Outcome, Run, SandboxError
-
-if TYPE_CHECKING:
-    from valley.evaluate.runners import Runners
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +55,18 @@ def extract_code(text: str) -> str:
     return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) > 1 else ""
 
 
-def check(problem: Problem, code: str | None, config: GradeConfig, runner: Runners) -> Verdict:
+def check(
+    problem: Problem,
+    code: str | None,
+    config: GradeConfig,
+    runner: Runners,
+    passes_strictly: Callable[[str], bool],
+) -> Verdict:
     """Grade one program. The verdict's index is 0.
 
-    Raises:
-        UserError: the problem's rule or tests are not valid in strict mode, where that has to judge.
+    Args:
+        passes_strictly: whether a program passes where what is expected is out of its reach, so that
+            it was honest.
     """
     if not code:  # upstream runs it, to the same end
         return _verdict(problem, "no_code", Told((), ERROR, "", (), 0), None)
@@ -92,7 +97,7 @@ def check(problem: Problem, code: str | None, config: GradeConfig, runner: Runne
         return _verdict(problem, "infrastructure_error", Told((), 0, "", (), 0), None)
     told = read_told(outcome.answer)
     status = _status(told, outcome, limit_s)
-    if told.cheats and status == "passed" and _passes_strict(problem, code, config, runner):
+    if told.cheats and status == "passed" and passes_strictly(code):
         told = Told(told.right, told.code, told.kind, (), told.ran)
     return _verdict(problem, status, told, outcome)
 
@@ -195,11 +200,3 @@ def _verdict(problem: Problem, status: str, told: Told, outcome: Outcome | None)
         round(outcome.wall_s, 6) if outcome else 0.0,
         note,
     )
-
-
-def _passes_strict(problem: Problem, code: str, config: GradeConfig, runner: Runners) -> bool:
-    """Whether a program passes where what is expected is out of its reach, so that it was honest."""
-    from valley.evaluate.check import check as check_by_mode
-
-    strict = config.model_copy(update={"mode": "strict"})
-    return check_by_mode(Judge.of(problem), code, strict, runner).status == "passed"

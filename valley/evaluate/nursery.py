@@ -65,7 +65,7 @@ class Nursery:
         socket.send_fds(self._control, [str(uid).encode()], [control.fileno()])
 
     def close(self) -> None:
-        """End it and all drivers that it bore."""
+        """End it and all drivers that it bore; they are gone a moment later, with its namespace."""
         self._control.close()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
