@@ -66,7 +66,7 @@ def attacks(place: Place) -> dict[str, tuple[str, tuple[str, ...]]]:
         "fork bomb": _("while going():\n    attempt(os.fork)", "runtime_error", "time_limit", "memory_limit"),
         "fork bomb of daemons": _(
             "while going():\n    if attempt(os.fork) == 0:\n        attempt(os.setsid)",
-            "runtime_error", "time_limit", "wrong_answer", "memory_limit",
+            "runtime_error", "time_limit", "wrong_answer", "memory_limit", "output_limit",
         ),
         "threads without end": _(
             "import threading\nn = 0\n"

@@ -10,7 +10,6 @@ from valley.evaluate.config import GradeConfig
 from valley.evaluate.grade import check_programs, grade
 from valley.evaluate.isolation import Isolation
 from valley.evaluate.samples import Sample, Verdict
-from valley.evaluate.sandbox import Sandbox
 
 CONFIG = GradeConfig(output_limit_kib=256, wall_limit_factor=1)
 TESTS = [{"input": f"{x}\n", "output": f"{(3 * x + 4) % 10}\n"} for x in (0, 5, 9)]
@@ -260,19 +259,6 @@ def test_only_the_problems_at_work_are_held():
     assert [(v.problem_id, v.index) for v in verdicts] == [(s.problem_id, s.index) for s in samples]
     # Once to see that all can be graded, once to grade: samples of a problem follow one another.
     assert problems.reads == [*"abcdef", *"abcdef"]
-
-
-def test_a_sandbox_for_each_program(monkeypatch):
-    programs = [(STDIN, STDIN_PROGRAMS["right"][0])] * 3
-    started = []
-    monkeypatch.setattr(
-        "valley.evaluate.runner.Sandbox", lambda found: started.append(1) or Sandbox(found)
-    )
-    for reuse, count in ((True, 1), (False, 3)):
-        started.clear()
-        verdicts = check_programs(programs, CONFIG.model_copy(update={"reuse": reuse}))
-        assert [v.status for v in verdicts] == ["passed"] * 3
-        assert len(started) == count
 
 
 def test_a_folder_that_cannot_be_emptied_does_not_disturb_what_follows():
