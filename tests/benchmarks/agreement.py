@@ -16,6 +16,7 @@ from benchmarks.corpus import Case
 REASONS = {
     "idiom": "LiveCodeBench runs a script again and again as a function, on a stand-in for stdin",
     "cheat": "LiveCodeBench compares in the program's own process",
+    "replaced grader": "a program can replace LiveCodeBench's own functions, which ours does not have",
     "escape": "LiveCodeBench contains nothing",
     "missing import": "LiveCodeBench imports much before the program does",
     "state": "LiveCodeBench runs all tests in one process: state is carried between them",
@@ -25,7 +26,16 @@ REASONS = {
     "exit status": "LiveCodeBench takes any `sys.exit` for a good end",
     "comparison": "LiveCodeBench takes 0.50 for 0.5 only where the whole line is numbers",
 }
-CONTAINED = ("escape", "time limit margin")
+PASSES = {
+    "idiom": True,
+    "state": True,
+    "cheat": False,
+    "replaced grader": False,
+    "escape": False,
+    "missing import": False,
+}
+"""Whether strict is the one that passes, where that is part of the reason."""
+CONTAINED = ("escape", "replaced grader", "time limit margin")
 """What our `lcb` may differ in from upstream."""
 OLDER = ("idiom",)
 """What the older package differs in from upstream."""

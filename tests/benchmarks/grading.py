@@ -40,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.agreement import Agreement, agreement
 from benchmarks.corpus import OWN, Case, Own, escapes, large, own_cases, small, special
+from benchmarks.corpus.problem import TIME_LIMIT_S
 from benchmarks.corpus.real import codeforces, human_eval
 from benchmarks.corpus.variants import correct
 from benchmarks.rounds import (
@@ -53,7 +54,6 @@ from benchmarks.rounds import (
 from benchmarks.tables import matrix_table, say, special_table, speed_table
 
 from valley.data.problems import Problem
-from valley.evaluate.config import GradeConfig
 from valley.evaluate.sandbox import find_isolation
 
 LARGE_PROBLEMS, LARGE_TESTS = 20, 20
@@ -129,9 +129,8 @@ def _graders(options: argparse.Namespace) -> list[Grader]:
     graders = [
         valley_grader("strict", "strict"),
         valley_grader("strict, new sandboxes", "strict", reuse=False),
+        valley_grader("lcb", "lcb", mode="lcb", lcb_timeout_s=int(TIME_LIMIT_S)),
     ]
-    if "mode" in GradeConfig.model_fields:
-        graders.append(valley_grader("lcb", "lcb", mode="lcb"))
     if options.checkout:
         python = options.peer or sys.executable
         graders.append(lcb_grader("LiveCodeBench", "upstream", python, options.checkout))

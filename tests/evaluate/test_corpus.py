@@ -70,9 +70,9 @@ def test_the_idioms_of_right_programs_pass(others):
 
 
 def test_no_cheat_passes(others):
-    cheats = of_kind("cheat", others)
+    cheats = of_kind("cheat", others) + of_kind("replaced grader", others)
     statuses = {c.name: v.status for c, v in zip(cheats, verdicts(cheats), strict=True)}
-    assert len(statuses) >= 3
+    assert len(statuses) >= 4
     assert {name for name, status in statuses.items() if status == "passed"} == set()
 
 

@@ -52,7 +52,9 @@ while frame:
         break
     frame = frame.f_back
 """,
-    "replaces-the-comparison": """\
+}
+REPLACED = {
+    "comparison": """\
 import sys
 
 for module in list(sys.modules.values()):
@@ -152,6 +154,7 @@ def special(owns: dict[str, Own]) -> list[Case]:
         *_cases("idiom", total, IDIOMS | OLDER_IDIOMS, "passed"),
         *_cases("cheat", total, STDIN_CHEATS, "wrong_answer"),
         *_cases("cheat", two_sum, FUNCTION_CHEATS, None),
+        *_cases("replaced grader", total, REPLACED, "wrong_answer"),
         *_cases("missing import", total, MISSING_IMPORTS, "runtime_error"),
         *_cases("missing import", two_sum, {"typing": TYPED}, None),
         *_cases("state", two_sum, STATE, "passed"),
