@@ -63,7 +63,9 @@ def contrasts(document: Document) -> Figure:
         "What the traces are like",
         f"{shown} of {len(entries)} paired differences have an interval without zero"
         if entries
-        else "no pair has both its scores yet",
+        else "no pair has both its scores yet"
+        if document["contrasts_planned"]
+        else "this grid has no easy and hard, or correct and incorrect, cells to compare",
         ["seed noise unmeasured" if unmeasured else ""],
         [axes],
     )

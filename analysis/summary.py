@@ -206,6 +206,9 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         "profiles": {view.profile: s for view, s in zip(others, other_series, strict=True)},
         "profile_comparisons": compared,
         "contrasts": [entry for view in every for entry in controls.contrasts(view)],
+        "contrasts_planned": bool(
+            (collected.table[["difficulty", "correctness"]] != "all").any(axis=None)
+        ),
         "behaviour": [entry for view in every for entry in controls.behaviour(view, collected)],
         "planned": len(collected.table),
         "missing": [

@@ -69,6 +69,13 @@ def paper(root):
         made.cell({"greedy": score}, size=size)
 
 
+def arms_missing(root):
+    made = World(root)
+    made.cell(0.6, size=0)
+    for level in ("easy", "hard"):
+        made.cell(0.3, size=32, difficulty=level, missing=True)
+
+
 def one_size(root):
     made = World(root)
     made.cell(0.6, size=0)
@@ -419,3 +426,16 @@ def test_a_baseline_that_profiles_share_is_drawn_once_and_in_the_colour_of_none(
     shared["profiles"]["direct"]["baseline"] = shared["baseline"]
     (line,), curves = across_and_curves(shared)
     assert line.get_color() not in {curve.get_color() for curve in curves}
+
+
+def test_a_grid_without_arms_waits_for_no_pair(tmp_path):
+    def subtitle(sweep):
+        sweep(tmp_path / sweep.__name__)
+        with style():
+            figure = FIGURES["contrasts"](summarise(collect(tmp_path / sweep.__name__)))
+        return [text.get_text() for text in figure.findobj(Text)]
+
+    assert "no pair has both its scores yet" in subtitle(arms_missing)
+    said = subtitle(paper)
+    assert "no pair has both its scores yet" not in said
+    assert any(text.startswith("this grid has no easy and hard") for text in said)
