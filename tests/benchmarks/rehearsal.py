@@ -34,9 +34,10 @@ from private_cluster import PrivateCluster  # noqa: E402
 STUDENTS = ("qwen", "llama")
 """Of `rehearsal.yaml`."""
 PROGRAMS = ("sbatch", "squeue", "sacct", "scontrol", "scancel", "srun")
+# What elements have and the launcher has not; they take Slurm's own variables from its programs.
 SHIM = """\
 #!/bin/sh
-echo "${{SLURM_JOB_ID:+element }}{name}" >> '{log}'
+echo "${{PYTHONSAFEPATH:+element }}{name}" >> '{log}'
 exec '{real}' "$@"
 """
 

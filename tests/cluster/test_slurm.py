@@ -83,3 +83,20 @@ def test_a_configuration_that_is_not_there_is_named(sbatch, spaced, monkeypatch)
     monkeypatch.setenv("SLURM_CONF", str(spaced / "nowhere.conf"))
     with pytest.raises(UserError, match=r"SLURM_CONF is .*nowhere.conf', which is no file here"):
         slurm.why_silent()
+
+
+def test_a_rank_asks_the_controller_once_where_its_nodes_are(spaced, monkeypatch):
+    scontrol = spaced / "scontrol"
+    scontrol.write_text(
+        f"#!/bin/bash\necho \"$*\" >> '{spaced}/calls'\n"
+        '[ "$2" = node ] && echo "NodeName=$3 NodeAddr=10.1.2.3" || echo unresolvable.invalid\n'
+    )
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(spaced), prepend=":")
+    for _ in range(3):
+        (node,) = slurm.hostnames("unresolvable.[invalid]")
+        assert slurm.address(node) == "10.1.2.3"
+    assert (spaced / "calls").read_text().splitlines() == [
+        "show hostnames unresolvable.[invalid]",
+        "show node unresolvable.invalid",
+    ]

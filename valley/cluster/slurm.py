@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from valley.errors import UserError
@@ -231,13 +232,18 @@ def max_array_size() -> int:
     return max(1, int(match.group(1)) - 1) if match else DEFAULT_ARRAY_SIZE
 
 
+@cache
 def hostnames(nodelist: str) -> list[str]:
-    """The nodes that a list such as `n[1-3,7]` names, in its order."""
+    """The nodes that a list such as `n[1-3,7]` names, in its order; asked once a process."""
     return _call(["scontrol", "show", "hostnames", nodelist]).split()
 
 
+@cache
 def address(node: str) -> str:
-    """What a node can be reached by: its name, or where that does not resolve the address Slurm has."""
+    """What a node can be reached by: its name, or where that does not resolve the address Slurm has.
+
+    Asked once a process: a thousand ranks must not ask the controller at each turn.
+    """
     try:
         socket.getaddrinfo(node, None)
     except socket.gaierror:
