@@ -6,6 +6,9 @@ the program runs, any other message, and the socket's end, says to stop it. What
 program is never sent here: all that it wrote goes to the grader, which compares. The one exception
 is lcb mode: a sixth descriptor holds all tests of a problem, and `lcb.py` takes `program.py`'s place.
 
+A program's first test hands over what it compiled, on a pipe that is closed before any of the program
+runs; its next tests are spared the compiler. Nothing else passes from test to test.
+
 The program may not outlive its test: everything it started is killed, and its files are removed.
 Starting Python for each test would cost ten times the test; forking a warm interpreter does not.
 
