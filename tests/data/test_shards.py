@@ -39,13 +39,21 @@ def test_every_format_gives_the_same_rows(shard):
     assert read(shard, ("b",)) == [{"b": row["b"]} for row in ROWS]
 
 
-def test_batches_are_small_and_in_order(shard):
+@pytest.mark.parametrize("ahead_from", [1, 256])
+def test_batches_are_small_and_in_order(shard, monkeypatch, ahead_from):
+    monkeypatch.setattr(shards, "BATCH_ROWS", ahead_from)
     batches = list(shards.read([shard, shard], ("a",), batch_rows=4))
     assert max(map(len, batches)) <= 4
     assert [a for b in batches for a in b.columns["a"]] == [row["a"] for row in [*ROWS, *ROWS]]
 
 
-def test_reading_may_end_before_the_end(shard):
+@pytest.fixture
+def reads_ahead(monkeypatch):
+    """Small batches are read ahead too."""
+    monkeypatch.setattr(shards, "BATCH_ROWS", 1)
+
+
+def test_reading_may_end_before_the_end(shard, reads_ahead):
     threads = threading.active_count()
     rows = shards.read([shard] * 50, ("a",), batch_rows=2)
     assert next(rows).columns["a"] == ["é0", "é1"]
@@ -53,7 +61,7 @@ def test_reading_may_end_before_the_end(shard):
     assert threading.active_count() == threads
 
 
-def test_rows_before_a_damaged_shard_come_first(shard, spaced):
+def test_rows_before_a_damaged_shard_come_first(shard, spaced, reads_ahead):
     damaged = spaced / f"damaged.{shard.name.partition('.')[2]}"
     damaged.write_bytes(shard.read_bytes()[:9])
     batches = shards.read([shard, damaged], ("a",), batch_rows=10)

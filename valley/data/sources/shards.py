@@ -16,18 +16,16 @@ import itertools
 import json
 import os
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
+from valley.data.sources.ahead import ahead
 from valley.errors import UserError
 from valley.records import digest as digest_of
 
-T = TypeVar("T")
 BATCH_ROWS = 256
 BATCHES_AHEAD = 4
 """As many as a row group of 1,000 rows makes: the next is decoded while this one is used."""
@@ -210,22 +208,13 @@ def read(
     Raises:
         UserError: a shard is damaged or lacks a column; names both.
     """
-    for path, values in _ahead(_read(paths, columns, optional, batch_rows)):
+    batches = _read(paths, columns, optional, batch_rows)
+    if batch_rows >= BATCH_ROWS:  # rows are small: decoding takes as long as much of what follows
+        batches = ahead(batches, BATCHES_AHEAD)
+    for path, values in batches:
         with _readable(path):
             batch = Batch(path, _lists(values, columns, optional))
         yield batch
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items, each made in another thread while those before it are used.
-
-    Decoding a file takes as long as much that is made of it, and needs no Python.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="shards") as helper:
-        waiting = deque(helper.submit(next, items, None) for _ in range(BATCHES_AHEAD))
-        while (item := waiting.popleft().result()) is not None:
-            waiting.append(helper.submit(next, items, None))
-            yield item
 
 
 def _read(
