@@ -15,12 +15,11 @@ from valley.cluster.element import foreground
 from valley.cluster.rendezvous import join_process_group, place
 from valley.cluster.signals import stop_signals
 from valley.data.chat import ChatConfig
-from valley.data.prepared import training_texts
+from valley.data.prepared import training_set
 from valley.data.render import Chat
 from valley.data.tokens import Tokens, tokenized
 from valley.errors import UserError, exit_on_user_error
 from valley.job_file import JobFile
-from valley.records import digest
 from valley.student import load_tokenizer
 from valley.train.config import TrainConfig
 
@@ -62,18 +61,22 @@ def _rendered(job: JobFile, start: Path) -> Tokens:
     """The training set as tokens, from the cache that all ranks, restarts and cells share."""
     config = ChatConfig.model_validate(job.config.get("chat", {}))
     chat = functools.cache(lambda: Chat(load_tokenizer(start), config))
-    texts = training_texts(
+    chosen = training_set(
         job.inputs["pool"],
         job.config["select"],
         job.config["data_seed"],
         count_tokens=lambda *text: len(chat().documents([text])[0].tokens),
-        record=job.folder / "subset.json",
         prompt=config.prompt,
     )
-    if not texts:
+    if not chosen.examples:
         raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
     cache = job.folder.parents[3] / "cache" / "tokens"
-    return tokenized(cache, digest(texts), lambda: texts, chat(), job.report, examples=len(texts))
+    tokens = tokenized(
+        cache, chosen.decided_by, chosen.texts, chat(), job.report, examples=chosen.examples
+    )
+    if chosen.subset is not None:
+        chosen.subset.write(job.folder / "subset.json", tokens.texts_digest)
+    return tokens
 
 
 def _kept(rendered: Tokens, too_long: npt.NDArray[np.bool_], config: TrainConfig) -> Tokens:

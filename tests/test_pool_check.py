@@ -142,5 +142,9 @@ def test_what_is_not_known_is_said(make):
         (said,) = check_pool(planned, pools)
         assert said.startswith("tiny-world-pool: the counts of all/all are not known")
     # Controls only leave out: what bounds the arm bounds what is left of it.
-    with pytest.raises(UserError, match="at most 1000 traces are all/all after traces_per_problem"):
+    message = (
+        "at most 1000 traces are all/all after traces_per_problem; the pool's strata: at most all/all 1000, "
+        "all/correct 1000, all/incorrect 100, .*easy/all 400"
+    )
+    with pytest.raises(UserError, match=message):
         check_pool(make("{size: 1001}", "data.select.traces_per_problem=1"), {})

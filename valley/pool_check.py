@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from valley.data.arm import Arm, arm_of, too_few
+from valley.data.selection_config import CORRECTNESS_ARMS, DIFFICULTY_ARMS
 from valley.errors import UserError
 from valley.job import Job, Trail
 from valley.sweep import Cell
@@ -51,6 +52,17 @@ class _Limits:
             self._found[key] = self._look(identity, arm, data_seed, bool(controls))
         return self._found[key]
 
+    def strata(self, identity: str) -> dict[str, int]:
+        """What bounds the arms of a pool that is not prepared; nothing where all have one bound."""
+        limit = self.planned.pools[identity].pool_limit
+        found = {
+            f"{difficulty}/{correctness}": most
+            for difficulty in DIFFICULTY_ARMS
+            for correctness in CORRECTNESS_ARMS
+            if (most := limit(difficulty, correctness)) is not None
+        }
+        return found if len(set(found.values())) > 1 else {}
+
     def _look(
         self, identity: str, arm: Arm, data_seed: int, controlled: bool
     ) -> tuple[int | None, bool]:
@@ -89,7 +101,7 @@ def check_pool(planned: Trail, pools: Mapping[str, Pool]) -> list[str]:
         if limit is None:
             unknown.setdefault(pool.label, set()).add(arm.name)
         elif select["size"] > limit:
-            counts = pools[pool.identity].strata if exact else {}
+            counts = pools[pool.identity].strata if exact else limits.strata(pool.identity)
             said = too_few(select["size"], arm, limit, counts, "" if exact else "at most ")
             cell = _cell_of(planned, job)
             raise UserError(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from valley.data.index import Index
+from valley.data.prepared import training_set
 from valley.data.traces import Trace
+from valley.records import digest
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,15 @@ def index_of(rows: Iterable[Row]) -> Index:
             label=row.label,
         )
     return index
+
+
+def training_texts(folder, chosen, data_seed, count_tokens=None, record=None):
+    """The texts of a training set; its `subset.json` is left at `record`."""
+    chosen = training_set(folder, chosen, data_seed, count_tokens)
+    texts = list(chosen.texts())
+    if record is not None:
+        chosen.subset.write(record, digest(texts))
+    return texts
 
 
 def plain_pool(count: int) -> list[Row]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from pools import index_of, plain_pool
+from pools import Row, index_of, plain_pool
 
 from valley.data import card as data_card
 from valley.data.card import card_of, in_tokens, lengths_of, main, markdown, write_card
@@ -46,6 +46,20 @@ def test_a_card_counts_what_can_be_drawn_and_what_was_removed():
     assert "54 traces, of which 6 were removed and 48 can be drawn" in said
     assert "- duplicate: 6 traces" in said and "`abc`" in said and "card.png" not in said
     assert "| correct | 16 | 33.3% |" in said
+
+
+def test_a_card_that_is_read_back_says_the_same(pool, spaced):
+    card = card_of(read_index(pool), {})
+    before = markdown(card, "mine", figure=False)
+    assert markdown(json.loads(json.dumps(card, sort_keys=True)), "mine", figure=False) == before
+    assert "percentiles: 5 % " in before and "99 % " in before.split("95 % ")[1]
+
+
+def test_a_long_tail_of_labels_is_one_row():
+    rows = [Row(f"t{i}", label=f"{800 + i}" if i < 40 else "EASY") for i in range(100)]
+    said = markdown(card_of(index_of(rows), {}), "mine", figure=False)
+    assert "| EASY | 60 | 60.0% |\n" in said and "| 27 others | 27 | 27.0% |\n" in said
+    assert "| 812 | 1 |" in said and "| 813 |" not in said
 
 
 def test_a_card_of_nothing_is_a_card():

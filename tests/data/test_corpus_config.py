@@ -211,3 +211,21 @@ def test_humaneval_is_one_of_the_evaluation_sets(settings):
     reader = part.open()
     assert len(list(reader.problems())) == part.size == 2
     assert reader.counts() == {"left out: several right answers": 1, "problems": 2}
+
+
+def test_the_grader_is_not_asked_about_cpp(settings):
+    pool = {**settings["pool"], "split": "cpp"}
+    with pytest.raises(
+        UserError, match=r"data\.correctness\.by: grader found, .*split is cpp; .* or none"
+    ):
+        corpus(settings, pool=pool).check()
+    corpus(settings).check()
+    for by in ("pass_rate", "judgement", "none"):
+        corpus(settings, pool=pool, correctness={"by": by}).check()
+
+
+def test_cpp_and_the_grader_are_refused_by_a_dry_run(spaced):
+    grid = spaced / "grid.yaml"
+    grid.write_text(GRID.replace("path: nowhere/ocr2", "path: nowhere/ocr2\n    split: cpp"))
+    said = command("sweeps/launch.py", str(grid), "--dry-run", root=spaced / "runs")
+    assert said.returncode == 2 and "data.pool.split is cpp" in said.stderr

@@ -8,7 +8,8 @@ import pytest
 
 from valley.data.config import JsonlConfig
 from valley.data.problems import Problem
-from valley.data.sources import read_evaluation, read_pool
+from valley.data.sources import pool_config, read_evaluation, read_pool
+from valley.data.sources.pool_config import JsonlPool
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.records import write_records
@@ -31,7 +32,7 @@ def config(spaced):
 
 
 def test_both_sides_are_read_by_what_identifies_them(config):
-    assert config.evaluation_size == 1 and config.pool_limit("easy", "all") == 2
+    assert config.evaluation_size == 1 and config.pool_limit("all", "all") == 2
     evaluation = read_evaluation(config.evaluation_semantic(), config.execution())
     problems, traces, lessons = read_pool(config.pool_semantic(), config.execution())
     assert [p.id for p in evaluation] == ["p0"] and [p.id for p in problems] == ["p1", "p2"]
@@ -122,3 +123,57 @@ def test_a_difficulty_of_another_source_is_refused_and_not_left_out_of_every_arm
     (spaced / "traces.jsonl").write_text(json.dumps({**trace, "difficulty": "VERY_HARD"}) + "\n")
     with pytest.raises(UserError, match=r"line 1: trace 'p1/0': difficulty 'VERY_HARD' found"):
         read_pool(config.pool_semantic(), config.execution())
+
+
+LABELLED = [
+    Trace(f"t{i}", "p1", thinking, "2", correct, level)
+    for i, (level, correct, thinking) in enumerate(
+        [
+            ("easy", True, 'it says {"difficulty": "hard", "correct": false}'),
+            ("easy", None, '\\\\"difficulty": "hard"'),
+            ("hard", False, ""),
+            (None, True, ""),
+            (None, None, "null"),
+        ]
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("difficulty", "correctness", "most"),
+    [
+        *(("all", "all", 5), ("easy", "all", 2), ("hard", "all", 1), ("medium", "all", 0)),
+        *(("all", "correct", 4), ("all", "incorrect", 3), ("all", "unknown", 2)),
+        *(("easy", "incorrect", 1), ("hard", "correct", 0)),
+    ],
+)
+def test_arms_are_bounded_by_what_the_lines_say_and_not_by_their_texts(
+    config, spaced, difficulty, correctness, most
+):
+    write_records(spaced / "traces.jsonl", LABELLED)
+    assert config.pool_limit(difficulty, correctness) == most
+    # In a corpus a trace without a difficulty has its problem's.
+    pool = JsonlPool(source="jsonl", problems=config.problems, traces=config.traces)
+    assert pool.at_most(difficulty, correctness) >= most
+    assert pool.at_most("medium", "all") == 2
+
+
+def test_labels_may_be_spaced_in_any_way_or_left_out(config, spaced):
+    plain = {
+        "schema": "valley.trace/1",
+        "id": "a",
+        "problem_id": "p1",
+        "thinking": "",
+        "answer": "",
+    }
+    labelled = {**plain, "difficulty": "easy", "correct": True}
+    lines = [json.dumps(plain), json.dumps(labelled), json.dumps(labelled, separators=(",", ":"))]
+    (spaced / "traces.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    assert config.pool_limit("easy", "correct") == 2 and config.pool_limit("all", "unknown") == 1
+
+
+def test_a_large_file_of_a_corpus_is_not_read_by_planning(config, monkeypatch):
+    pool = JsonlPool(source="jsonl", problems=config.problems, traces=config.traces)
+    assert pool.at_most("all", "all") == 2
+    monkeypatch.setattr(pool_config, "LOOKED_INTO_BYTES", 10)
+    assert pool.at_most("all", "all") is None

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pools import training_texts
 
 from valley.data import grading
 from valley.data.candidates import Candidate, everything
 from valley.data.index import Index, read_index
 from valley.data.pool import PoolSettings, PoolWriter
-from valley.data.prepared import training_texts, write_pool, write_streamed_pool
+from valley.data.prepared import write_pool, write_streamed_pool
 from valley.data.problems import Problem
 from valley.data.select import rank, strata
 from valley.data.traces import Trace

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,10 +39,36 @@ def test_every_format_gives_the_same_rows(shard):
     assert read(shard, ("b",)) == [{"b": row["b"]} for row in ROWS]
 
 
-def test_batches_are_small_and_know_their_place(shard):
+@pytest.mark.parametrize("ahead_from", [1, 256])
+def test_batches_are_small_and_in_order(shard, monkeypatch, ahead_from):
+    monkeypatch.setattr(shards, "BATCH_ROWS", ahead_from)
     batches = list(shards.read([shard, shard], ("a",), batch_rows=4))
-    assert max(map(len, batches)) <= 4 and sum(map(len, batches)) == 20
-    assert [b.columns["a"][0] for b in batches] == [ROWS[b.first]["a"] for b in batches]
+    assert max(map(len, batches)) <= 4
+    assert [a for b in batches for a in b.columns["a"]] == [row["a"] for row in [*ROWS, *ROWS]]
+
+
+@pytest.fixture
+def reads_ahead(monkeypatch):
+    """Small batches are read ahead too."""
+    monkeypatch.setattr(shards, "BATCH_ROWS", 1)
+
+
+def test_reading_may_end_before_the_end(shard, reads_ahead):
+    threads = threading.active_count()
+    rows = shards.read([shard] * 50, ("a",), batch_rows=2)
+    assert next(rows).columns["a"] == ["é0", "é1"]
+    rows.close()
+    assert threading.active_count() == threads
+
+
+def test_rows_before_a_damaged_shard_come_first(shard, spaced, reads_ahead):
+    damaged = spaced / f"damaged.{shard.name.partition('.')[2]}"
+    damaged.write_bytes(shard.read_bytes()[:9])
+    batches = shards.read([shard, damaged], ("a",), batch_rows=10)
+    with pytest.raises(UserError, match=r"damaged\."):
+        for number, batch in enumerate(batches):
+            seen = number, len(batch)
+    assert seen[1] in (1, 3, 10)  # streams have batches of their own
 
 
 def test_an_optional_column_that_is_missing_is_none(shard):

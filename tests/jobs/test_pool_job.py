@@ -10,12 +10,12 @@ import pytest
 
 from valley.cluster.element import run_job
 from valley.data.index import read_index
-from valley.data.prepared import training_texts
 from valley.store import Store
 from valley.sweep import load_sweep
 from valley.trail import trail
 
 sys.path.append(str(Path(__file__).parent.parent / "data"))
+from pools import training_texts
 from synthetic import (
     lcb_row,
     places,

@@ -8,8 +8,11 @@ import torch
 
 from valley.cluster.element import run_job
 from valley.cluster.rendezvous import join_process_group, place
-from valley.data.prepared import Lesson
+from valley.data.prepared import Lesson, write_pool
+from valley.data.problems import Problem
 from valley.data.render import Chat
+from valley.data.traces import Trace
+from valley.evaluate.config import GradeConfig
 from valley.job import Job
 from valley.job_file import identity_of, read_job, write_result
 from valley.records import digest, write_records
@@ -50,8 +53,8 @@ def run(spaced, inputs):
     """Run a training job; returns its folder."""
     torch.set_num_threads(1)
 
-    def run(seed=0, **recipe):
-        config = {"train": {**RECIPE, **recipe}, "select": "lessons", "seed": seed, "data_seed": 0}
+    def run(seed=0, select="lessons", **recipe):
+        config = {"train": {**RECIPE, **recipe}, "select": select, "seed": seed, "data_seed": 0}
         ids = {role: job.identity for role, job in inputs.items()}
         job = Job("train", identity_of("train", config, ids), "t", config, inputs)
         folder = Store(spaced).lay(job, {})
@@ -92,6 +95,24 @@ def test_training_through_the_cache_is_bit_identical_and_tokenises_once(
     monkeypatch.setattr(Chat, "documents", never)
     assert outcome(run(seed=1))["examples"] == 10
     assert len(list((spaced / "cache" / "tokens").glob("??/*"))) == 1
+
+
+def test_other_trainings_on_the_same_traces_read_none_of_them(run, inputs, spaced):
+    def fill(folder):
+        problem = Problem("p", "mine", "a b", [{"input": "", "output": ""}])
+        traces = [Trace(f"t{i}", "p", "a b", f"c {i}", True) for i in range(9)]
+        write_pool(folder, [problem], traces, [], GradeConfig(), 1)
+
+    inputs["pool"] = made(spaced, "traces", fill)
+    chosen = {"size": 6, "difficulty": "all", "correctness": "all"}
+    first = run(select=chosen)
+    said = json.loads((first / "subset.json").read_text())
+    assert len(said["ids"]) == outcome(first)["examples"] == 6
+    assert said["texts_digest"] == outcome(first)["subset_digest"]
+    (read_job(first).inputs["pool"] / "traces.jsonl").unlink()
+    second = run(seed=1, select=chosen)
+    assert outcome(second)["subset_digest"] == said["texts_digest"]
+    assert json.loads((second / "subset.json").read_text()) == said
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def too_few(size: int, arm: Arm, held: int, counts: Mapping[str, int], at_most: 
     )
     after = f" after {controls}" if controls else ""
     listed = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    there = f"; the pool's strata: {listed}" if listed else ""
+    there = f"; the pool's strata: {at_most}{listed}" if listed else ""
     return (
         f"size {size} is larger than the pool: {at_most}{held} {arm.select.size_in} are {arm.name}"
         f"{after}{there}"

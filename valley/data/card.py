@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from valley.data.arm import Arm
 from valley.data.index import Index, Numbers, read_index
 from valley.data.select import order, strata
+from valley.data.selection_config import CORRECTNESS_ARMS, DIFFICULTY_ARMS
 from valley.errors import UserError, exit_on_user_error
 from valley.records import write_json, write_text
 
@@ -33,6 +34,12 @@ SAMPLE = 2000
 """Traces whose tokens are counted: those of lowest rank."""
 LEAST_BINS = 12
 """Lengths of few doublings have narrower bins, so that there are about so many."""
+MOST_ROWS = 15
+"""Of a table of shares: Codeforces's ratings are hundreds of labels."""
+SECTIONS = (
+    *("source", "label", "difficulty", "correctness"),
+    *("what says whether it is correct", "teacher"),
+)
 CORRECTNESSES = ("unknown", "incorrect", "correct")
 Card = dict[str, Any]
 
@@ -123,11 +130,12 @@ def markdown(card: Card, name: str, figure: bool) -> str:
     """The card for a person to read."""
     lengths = card["lengths"]
     removed = sum(card["removed"].values())
+    by = [(name, card["by"][name]) for name in SECTIONS]
     parts = [
         f"# Data card: {name}",
         f"{card['traces']} traces, of which {removed} were removed and {card['usable']} can be drawn, "
         f"of {card['problems']} problems; the texts of {card['kept']} are kept.",
-        *(_table(by, counts, card["usable"]) for by, counts in card["by"].items() if any(counts)),
+        *(_table(name, counts, card["usable"]) for name, counts in by if any(counts)),
         _strata(card["strata"]),
         _removals(card),
         _lengths(lengths),
@@ -157,17 +165,21 @@ def _table(by: str, counts: Mapping[str, int], whole: int | None) -> str:
     shares = ["", ""] if whole is None else [" share |", " ---: |"]
     lines = [f"## By {by}" if whole is not None else f"## {by[0].upper()}{by[1:]}", ""]
     lines += [f"| {by} | number |{shares[0]}", f"| --- | ---: |{shares[1]}"]
-    for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+    rows = [(value or "none", count) for value, count in counts.items() if count]
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    if whole is not None and len(rows) > MOST_ROWS:
+        others = rows[MOST_ROWS - 1 :]
+        rows[MOST_ROWS - 1 :] = [(f"{len(others)} others", sum(count for _, count in others))]
+    for value, count in rows:
         share = "" if whole is None else f" {count / max(whole, 1):.1%} |"
-        lines.append(f"| {value or 'none'} | {count} |{share}")
+        lines.append(f"| {value} | {count} |{share}")
     return "\n".join(lines)
 
 
 def _strata(counts: Mapping[str, int]) -> str:
-    levels = list(dict.fromkeys(name.split("/")[0] for name in counts))
-    verdicts = list(dict.fromkeys(name.split("/")[1] for name in counts))
+    verdicts = CORRECTNESS_ARMS
     lines = ["## Arms", "", f"| | {' | '.join(verdicts)} |", f"| --- |{' ---: |' * len(verdicts)}"]
-    for level in levels:
+    for level in DIFFICULTY_ARMS:
         numbers = " | ".join(str(counts[f"{level}/{verdict}"]) for verdict in verdicts)
         lines.append(f"| {level} | {numbers} |")
     return "\n".join(lines)
@@ -187,7 +199,7 @@ def _lengths(lengths: Mapping[str, Any]) -> str:
     if not lengths["traces"]:
         return "## Lengths\n\nNo traces."
     unit = lengths["unit"]
-    named = ", ".join(f"{name} % {value}" for name, value in lengths["percentiles"].items())
+    named = ", ".join(f"{one} % {lengths['percentiles'][str(one)]}" for one in PERCENTILES)
     of = f"a sample of {lengths['traces']} of the kept" if "sample_of" in lengths else "all"
     lines = ["## Lengths", "", f"In {unit}, of {of} traces; percentiles: {named}."]
     if "too_long" in lengths:

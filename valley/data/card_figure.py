@@ -19,6 +19,8 @@ LOOKS = {
     "unknown": ("#BBBBBB", "..."),
 }
 SIZE_IN = (5.4, 2.7)
+FEW_DOUBLINGS = 3
+"""With fewer than these on the axis, lengths between the powers of two are named as well."""
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -55,14 +57,14 @@ def draw_lengths(lengths: Mapping[str, Any], path: Path) -> None:
                 hatch=hatch,
                 edgecolor="white",
                 linewidth=0.5,
-                label=f"{name} ({sum(counts)})",
+                label=f"{name} ({sum(counts):,})",
             )
             below = [low + count for low, count in zip(below, counts, strict=True)]
         median = lengths["percentiles"]["50"]
-        axes.axvline(median, color="black", linewidth=1, label=f"median ({median})")
+        axes.axvline(median, color="black", linewidth=1, label=f"median ({median:,})")
         if "max_tokens" in lengths:
             most, too_long = lengths["max_tokens"], lengths["too_long"]
-            said = f"longest read ({most}; {too_long} are longer)"
+            said = f"longest read ({most:,}; {too_long:,} are longer)"
             look: dict[str, Any] = {
                 "color": "#D55E00",
                 "linewidth": 1.2,
@@ -74,12 +76,14 @@ def draw_lengths(lengths: Mapping[str, Any], path: Path) -> None:
             else:  # far to the right of all traces: told, and not drawn
                 axes.plot([], [], **look)
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
+        few = edges[-1] < edges[0] * 2**FEW_DOUBLINGS
+        between = (1, 1.25, 1.5, 1.75) if few else (1,)
+        axes.xaxis.set_major_locator(LogLocator(base=2, subs=between, numticks=12))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         sampled = ", of a sample" if "sample_of" in lengths else ""
         axes.set_xlabel(f"length of a trace in {lengths['unit']}{sampled}")
         axes.set_ylabel("traces")
-        figure.legend(loc="outside upper left", ncols=3, fontsize=7)
+        figure.legend(loc="outside upper left", ncols=5, fontsize=7, columnspacing=1.2)
         FigureCanvasAgg(figure)
         figure.savefig(path)

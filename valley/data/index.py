@@ -94,6 +94,8 @@ class Index:
     """Why a trace is in no arm: `contaminated`, `duplicate`, `special_judge`; none for the others."""
     duplicate_of: dict[int, str] = field(default_factory=dict)
     """By row, the id of the trace that stays in its stead."""
+    content: str | None = None
+    """The digest of the problems and the kept traces; None of pools that do not say."""
     _correct: array[int] = field(default_factory=lambda: array("b"))
     _characters: array[int] = field(default_factory=lambda: array("q"))
     _offset: array[int] = field(default_factory=lambda: array("q"))
@@ -190,7 +192,8 @@ class Index:
             "offset": pa.array(np.frombuffer(self._offset, np.int64), mask=~self.kept),
             "bytes": pa.array(np.frombuffer(self._bytes, np.int64), mask=~self.kept),
         }
-        table = pa.table(columns).replace_schema_metadata({"schema": SCHEMA})
+        said = {"schema": SCHEMA, **({"content": self.content} if self.content else {})}
+        table = pa.table(columns).replace_schema_metadata(said)
         temporary = path.with_suffix(".tmp")
         pq.write_table(table, temporary, compression="zstd")
         temporary.replace(path)
@@ -213,9 +216,12 @@ def read_index(folder: Path) -> Index:
 
     try:
         table = pq.read_table(path)
-        if (found := (table.schema.metadata or {}).get(b"schema")) != SCHEMA.encode():
+        said = table.schema.metadata or {}
+        if (found := said.get(b"schema")) != SCHEMA.encode():
             raise UserError(f"{path}: schema {found!r} found, {SCHEMA!r} expected")
-        return _of_table(table)
+        index = _of_table(table)
+        index.content = said[b"content"].decode() if b"content" in said else None
+        return index
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise UserError(
             f"{path}: cannot be read ({error}); prepare the pool again: remove its folder and launch"

@@ -16,6 +16,7 @@ No step holds texts, but for the batch that is graded: memory is bounded for any
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -116,13 +117,14 @@ class PoolWriter:
         try:
             self._read(reader, index, keeper, cleaning, difficulty, correctness)
             counts = reader.counts()
-            problems = self._write_problems(reader, index, keeper, cleaning)
+            problems, written = self._write_problems(reader, index, keeper, cleaning)
             graded = self._grade(index, keeper, correctness)
             traces = keeper.finish(
                 self.folder / "traces.jsonl", index, _with_verdicts(index, graded)
             )
         finally:
             keeper.close()
+        index.content = digest([written, traces])
         index.write(self.folder / NAME)
         (self.folder / GRADED).unlink(missing_ok=True)
         outcome: dict[str, Any] = {
@@ -176,21 +178,23 @@ class PoolWriter:
 
     def _write_problems(
         self, reader: Reader, index: Index, keeper: Keeper, cleaning: Cleaning
-    ) -> int:
-        """Write the problems that stay; their number."""
+    ) -> tuple[int, str]:
+        """Write the problems that stay; their number, and the file's SHA-256."""
         wanted = {index.problem.word(row) for row in keeper.rows()}
         written: set[str] = set()
-        temporary = self.folder / "problems.tmp"
-        with temporary.open("w", encoding="utf-8") as file:
+        temporary, hasher = self.folder / "problems.tmp", hashlib.sha256()
+        with temporary.open("wb") as file:
             chosen = everything if self.all_problems else wanted.__contains__
             for problem in reader.problems(chosen):
                 if cleaning.keeps(problem):
                     written.add(problem.id)
-                    file.write(record_line(problem))
+                    line = record_line(problem).encode()
+                    hasher.update(line)
+                    file.write(line)
         if lacking := sorted(name for name in wanted if name is not None and name not in written):
             raise UserError(f"problem {lacking[0]!r} of a trace is not in the pool")
         temporary.replace(self.folder / "problems.jsonl")
-        return len(written)
+        return len(written), hasher.hexdigest()
 
     def _grade(
         self, index: Index, keeper: Keeper, rule: CorrectnessRule

@@ -12,7 +12,7 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,11 +23,11 @@ from valley.data.pool import ListReader, PoolSettings, PoolWriter
 from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem, problem_set_digest
 from valley.data.render import THINK_CLOSE, THINK_OPEN, instruction, response
-from valley.data.subset import CountTokens, draw_subset
+from valley.data.subset import CountTokens, Subset, draw_subset
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.records import read_records, write_records
+from valley.records import digest, read_records, write_records
 
 
 @dataclass(frozen=True)
@@ -136,33 +136,43 @@ def evaluation_problems(folder: Path) -> ProblemFile:
     return ProblemFile(folder / "evaluation.jsonl")
 
 
-def training_texts(
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a training learns from. Its texts are read where somebody asks for them, and not held."""
+
+    examples: int
+    decided_by: str
+    """What decides the texts, as a digest."""
+    texts: Callable[[], Iterable[tuple[str, str]]]
+    """Yields its (prompt, response) pairs."""
+    subset: Subset | None
+    """What was drawn; lessons are no subset."""
+
+
+def training_set(
     folder: Path,
     chosen: dict[str, Any] | str,
     data_seed: int,
     count_tokens: CountTokens | None = None,
-    record: Path | None = None,
     prompt: PromptName = "plain",
-) -> list[tuple[str, str]]:
-    """The (prompt, response) pairs of a training set.
+) -> TrainingSet:
+    """The training set of a cell, or of a student's first lessons.
 
     Args:
         folder: a prepared pool.
         chosen: `lessons`, or the size, difficulty, correctness and controls of a subset.
         count_tokens: needed where `size` counts tokens.
-        record: where to leave the subset's ids and digest; lessons are no subset.
         prompt: how the traces' problems are asked, as `chat.prompt` says.
     """
     if chosen == "lessons":
-        return [(lesson.prompt, lesson.answer) for lesson in _lessons(folder)]
+        lessons = [(lesson.prompt, lesson.answer) for lesson in _lessons(folder)]
+        return TrainingSet(len(lessons), digest(lessons), lambda: lessons, None)
     if isinstance(chosen, str):
         raise UserError(
             f"training set {chosen!r}: expected `lessons`, or size, difficulty, correctness"
         )
     subset = draw_subset(folder, chosen, data_seed, count_tokens, prompt)
-    if record is not None:
-        subset.write(record)
-    return subset.texts
+    return TrainingSet(len(subset.ids), subset.decided_by, subset.texts, subset)
 
 
 def vocabulary_texts(folder: Path) -> list[str]:

@@ -27,6 +27,8 @@ from valley.errors import UserError
 from valley.records import digest, iterate_records, parse_record, write_json
 
 SCHEMA = "valley.subset/1"
+TEXTS = "valley.texts/1"
+"""Raise it where prompts, responses or perturbed traces come to be other texts of the same records."""
 Text = tuple[str, str]
 """A prompt and the response to it."""
 CountTokens = Callable[[str, str], int]
@@ -38,7 +40,10 @@ class Subset:
     """What a cell learns from."""
 
     ids: list[str]
-    texts: list[Text]
+    texts: Callable[[], Iterator[Text]]
+    """Reads its texts, in the order of the ids."""
+    decided_by: str
+    """What decides the texts, as a digest, for which none of them is read."""
     counts: dict[str, dict[str, int]]
     """Traces by difficulty, correctness, what said so, teacher and source; "" is none."""
     provenance: dict[str, Any]
@@ -49,12 +54,16 @@ class Subset:
         """Digest of the ids in their order."""
         return digest(self.ids)
 
-    def write(self, path: Path) -> None:
-        """Write it without the texts."""
+    def write(self, path: Path, texts_digest: str) -> None:
+        """Write it without the texts.
+
+        Args:
+            texts_digest: `digest` of the list of texts.
+        """
         said = {
             "schema": SCHEMA,
             "digest": self.digest,
-            "texts_digest": digest(self.texts),
+            "texts_digest": texts_digest,
             "traces": len(self.ids),
             "counts": self.counts,
             "provenance": self.provenance,
@@ -88,13 +97,24 @@ def draw_subset(
         raise UserError(too_few(size, arm, whole.size, strata(index)))
     else:
         rows = whole.first(size, arm.select.size_in)
-    asked = instructions(folder, index, rows, prompt)
-    taught = texts(folder, index, rows, asked, arm.select.perturb, data_seed)
-    taken = _within(taught, size, arm, count_tokens, index) if in_tokens else list(taught)
-    rows = rows[: len(taken)]
+    perturb = arm.select.perturb
+
+    def read(some: Numbers) -> Iterator[Text]:
+        asked = instructions(folder, index, some, prompt)
+        yield from texts(folder, index, some, asked, perturb, data_seed)
+
+    if in_tokens:
+        rows = rows[: _within(read(rows), size, arm, count_tokens, index)]
+    ids = [index.ids[row] for row in rows.tolist()]
+    if index.content is None:  # a pool of an earlier version
+        decided_by = digest(list(read(rows)))
+    else:
+        how = [prompt, perturb.semantic() if perturb else None, data_seed if perturb else None]
+        decided_by = digest([TEXTS, index.content, digest(ids), *how])
     return Subset(
-        ids=[index.ids[row] for row in rows.tolist()],
-        texts=taken,
+        ids=ids,
+        texts=lambda: read(rows),
+        decided_by=decided_by,
         counts=counts_of(index, rows),
         provenance={"select": chosen, "data_seed": data_seed, "pool": folder.name},
     )
@@ -176,17 +196,16 @@ def texts(
 
 def _within(
     taught: Iterable[Text], size: int, arm: Arm, count_tokens: CountTokens | None, index: Index
-) -> list[Text]:
-    """The first texts that have `size` tokens together, and not one more."""
+) -> int:
+    """How many texts, from the first, have at most `size` tokens together."""
     if count_tokens is None:
         raise UserError("data.select.size_in is tokens, and there is no tokenizer to count them by")
-    taken: list[Text] = []
-    total = 0
+    taken = total = 0
     for prompt, answer in taught:
         total += count_tokens(prompt, answer)
         if total > size:
             return taken
-        taken.append((prompt, answer))
+        taken += 1
     if total < size:
         raise UserError(too_few(size, arm, total, strata(index)))
     return taken

@@ -268,8 +268,9 @@ class JsonlConfig(Source):
         return {name: getattr(self, name) for name in ("evaluation", "problems", "traces")}
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
-        """The number of traces in the file."""
-        return self._file("traces").records
+        """The most traces of the file that are in an arm, once those of unknown correctness are graded."""
+        most: int = self._file("traces").at_most(difficulty, correctness)
+        return most
 
     def missing(self) -> list[str]:
         """The files that are not there, a sentence each."""

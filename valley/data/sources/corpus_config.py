@@ -10,6 +10,7 @@ from valley.data.selection_config import CorrectnessConfig, DifficultyConfig
 from valley.data.sources.config import Source
 from valley.data.sources.evaluation_config import EvaluationPart
 from valley.data.sources.pool_config import PoolPart
+from valley.errors import UserError
 
 
 class CorpusConfig(Source):
@@ -63,8 +64,25 @@ class CorpusConfig(Source):
         return {"corpus": self.model_dump(mode="json", include={"source", "evaluation", "pool"})}
 
     def pool_limit(self, difficulty: str, correctness: str) -> int | None:
-        """Most traces that any stratum can hold; None where only reading them would tell."""
+        """Most traces that an arm can hold; None where only reading them would tell."""
+        if self.pool.source == "jsonl":
+            level = difficulty if self.difficulty.by == "label" else "all"
+            return self.pool.at_most(level, correctness)
         return self.pool.rows()
+
+    def check(self) -> None:
+        """Refuse what the grader is asked and cannot do: it runs Python.
+
+        Raises:
+            UserError: names the settings.
+        """
+        pool = self.pool
+        cpp = pool.source == "opencodereasoning2" and pool.split == "cpp"
+        if cpp and self.correctness.by == "grader":
+            raise UserError(
+                "data.correctness.by: grader found, and data.pool.split is cpp; the grader runs Python only: "
+                "set by to pass_rate, judgement or none"
+            )
 
     def missing(self) -> list[str]:
         """What is not there, a sentence each."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,12 @@ from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.records import read_records
 
-SCHEMAS = {"evaluation": Problem.SCHEMA, "problems": Problem.SCHEMA, "traces": Trace.SCHEMA}
+BACKSLASH = ord("\\")
+WORD = re.compile(rb'\s*:\s*("\w*"|\w+)')
+TRACES = ("traces", "pool.traces")
+SCHEMAS = {"evaluation": Problem.SCHEMA, "problems": Problem.SCHEMA} | dict.fromkeys(
+    TRACES, Trace.SCHEMA
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +37,30 @@ class Content:
     sha256: str
     records: int
     """Number of lines."""
+    labels: Mapping[tuple[str | None, str | None], int] = field(default_factory=dict)
+    """Of traces, how many have which difficulty and `correct`, each None where it is null."""
+
+    def at_most(self, difficulty: str, correctness: str, settled: bool = True) -> int:
+        """The most traces that an arm can hold once the unknown ones are graded.
+
+        Args:
+            settled: whether a trace without a difficulty is in no arm but `all`.
+        """
+        levels = {difficulty} if settled else {difficulty, None}
+        verdicts = {"correct": ("true", None), "incorrect": ("false", None), "unknown": (None,)}
+        return sum(
+            count
+            for (level, correct), count in self.labels.items()
+            if (difficulty == "all" or level in levels)
+            and (correctness == "all" or correct in verdicts[correctness])
+        )
 
 
 def look(role: str, path: Path) -> Content:
     """Hash a file and look at its first record. A file that did not change is read once a process.
 
     Args:
-        role: `evaluation`, `problems` or `traces`: the setting that names the file.
+        role: `evaluation`, `problems`, `traces` or `pool.traces`: the setting that names the file.
 
     Raises:
         UserError: it is missing, empty, not UTF-8, has an empty line, or starts with another record.
@@ -53,6 +77,7 @@ def _look(role: str, path: Path, size_bytes: int, mtime_ns: int) -> Content:
     where = f"data.{role}: {path}"
     hasher = hashlib.sha256()
     records = 0
+    labels: Counter[tuple[str | None, str | None]] = Counter()
     with path.open("rb") as file:
         for line in file:
             records += 1
@@ -68,9 +93,25 @@ def _look(role: str, path: Path, size_bytes: int, mtime_ns: int) -> Content:
                 raise UserError(f"{where}, line {records}: empty; expected one record a line")
             if records == 1:
                 _check_first(where, text, SCHEMAS[role])
+            if role in TRACES:
+                labels[_word(line, b'"difficulty"'), _word(line, b'"correct"')] += 1
     if not records:
         raise UserError(f"{where} is empty; expected {SCHEMAS[role]} records, one a line")
-    return Content(hasher.hexdigest(), records)
+    return Content(hasher.hexdigest(), records, labels)
+
+
+def _word(line: bytes, key: bytes) -> str | None:
+    """A word that a line's object holds under a key, without reading its texts; None for null or none.
+
+    Inside of a text each quotation mark has a backslash before it, and a key has none.
+    """
+    start = line.find(key)
+    while start > 0 and line[start - 1] == BACKSLASH:
+        start = line.find(key, start + 1)
+    if start < 0 or (found := WORD.match(line, start + len(key))) is None:
+        return None
+    word = found[1].decode().strip('"')
+    return None if word == "null" else word
 
 
 def _check_first(where: str, line: str, schema: str) -> None:

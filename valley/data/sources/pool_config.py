@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from valley.data.sources.questions import Questions
 
 POOL = "data.pool"
+LOOKED_INTO_BYTES = 256 << 20
+"""A file of traces up to this is read by planning, for the counts of its arms."""
 
 
 class QuestionPlaces(Part):
@@ -175,6 +177,15 @@ class JsonlPool(Part):
     def rows(self) -> int | None:
         """The number of traces is known by reading them alone."""
         return None
+
+    def at_most(self, difficulty: str, correctness: str) -> int | None:
+        """The most traces that an arm can hold, its difficulty being by label; None of a large file."""
+        from valley.data.sources import jsonl
+
+        path = Path(self.traces)
+        if path.exists() and path.stat().st_size > LOOKED_INTO_BYTES:
+            return None
+        return jsonl.look("pool.traces", path).at_most(difficulty, correctness, settled=False)
 
     def semantic(self) -> dict[str, Any]:
         """The files' digests."""

@@ -22,10 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from valley.data.sources.ahead import ahead
 from valley.errors import UserError
 from valley.records import digest as digest_of
 
 BATCH_ROWS = 256
+BATCHES_AHEAD = 4
+"""As many as a row group of 1,000 rows makes: the next is decoded while this one is used."""
 WHOLE_BYTES = 16 << 20
 SAMPLED_BLOCKS, BLOCK_BYTES = 8, 1 << 16
 NUMBERED = re.compile(r"(?P<head>.*)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<tail>\..*)")
@@ -39,8 +42,6 @@ class Batch:
     """Some rows of a shard, by column."""
 
     path: Path
-    first: int
-    """The number of the first row in its shard, from 0."""
     columns: dict[str, list[Any]]
 
     def __len__(self) -> int:
@@ -207,25 +208,29 @@ def read(
     Raises:
         UserError: a shard is damaged or lacks a column; names both.
     """
-    for path in paths:
+    batches = _read(paths, columns, optional, batch_rows)
+    if batch_rows >= BATCH_ROWS:  # rows are small: decoding takes as long as much of what follows
+        batches = ahead(batches, BATCHES_AHEAD)
+    for path, values in batches:
         with _readable(path):
-            yield from _read(path, columns, optional, batch_rows)
+            batch = Batch(path, _lists(values, columns, optional))
+        yield batch
 
 
 def _read(
-    path: Path, columns: Sequence[str], optional: Sequence[str], batch_rows: int
-) -> Iterator[Batch]:
-    first = 0
-    reader = _read_lines if path.name.endswith(LINES) else _read_arrow
-    for values in reader(path, columns, optional, batch_rows):
-        batch = Batch(path, first, values)
-        first += len(batch)
-        yield batch
+    paths: Sequence[Path], columns: Sequence[str], optional: Sequence[str], batch_rows: int
+) -> Iterator[tuple[Path, Any]]:
+    """The batches of shards, as their libraries hold them."""
+    for path in paths:
+        reader = _read_lines if path.name.endswith(LINES) else _read_arrow
+        with _readable(path):
+            for values in reader(path, columns, optional, batch_rows):
+                yield path, values
 
 
 def _read_arrow(
     path: Path, columns: Sequence[str], optional: Sequence[str], batch_rows: int
-) -> Iterator[dict[str, list[Any]]]:
+) -> Iterator[Any]:
     """The batches of a Parquet file, or of the Arrow stream that `datasets` writes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -233,8 +238,7 @@ def _read_arrow(
     if path.name.endswith(".parquet"):
         with pq.ParquetFile(path) as parquet:
             wanted = _present(path, parquet.schema_arrow.names, columns, optional)
-            for batch in parquet.iter_batches(batch_rows, columns=wanted):
-                yield _lists(batch, wanted, columns, optional)
+            yield from parquet.iter_batches(batch_rows, columns=wanted)
         return
     _check_end(path)
     # Mapped: of columns that are not wanted, a problem's tests say, not a byte is read.
@@ -243,14 +247,16 @@ def _read_arrow(
         wanted = _present(path, stream.schema.names, columns, optional)
         for whole in stream:
             for start in range(0, whole.num_rows, batch_rows):
-                yield _lists(whole.slice(start, batch_rows), wanted, columns, optional)
+                yield whole.select(wanted).slice(start, batch_rows)
 
 
-def _lists(
-    batch: Any, wanted: Sequence[str], columns: Sequence[str], optional: Sequence[str]
-) -> dict[str, list[Any]]:
+def _lists(batch: Any, columns: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of a batch as lists; one that is missing holds None."""
+    if isinstance(batch, dict):
+        return batch
+    there = batch.schema.names
     return {
-        name: batch.column(name).to_pylist() if name in wanted else [None] * batch.num_rows
+        name: batch.column(name).to_pylist() if name in there else [None] * batch.num_rows
         for name in (*columns, *optional)
     }
 

@@ -6,6 +6,7 @@ import _signal  # type: ignore[import-not-found]
 import atexit
 import gc
 import json
+import marshal
 import os
 import resource
 import sys
@@ -16,6 +17,10 @@ from typing import Any, NoReturn
 from . import prelude
 
 RESULT_FD = 3
+CODE_FD = 4
+"""Takes the compiled program, for its next tests, and is closed before the program runs."""
+MOST_CODE_BYTES = 1 << 16
+"""What a pipe takes at once."""
 OPEN_FILES = 64
 
 
@@ -37,18 +42,22 @@ def limit(resource_limit: int, value: int) -> None:
     resource.setrlimit(resource_limit, (value, value))
 
 
-def become(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> NoReturn:
+def become(
+    request: list[bytes], fds: list[int], enter: Callable[[], None], compiled: bytes = b""
+) -> NoReturn:
     """Be the program of a request, in a process of its own.
 
     Args:
+        fds: source, stdin, stdout, stderr, result, and what is to take the compiled program, if any.
         enter: parts this process from the driver, see `confine`.
+        compiled: the program, where a test before has compiled it.
     """
     code = 1
     said = b"I"  # an end before the program began is the sandbox's fault
     try:
         source = put_in_place(request, fds, enter)
         said = b""
-        code, said = run(request[6].decode(), source)
+        code, said = run(request[6].decode(), source, compiled, len(fds) - 1 > CODE_FD)
     except BaseException as error:
         os.write(2, f"{error!r}\n".encode(errors="replace"))
     finally:
@@ -59,7 +68,7 @@ def become(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> N
 
 
 def put_in_place(request: list[bytes], fds: list[int], enter: Callable[[], None]) -> bytes:
-    """Put session, files (source, stdin, stdout, stderr, result) and limits in place.
+    """Put session, files (source, stdin, stdout, stderr, result, code) and limits in place.
 
     Returns the source.
     """
@@ -68,7 +77,7 @@ def put_in_place(request: list[bytes], fds: list[int], enter: Callable[[], None]
     source = os.pread(fds[0], int(request[1]), 0)
     for target, fd in enumerate(fds[1:]):  # none of these is below RESULT_FD, so none is lost
         os.dup2(fd, target)
-    os.closerange(RESULT_FD + 1, OPEN_FILES)
+    os.closerange(len(fds) - 1, OPEN_FILES)
     limit(resource.RLIMIT_NPROC, int(request[5]))
     limit(resource.RLIMIT_FSIZE, int(request[4]))
     limit(resource.RLIMIT_CPU, int(request[2]))
@@ -78,8 +87,15 @@ def put_in_place(request: list[bytes], fds: list[int], enter: Callable[[], None]
     return source
 
 
-def run(function: str, source: bytes) -> tuple[int, bytes]:
-    """Compile and run; returns the exit status and what to say of it on the result file."""
+def run(
+    function: str, source: bytes, compiled: bytes = b"", tells: bool = False
+) -> tuple[int, bytes]:
+    """Compile and run; returns the exit status and what to say of it on the result file.
+
+    Args:
+        compiled: the program, if it has been compiled before.
+        tells: whether to say on `CODE_FD` what was compiled.
+    """
     # A function's file is imported, so that a main guard with a trial of it does not run.
     module = types.ModuleType("solution" if function else "__main__")
     module.__file__ = sys.argv[0] = "solution.py"
@@ -89,7 +105,7 @@ def run(function: str, source: bytes) -> tuple[int, bytes]:
     if function:
         arguments = [json.loads(line) for line in sys.stdin.read().split("\n") if line.strip()]
     try:
-        program = compile(source, "solution.py", "exec", dont_inherit=True)
+        program = marshal.loads(compiled) if compiled else _compiled(source, tells)
     except Exception:
         # Any: deep nesting raises MemoryError or RecursionError, a null byte ValueError.
         _show_exception()
@@ -116,6 +132,19 @@ def run(function: str, source: bytes) -> tuple[int, bytes]:
         code = 1
     unwritten = _end(module)
     return code or unwritten, answer
+
+
+def _compiled(source: bytes, tells: bool) -> types.CodeType:
+    program = compile(source, "solution.py", "exec", dont_inherit=True)
+    if tells:
+        try:
+            told = marshal.dumps(program)
+        except ValueError:  # nested too deeply
+            told = b""
+        if len(told) <= MOST_CODE_BYTES:
+            os.write(CODE_FD, told)
+        os.close(CODE_FD)
+    return program
 
 
 def _find(module: types.ModuleType, function: str) -> Callable[..., Any]:

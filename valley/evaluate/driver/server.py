@@ -6,6 +6,9 @@ the program runs, any other message, and the socket's end, says to stop it. What
 program is never sent here: all that it wrote goes to the grader, which compares. The one exception
 is lcb mode: a sixth descriptor holds all tests of a problem, and `lcb.py` takes `program.py`'s place.
 
+A program's first test hands over what it compiled, on a pipe that is closed before any of the program
+runs; its next tests are spared the compiler. Nothing else passes from test to test.
+
 The program may not outlive its test: everything it started is killed, and its files are removed.
 Starting Python for each test would cost ten times the test; forking a warm interpreter does not.
 
@@ -111,6 +114,7 @@ def received(control: _socket.socket, count: int) -> tuple[bytes, list[int]]:
 def serve(control: _socket.socket, confinement: confine.Confinement) -> None:
     """Tell what is in force, then run what is asked for until the control socket is closed."""
     control.send(", ".join(confinement.words).encode())
+    known = code = b""  # the last program and what its first test compiled, before any of it ran
     while True:
         message, fds = received(control, MOST_FDS)
         if not message:
@@ -118,19 +122,29 @@ def serve(control: _socket.socket, confinement: confine.Confinement) -> None:
         if not fds:  # to stop a program that had just ended
             continue
         request = message.split(b" ")
-        become = program.become
-        if len(fds) == MOST_FDS:
-            become = lcb.become
+        as_upstream = len(fds) == MOST_FDS
+        if as_upstream:
             lcb.warm()
-        elif request[6]:
-            prelude.warm()
+        else:
+            if request[6]:
+                prelude.warm()
+            if (source := os.pread(fds[0], int(request[1]), 0)) != known:
+                known, code = source, b""
+        telling, told = (-1, -1) if as_upstream or code else os.pipe()
+        if told >= 0:
+            fds.append(told)
         deadline = time.monotonic() + int(request[0]) / 1e3
         pid = os.fork()
         if pid == 0:
-            become(request, fds, confinement.enter)
+            if as_upstream:
+                lcb.become(request, fds, confinement.enter)
+            program.become(request, fds, confinement.enter, code)
         for fd in fds:
             os.close(fd)
         status, usage, timed_out = _wait(pid, deadline, control)
+        if telling >= 0:
+            code = os.read(telling, program.MOST_CODE_BYTES) if status == 0 else b""
+            os.close(telling)
         remains.kill_rest(confinement.children)
         clean = remains.clear(".")
         cpu_s = usage.ru_utime + usage.ru_stime
