@@ -1,9 +1,10 @@
 """One rank of a training, for tests: `python ranks.py TASK.json`, started once per rank.
 
 TASK: {"start", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig}, "steps",
-"folder", "ends"}. Every config is trained in turn in one process; the log of each lies in folder/name.
+"folder", "ends", "file_limit"}. Every config is trained in turn in one process; the log of each lies in folder/name.
 Where there are `ends` ({"by": "flag" | "kill", "rank", "step"}), that rank sets its stop flag, or kills
-itself, at that step of each training whose name begins with "half".
+itself, at that step of each training whose name begins with "half". Where there is a `file_limit`
+({"rank", "bytes"}), no file that this rank writes may be larger.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -46,6 +48,8 @@ def main() -> None:
     task = json.loads(Path(sys.argv[1]).read_text())
     documents = [Document(tokens, prompt) for tokens, prompt in task["documents"]]
     folder = Path(task["folder"])
+    if (limit := task["file_limit"]) and limit["rank"] == place().rank:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
     join_process_group(place())
     for name, config in task["configs"].items():
         try:
