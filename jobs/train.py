@@ -34,7 +34,7 @@ def run(job: JobFile) -> dict[str, Any]:
     rendered = _rendered(job, start)
     too_long = rendered.lengths > config.max_tokens
     kept = _kept(rendered, too_long, config)
-    join_process_group(place())
+    join_process_group(place(), job.folder)
     with stop_signals.heeded() as stop:
         trained = train(
             kept,

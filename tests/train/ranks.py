@@ -50,7 +50,7 @@ def main() -> None:
     folder = Path(task["folder"])
     if (limit := task["file_limit"]) and limit["rank"] == place().rank:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
-    join_process_group(place())
+    join_process_group(place(), folder)
     for name, config in task["configs"].items():
         try:
             train(
