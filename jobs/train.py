@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from valley.cluster.element import foreground
+from valley.cluster.element import end_stuck, foreground
 from valley.cluster.rendezvous import join_process_group, place
 from valley.cluster.signals import stop_signals
 from valley.data.chat import ChatConfig
@@ -23,6 +23,7 @@ from valley.job_file import JobFile
 from valley.records import digest
 from valley.student import load_tokenizer
 from valley.train.config import TrainConfig
+from valley.train.watchdog import Watchdog
 
 
 def run(job: JobFile) -> dict[str, Any]:
@@ -34,8 +35,11 @@ def run(job: JobFile) -> dict[str, Any]:
     rendered = _rendered(job, start)
     too_long = rendered.lengths > config.max_tokens
     kept = _kept(rendered, too_long, config)
-    join_process_group(place(), job.folder)
-    with stop_signals.heeded() as stop:
+    # The watchdog speaks first: a collective operation that gives up tells no stack.
+    timeout_s = None if config.stuck_after_s is None else 2 * config.stuck_after_s
+    join_process_group(place(), job.folder, timeout_s)
+    watchdog = Watchdog(config.stuck_after_s, functools.partial(end_stuck, job))
+    with stop_signals.heeded() as stop, watchdog:
         trained = train(
             kept,
             start,
@@ -47,6 +51,7 @@ def run(job: JobFile) -> dict[str, Any]:
             log=job.folder / "log.jsonl",
             report=job.report,
             stop=stop,
+            alive=watchdog.alive,
             resume=job.folder / "resume",
         )
     return {

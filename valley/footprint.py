@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from valley.job import Job
 
 BYTES_PER_PARAMETER = {"fp32": 4, "bf16": 2}
-RESUME_BYTES_PER_PARAMETER = {"fp32": 12, "bf16": 14}
-"""Of a checkpoint to resume from: weights and two moments in fp32, and in bf16 the weights once more."""
+RESUME_BYTES_PER_PARAMETER = 12
+"""Of a checkpoint to resume from: weights and two moments in fp32, whatever the precision."""
 BYTES_PER_TOKEN = 4
 """Of an answer's text."""
 BYTES_PER_SAMPLE = 250
@@ -48,10 +48,10 @@ def resume_bytes(trainings: Iterable[tuple[Job, int, float]], at_once: int) -> f
     """
     sizes = []
     for job, number, parameters in trainings:
-        size = parameters * RESUME_BYTES_PER_PARAMETER[job.config["train"]["precision"]]
-        # A new one is whole before the old one goes; where only a signal makes one, there is no old one.
-        kept = 2 if job.execution["checkpoint_every_s"] else 1
-        sizes.append((size * kept, number))
+        # A new one is whole before an old one goes; where only a signal makes one, there is no old one.
+        periodic = job.execution["checkpoint_every_s"]
+        kept = job.execution["keep_resume"] + 1 if periodic else 1
+        sizes.append((parameters * RESUME_BYTES_PER_PARAMETER * kept, number))
     found = 0.0
     for size, number in sorted(sizes, reverse=True):
         found += size * min(number, at_once)

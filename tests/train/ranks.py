@@ -2,8 +2,8 @@
 
 TASK: {"start", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig}, "steps",
 "folder", "ends", "file_limit"}. Every config is trained in turn in one process; the log of each lies in folder/name.
-Where there are `ends` ({"by": "flag" | "kill", "rank", "step"}), that rank sets its stop flag, or kills
-itself, at that step of each training whose name begins with "half". Where there is a `file_limit`
+Where there are `ends` ({"by": "flag" | "kill" | "sleep", "rank", "step"}), that rank sets its stop flag,
+kills itself, or hangs, at that step of each training whose name begins with "half". Where there is a `file_limit`
 ({"rank", "bytes"}), no file that this rank writes may be larger.
 """
 
@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -24,10 +25,11 @@ from valley.data.render import Document
 from valley.errors import Stopped
 from valley.train.config import TrainConfig
 from valley.train.loop import train
+from valley.train.watchdog import Watchdog
 
 
 class Flag:
-    """A stop flag that is set, or kills, when it is looked at for the n-th time."""
+    """A stop flag that is set, kills or hangs when it is looked at for the n-th time."""
 
     def __init__(self, ends: dict | None) -> None:
         self.ends = ends if ends and ends["rank"] == place().rank else None
@@ -39,7 +41,15 @@ class Flag:
             return False
         if self.ends["by"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.ends["by"] == "sleep":
+            time.sleep(600)
         return True
+
+
+def end(why: str) -> None:
+    """End this rank, which is stuck."""
+    print(why, flush=True)
+    os._exit(1)
 
 
 def main() -> None:
@@ -51,19 +61,22 @@ def main() -> None:
     if (limit := task["file_limit"]) and limit["rank"] == place().rank:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
     join_process_group(place(), folder)
-    for name, config in task["configs"].items():
+    for name, values in task["configs"].items():
+        config = TrainConfig.model_validate(values)
         try:
-            train(
-                documents,
-                Path(task["start"]),
-                folder / f"model {name}",
-                TrainConfig.model_validate(config),
-                steps=task["steps"],
-                seed=3,
-                log=folder / f"{name}.jsonl",
-                stop=Flag(task["ends"] if name.startswith("half") else None),
-                resume=folder / f"resume {name}",
-            )
+            with Watchdog(config.stuck_after_s, end) as watchdog:
+                train(
+                    documents,
+                    Path(task["start"]),
+                    folder / f"model {name}",
+                    config,
+                    steps=task["steps"],
+                    seed=3,
+                    log=folder / f"{name}.jsonl",
+                    stop=Flag(task["ends"] if name.startswith("half") else None),
+                    alive=watchdog.alive,
+                    resume=folder / f"resume {name}",
+                )
         except Stopped as stop:
             print(f"{name}: {stop}, kept: {stop.kept}")
     leave_process_group()

@@ -133,6 +133,15 @@ def _end_all_ranks(message: str) -> NoReturn:
     os._exit(1)
 
 
+def end_stuck(job: JobFile, why: str) -> NoReturn:
+    """End a job that has come to a standstill, in all its ranks; called from a thread beside it."""
+    if not (job.folder / "failed.json").exists():
+        write_failure(job, why, log_path())
+    if place().rank == 0:
+        end_stint(job.folder, "failed")
+    _end_all_ranks(why)
+
+
 def run_job(path: Path) -> Outcome:
     """Run one job unless its result and weights are there; whether it has a result at the end.
 

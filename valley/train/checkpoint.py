@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from valley.errors import UserError
+from valley.train.config import TrainConfig
 from valley.train.disk import lacks_room, sync, sync_folder
 
 logger = logging.getLogger(__name__)
@@ -42,18 +43,14 @@ def save_student(engine: Any, tokenizer: Any, folder: Path, zero_stage: int) -> 
         sync(folder.parent)
 
 
-def keep_student(
-    engine: Any, tokenizer: Any, folder: Path, step: int, zero_stage: int, keep: int | None
-) -> None:
-    """Keep the student as it is after a step, as `folder/step-<n>`, for an evaluation of its own.
+def keep_student(engine: Any, tokenizer: Any, folder: Path, step: int, config: TrainConfig) -> None:
+    """Keep the student as it is after a step, as `folder/step-<n>`, and as many as the config says.
 
     A disk without room costs this one, which the log tells, and not the training.
-
-    Args:
-        keep: how many stay, the newest; None keeps all.
     """
+    keep = config.keep_evaluation
     try:
-        save_student(engine, tokenizer, folder / f"step-{step}", zero_stage)
+        save_student(engine, tokenizer, folder / f"step-{step}", config.zero_stage)
     except UserError as error:
         logger.warning("%s", error)
     if engine.global_rank == 0 and keep is not None:

@@ -14,7 +14,15 @@ class TrainConfig(BaseModel):
 
     # Results are equal to tolerance whatever these are, so they are provenance and not identity.
     EXECUTION_FIELDS: ClassVar[frozenset[str]] = frozenset(
-        {"zero_stage", "micro_batch_size", "checkpoint_every_s"}
+        {
+            "zero_stage",
+            "micro_batch_size",
+            "checkpoint_every_s",
+            "keep_resume",
+            "evaluation_every",
+            "keep_evaluation",
+            "stuck_after_s",
+        }
     )
 
     epochs: float = Field(5, gt=0)
@@ -39,6 +47,17 @@ class TrainConfig(BaseModel):
     checkpoint_every_s: float | None = Field(300, ge=0)
     """Seconds between two checkpoints to resume from: the most work that a sudden death costs. Null or
     0 keeps one only where a signal asks the training to stop."""
+    keep_resume: int = Field(1, ge=1)
+    """Checkpoints to resume from that stay, the newest. More than one is for disks that lose what they
+    have said to be written; all go when the training is done."""
+    evaluation_every: int | None = Field(None, ge=1)
+    """Optimizer steps between two students that are kept on the way, as Hugging Face folders with
+    tokenizer, in `checkpoints/step-<n>` of the job's folder. Null keeps none but the last, `model`."""
+    keep_evaluation: int | None = Field(None, ge=1)
+    """Of those, how many stay, the newest; null keeps all."""
+    stuck_after_s: float | None = Field(1800, gt=0)
+    """Seconds without a step after which a training is ended as stuck, with every rank's stack in its
+    log: longer than a step, a checkpoint or loading the student takes. Null waits for the time limit."""
     max_tokens: int = Field(32768, ge=8)
     """Longest example, prompt included. What becomes of longer ones, `too_long` says; they are counted
     and never cut: a cut trace would teach not to finish."""

@@ -21,7 +21,7 @@ from valley.errors import Stopped, UserError
 from valley.records import digest
 from valley.student import load_model, load_tokenizer
 from valley.train.attention import padded_rows, summed_loss
-from valley.train.checkpoint import save_student
+from valley.train.checkpoint import keep_student, save_student
 from valley.train.config import TrainConfig
 from valley.train.resume import Position, ResumeFolder
 from valley.train.step_log import StepLog
@@ -112,6 +112,7 @@ def train(
     log: Path,
     report: Callable[..., None] = lambda **_: None,
     stop: Callable[[], bool] = lambda: False,
+    alive: Callable[[int], None] = lambda _: None,
     resume: Path | None = None,
 ) -> Trained:
     """Train the checkpoint `start` on `documents` and save the result to `target`.
@@ -123,6 +124,7 @@ def train(
         report: called by rank 0 every second or so with step, steps, loss.
         stop: looked at after every step; once it says so in any rank, all of them keep a checkpoint
             of that step and stop.
+        alive: called with the number of steps done, after each of them and before long writes.
         resume: folder of the checkpoints to go on from, which the caller removes when the result
             is safe; None keeps none.
 
@@ -140,7 +142,8 @@ def train(
     model = load_model(start, "fp32")
     model.train()
     engine = make_engine(model, config, accumulation_steps, world_size)
-    kept = ResumeFolder(resume, _name(config, steps, seed, documents)) if resume else None
+    name = _name(config, steps, seed, documents)
+    kept = ResumeFolder(resume, name, config.keep_resume) if resume else None
     begun = kept.restore(engine) if kept else Position()
     throughput = Throughput(tokens=begun.tokens, before_s=begun.wall_s)
     loss_first, loss = begun.loss_first, math.nan
@@ -177,6 +180,10 @@ def train(
                     "lower train.learning_rate or raise train.warmup_ratio"
                 )
             lines.add(step + 1, steps, loss, rate, norm, throughput)
+            alive(step + 1)
+            if step + 1 < steps and (step + 1) % (config.evaluation_every or steps) == 0:
+                keep_student(engine, tokenizer, target.parent / "checkpoints", step + 1, config)
+                alive(step + 1)
             if (stopping or keeping) and step + 1 < steps:
                 lines.sync()
                 at = Position(step + 1, throughput.tokens, throughput.wall_s, loss_first)
