@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from valley.job import Job
 
@@ -19,11 +21,19 @@ BYTES_PER_JOB = 16_000
 """Of a job's description, result and log."""
 
 
-def weights_bytes(job: Job, parameters: float) -> float:
-    """The weights that a job makes; 0 of one that makes none."""
+def weights_bytes(job: Job, parameters: float, steps: float = 0) -> float:
+    """The weights that a job makes, those that a training keeps on its way included; 0 of one that
+    makes none."""
     if job.kind == "train":
-        return parameters * BYTES_PER_PARAMETER[job.config["train"]["precision"]]
+        students = 1 + _on_the_way(job.execution, steps)
+        return students * parameters * BYTES_PER_PARAMETER[job.config["train"]["precision"]]
     return parameters * BYTES_PER_PARAMETER["bf16"] if job.slot == "student" else 0.0
+
+
+def _on_the_way(execution: Mapping[str, Any], steps: float) -> float:
+    """How many students a training of so many steps keeps beside the last."""
+    every, most = execution["evaluation_every"], execution["keep_evaluation"]
+    return min(max(steps - 1, 0) // every, most or math.inf) if every else 0
 
 
 def output_bytes(kind: str, steps: int, answers: float, tokens_per_answer: float) -> float:

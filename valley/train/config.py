@@ -57,7 +57,8 @@ class TrainConfig(BaseModel):
     """Of those, how many stay, the newest; null keeps all."""
     stuck_after_s: float | None = Field(1800, gt=0)
     """Seconds without a step after which a training is ended as stuck, with every rank's stack in its
-    log: longer than a step, a checkpoint or loading the student takes. Null waits for the time limit."""
+    log: longer than a step or a checkpoint takes; the first step is given five minutes at least. Null
+    waits for the time limit."""
     max_tokens: int = Field(32768, ge=8)
     """Longest example, prompt included. What becomes of longer ones, `too_long` says; they are counted
     and never cut: a cut trace would teach not to finish."""

@@ -3,7 +3,8 @@
 A rank that hangs keeps the others waiting in a collective operation, until the time limit. So every rank
 watches itself, from a thread of its own:
 
-1. A sign of life (a step that is done) sets the clock back.
+1. A sign of life (a step that is done) sets the clock back. The first may take `START_S`, if that is
+   more: imports, weights and compilers take their time, however short a step is.
 2. Where none has come for `after_s`, the stacks of all the rank's threads go to its log. They are
    written outside the interpreter, and so also where what hangs holds it.
 3. `GRACE_S` later, when the other ranks have done the same, `end` is called, to end all of them.
@@ -20,6 +21,7 @@ from typing import Any
 
 TICK_S = 1.0
 GRACE_S = 5.0
+START_S = 300.0
 STDERR = 2
 
 
@@ -54,15 +56,16 @@ class Watchdog:
         self._signs += 1
 
     def _watch(self, after_s: float) -> None:
-        seen, idle_s = -1, 0.0
-        while idle_s < after_s + GRACE_S:
+        seen, idle_s, limit_s = -1, 0.0, after_s
+        while idle_s < limit_s + GRACE_S:
             if self._signs != seen:
                 seen, idle_s = self._signs, 0.0
-                faulthandler.dump_traceback_later(after_s, file=STDERR)
+                limit_s = after_s if seen else max(after_s, START_S)
+                faulthandler.dump_traceback_later(limit_s, file=STDERR)
             if self._over.wait(TICK_S):
                 return
             idle_s += TICK_S
         self.end(
-            f"stuck: no progress for {after_s:g} s (train.stuck_after_s) after step {self._step}; "
+            f"stuck: no progress for {limit_s:g} s (train.stuck_after_s) after step {self._step}; "
             "each rank's log shows where it stood"
         )
