@@ -52,14 +52,10 @@ def end(why: str) -> None:
     os._exit(1)
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO)
-    torch.set_num_threads(1)
-    task = json.loads(Path(sys.argv[1]).read_text())
+def run(task: dict) -> None:
+    """Train this rank's part of a task."""
     documents = [Document(tokens, prompt) for tokens, prompt in task["documents"]]
     folder = Path(task["folder"])
-    if (limit := task["file_limit"]) and limit["rank"] == place().rank:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
     join_process_group(place(), folder)
     for name, values in task["configs"].items():
         config = TrainConfig.model_validate(values)
@@ -80,6 +76,15 @@ def main() -> None:
         except Stopped as stop:
             print(f"{name}: {stop}, kept: {stop.kept}")
     leave_process_group()
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO)
+    torch.set_num_threads(1)
+    task = json.loads(Path(sys.argv[1]).read_text())
+    if (limit := task["file_limit"]) and limit["rank"] == place().rank:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
+    run(task)
 
 
 if __name__ == "__main__":

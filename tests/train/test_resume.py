@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -152,37 +149,45 @@ def test_a_write_that_fails_costs_the_checkpoint_and_not_the_training(run_ranks,
     assert weights(folder, "zero1") == weights(before, "zero1")
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(run_ranks):
-    """SIGKILL at random moments, in the midst of a checkpoint too: they are written at every step."""
-    steps = 120
-    half = {**STAGES["zero1"], "checkpoint_every_s": 1e-9}
-    ends = {"by": "kill", "rank": 0, "step": 20}
-    folder, _ = run_ranks({"zero1": STAGES["zero1"], "half": half}, 1, steps=steps, ends=ends)
-    run_ranks({"half": half}, 1, steps=steps, ends=ends, folder=folder)
-    assert len(steps_kept(folder, "half")) == 1
-    reached = []
-    rng = random.Random(5)
-    for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "ranks.py"), str(folder / "task.json")],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        before = steps_kept(folder, "half")
-        while process.poll() is None and steps_kept(folder, "half") == before:
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        found = [int(name[5:]) for name in steps_kept(folder, "half") if name[0] != "."]
-        assert found, steps_kept(folder, "half")
-        reached.append(max(found))
-    assert reached == sorted(reached) and reached[0] >= 19
-    _, logs = run_ranks({"half": half}, 1, steps=steps, folder=folder)
-    assert [line["step"] for line in logs["half"]] == list(range(1, steps + 1))
-    assert weights(folder, "half") == weights(folder, "zero1")
+# Of 20 kills the first few each are in the ordinary suite.
+KILLS = [
+    (1, 3, 1),
+    (2, 2, 2),
+    *(pytest.param(*more, marks=pytest.mark.slow) for more in ((1, 20, 3), (2, 20, 4))),
+]
+
+
+@pytest.mark.parametrize(("ranks", "kills", "seed"), KILLS)
+def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(
+    spaced, start, documents, ranks, kills, seed
+):
+    """SIGKILL at random moments, every other one amid a checkpoint: they are written at every step."""
+    config = {**STAGES["zero2"], "checkpoint_every_s": 1e-9, "keep_resume": 1 + kills % 2}
+    task = {
+        "start": str(start),
+        "documents": documents,
+        "configs": {"whole": STAGES["zero2"], "half": config},
+        "steps": 60,
+        "folder": str(spaced),
+        "ends": None,
+        "ranks": ranks,
+        "kills": kills,
+        "seed": seed,
+    }
+    (spaced / "task.json").write_text(json.dumps(task))
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).parent / "killed.py"), str(spaced / "task.json")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert done.stdout.count("kill ") == kills
+    lines = (spaced / "half.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 61))
+    assert weights(spaced, "half") == weights(spaced, "whole")
+    assert not any(name.startswith(".") for name in steps_kept(spaced, "half"))
 
 
 def test_the_batches_of_a_resumed_training_are_those_of_the_whole_one():
