@@ -15,6 +15,7 @@ from valley.cluster.element import end_stuck, foreground
 from valley.cluster.rendezvous import join_process_group, place
 from valley.cluster.signals import stop_signals
 from valley.data.chat import ChatConfig
+from valley.data.pack import row_count
 from valley.data.prepared import training_texts
 from valley.data.render import Chat
 from valley.data.tokens import Tokens, tokenized
@@ -46,7 +47,7 @@ def run(job: JobFile) -> dict[str, Any]:
             job.folder / "model",
             config,
             # Dropped examples do not shorten a training whose steps the plan has stated.
-            steps=config.total_steps(len(rendered)),
+            steps=_steps(rendered, config),
             seed=job.config["seed"],
             log=job.folder / "log.jsonl",
             report=job.report,
@@ -96,6 +97,12 @@ def _kept(rendered: Tokens, too_long: npt.NDArray[np.bool_], config: TrainConfig
     if too_long.all():
         raise UserError(f"none of {len(rendered)} examples has at most {longest}; raise it")
     return rendered.where(~too_long)
+
+
+def _steps(rendered: Tokens, config: TrainConfig) -> int:
+    if config.row_capacity is None:
+        return config.total_steps(len(rendered))
+    return config.total_steps(row_count(rendered, config.row_capacity))
 
 
 def _fields_of(job: JobFile) -> dict[str, Any]:
