@@ -62,7 +62,7 @@ def load_states(engine: Any, states: Sequence[dict[str, Any]]) -> None:
     """Load into a new engine what all ranks of another made with `state_of`. Every rank must call it.
 
     Raises:
-        RuntimeError: the states do not hold all of a parameter.
+        RuntimeError: the states do not hold all of a parameter, or the engine's own is not in memory.
     """
     there = defaultdict(list)
     for state in states:
@@ -90,12 +90,18 @@ def load_states(engine: Any, states: Sequence[dict[str, Any]]) -> None:
 
 
 def _layout(engine: Any) -> tuple[list[torch.Tensor], list[Fragment]]:
-    """This rank's flat tensors, as its optimizer steps on them, and the fragments in them."""
+    """This rank's flat tensors, as its optimizer steps on them, and the fragments in them.
+
+    Raises:
+        RuntimeError: they are not in memory.
+    """
     import torch.distributed as dist
 
     optimizer, fragments = engine.optimizer, []
     named = [(name, p) for name, p in engine.module.named_parameters() if p.requires_grad]
     if engine.zero_optimization_stage() == 3:
+        if optimizer.swap_optimizer:
+            raise RuntimeError("an optimizer that is offloaded to NVMe cannot be kept")
         flats = optimizer.fp32_partitioned_groups_flat
         for name, p in named:
             flat, offset, share = optimizer.grad_position[optimizer.get_param_id(p)]
