@@ -234,8 +234,10 @@ def _clear_earlier_failure(job: JobFile) -> None:
 
 
 def _forget_resume(job: JobFile) -> None:
-    """Remove what a job kept to go on from, now that its result is safe."""
+    """Remove what a job kept to go on from, now that its result is safe, and what killed starts left."""
     shutil.rmtree(job.folder / "resume", ignore_errors=True)
+    for note in job.folder.glob("rendezvous-*.json"):
+        note.unlink(missing_ok=True)
 
 
 def load_kind(kind: str) -> Run:
