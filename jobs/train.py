@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from valley.cluster.element import foreground
+from valley.cluster.element import end_stuck, foreground
 from valley.cluster.rendezvous import join_process_group, place
 from valley.cluster.signals import stop_signals
 from valley.data.chat import ChatConfig
+from valley.data.pack import row_count
 from valley.data.prepared import training_set
 from valley.data.render import Chat
 from valley.data.tokens import Tokens, tokenized
@@ -22,6 +23,7 @@ from valley.errors import UserError, exit_on_user_error
 from valley.job_file import JobFile
 from valley.student import load_tokenizer
 from valley.train.config import TrainConfig
+from valley.train.watchdog import Watchdog
 
 
 def run(job: JobFile) -> dict[str, Any]:
@@ -33,19 +35,23 @@ def run(job: JobFile) -> dict[str, Any]:
     rendered = _rendered(job, start)
     too_long = rendered.lengths > config.max_tokens
     kept = _kept(rendered, too_long, config)
-    join_process_group(place())
-    with stop_signals.heeded() as stop:
+    # The watchdog speaks first: a collective operation that gives up tells no stack.
+    timeout_s = None if config.stuck_after_s is None else 2 * config.stuck_after_s
+    join_process_group(place(), job.folder, timeout_s)
+    watchdog = Watchdog(config.stuck_after_s, functools.partial(end_stuck, job))
+    with stop_signals.heeded() as stop, watchdog:
         trained = train(
             kept,
             start,
             job.folder / "model",
             config,
             # Dropped examples do not shorten a training whose steps the plan has stated.
-            steps=config.total_steps(len(rendered)),
+            steps=_steps(rendered, config),
             seed=job.config["seed"],
             log=job.folder / "log.jsonl",
             report=job.report,
             stop=stop,
+            alive=watchdog.alive,
             resume=job.folder / "resume",
         )
     return {
@@ -94,6 +100,12 @@ def _kept(rendered: Tokens, too_long: npt.NDArray[np.bool_], config: TrainConfig
     if too_long.all():
         raise UserError(f"none of {len(rendered)} examples has at most {longest}; raise it")
     return rendered.where(~too_long)
+
+
+def _steps(rendered: Tokens, config: TrainConfig) -> int:
+    if config.row_capacity is None:
+        return config.total_steps(len(rendered))
+    return config.total_steps(row_count(rendered, config.row_capacity))
 
 
 def _fields_of(job: JobFile) -> dict[str, Any]:

@@ -62,6 +62,11 @@ ERRORS = [
     (GLOO, "infrastructure", "GLOO_SOCKET_IFNAME"),
     (STORE, "infrastructure", "cluster.setup"),
     (
+        "stuck: no progress for 1800 s (train.stuck_after_s) after step 7; each rank's log shows where",
+        "stuck",
+        "compare the ranks' stacks",
+    ),
+    (
         "torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered",
         "node_failure",
         "exclude",

@@ -26,6 +26,7 @@ FailureClass = Literal[
     "data_missing",
     "disk_full",
     "infrastructure",
+    "stuck",
     "unknown",
 ]
 CLASSES: tuple[FailureClass, ...] = get_args(FailureClass)
@@ -84,6 +85,12 @@ NETWORK = (
     "GLOO_SOCKET_IFNAME=…) or exclude the node in cluster.slurm_parameters, " + AGAIN
 )
 BROKEN_DEVICE = ONCE + "exclude the node (cluster.slurm_parameters: {{exclude: NODE}}), " + AGAIN
+STUCK = (
+    "compare the ranks' stacks in their logs: one that stands elsewhere than the others holds them up; "
+    + ONCE
+    + "exclude its node, or raise train.stuck_after_s where it was only slow, "
+    + AGAIN
+)
 BROKEN_NODE = (
     "launch again; if it repeats on one node, exclude it (cluster.slurm_parameters: {{exclude: NODE}}) "
     "and tell the cluster's administrators"
@@ -125,6 +132,8 @@ TEXT_RULES = [
         r"|\[Errno (?:28|122)\]",
         FREE_DISK,
     ),
+    # What the ranks say that lose one another then comes later.
+    _Rule.of("stuck", r"stuck: no progress for", STUCK),
     _Rule.of("preempted", r"DUE TO PREEMPTION|CANCELLED .* PREEMPT", NEXT_LAUNCH),
     _Rule.of("time_out", r"DUE TO TIME LIMIT|stopped at its time limit", MORE_TIME, train=RESUME),
     _Rule.of(

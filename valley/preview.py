@@ -193,7 +193,8 @@ def _cost(
         work = _work(group, names.parameters)
         starts = group.jobs / resources.pack
         seconds += throughput.seconds(work) + starts * sweep.preview.startup_s
-        weights += group.jobs * weights_bytes(group.first, work.parameters)
+        each = weights_bytes(group.first, work.parameters, group.units / group.jobs)
+        weights += group.jobs * each
         text = throughput.tokens_per_unit(work) if kind == "generate" else 0.0
         other += group.jobs * BYTES_PER_JOB + output_bytes(kind, group.units, work.units, text)
         if kind == "train":

@@ -71,13 +71,19 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_model(folder: Path, precision: str) -> Any:
-    """The model of a checkpoint in `fp32` or `bf16`, on the CPU."""
+def load_model(folder: Path, precision: str, attention: str | None = None) -> Any:
+    """The model of a checkpoint in `fp32` or `bf16`, on the CPU.
+
+    Args:
+        attention: what transformers calls the implementation; None lets it choose.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, local_files_only=True, attn_implementation=attention
+    )
 
 
 def _convert_gguf(file: Path, folder: Path) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
 
 import pytest
 
@@ -28,7 +30,31 @@ def test_work_that_heeds_the_flag_is_not_interrupted(signals):
     with signals.interrupting(), signals.heeded() as stop:
         assert not stop()
         send(signal.SIGUSR2)
-        assert stop() and signals.reason == "time_limit"
+        wait_for(stop)
+        assert signals.reason == "time_limit"
+
+
+def test_what_such_work_has_started_survives_the_time_limits_signal(signals):
+    """Slurm sends it to every process of a step."""
+    with signals.heeded() as stop:
+        child = subprocess.Popen(["sleep", "60"])
+        with subprocess.Popen(["sh", "-c", "kill -USR2 $$; echo alive"], stdout=-1) as other:
+            assert other.stdout is not None and other.stdout.read() == b"alive\n"
+        os.kill(child.pid, signal.SIGUSR2)
+        send(signal.SIGUSR2)
+        wait_for(stop)
+        assert child.poll() is None
+        child.terminate()
+        assert child.wait(10) == -signal.SIGTERM
+    with subprocess.Popen(["sh", "-c", "kill -USR2 $$; echo alive"], stdout=-1) as other:
+        assert other.wait(10) == -signal.SIGUSR2
+
+
+def wait_for(reached):
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_other_work_is_broken_off_once(signals):

@@ -7,7 +7,7 @@ from valley.data.chat import ChatConfig
 from valley.data.problems import Problem
 from valley.data.render import OPENCODEREASONING2, Chat, instruction, response
 from valley.errors import UserError
-from valley.train.attention import IGNORED, padded_rows
+from valley.train.rows import IGNORED, padded_rows
 
 QUESTION = "Add <1> and 2: { x }.\n\n  def f(é):\n\treturn 'ß' "
 THOUGHT = "1 + 2…\n\n<b>3</b>, I <think> so."

@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
+from sweeping import REPOSITORY
 
 from valley.cluster.element import run_job
 from valley.cluster.rendezvous import join_process_group, place
@@ -13,6 +19,7 @@ from valley.data.problems import Problem
 from valley.data.render import Chat
 from valley.data.traces import Trace
 from valley.evaluate.config import GradeConfig
+from valley.failures import classify
 from valley.job import Job
 from valley.job_file import identity_of, read_job, write_result
 from valley.records import digest, write_records
@@ -156,3 +163,45 @@ def test_tokenising_is_told(run, caplog):
     caplog.set_level(logging.INFO, logger="valley.data.tokens")
     run()
     assert "tokenised 10 of 10 examples" in caplog.text
+
+
+CONTROLLER = """
+import os, subprocess, sys
+env = {**os.environ, "SUBMITIT_LOCAL_NTASKS": "2", "SUBMITIT_LOCAL_JOB_ID": str(os.getpid())}
+ranks = [
+    subprocess.Popen([sys.executable, *sys.argv[1:]], env={**env, "SUBMITIT_LOCAL_GLOBALID": str(n)})
+    for n in range(2)
+]
+print(*(rank.pid for rank in ranks), flush=True)
+print(*(rank.wait() for rank in ranks), flush=True)
+"""
+
+
+def test_a_rank_that_is_stuck_ends_its_job_and_the_failure_says_so(spaced, inputs):
+    """One that does not even answer signals, so that the other must end both."""
+    recipe = {"train": {**RECIPE, "steps": 100_000}, "select": "lessons", "seed": 0, "data_seed": 0}
+    ids = {role: job.identity for role, job in inputs.items()}
+    job = Job("train", identity_of("train", recipe, ids), "t", recipe, inputs)
+    folder = Store(spaced).lay(job, {"micro_batch_size": 2, "stuck_after_s": 5})
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    controller = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, "jobs/train.py", str(folder)],
+        cwd=REPOSITORY,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=(spaced / "log").open("w"),
+        text=True,
+    )
+    assert controller.stdout is not None
+    second = int(controller.stdout.readline().split()[1])
+    log = folder / "log.jsonl"
+    deadline = time.monotonic() + 90
+    while not (log.exists() and log.stat().st_size):
+        assert controller.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(second, signal.SIGSTOP)
+    assert controller.communicate(timeout=120)[0].split() == ["1", str(-signal.SIGKILL)]
+    failure = json.loads((folder / "failed.json").read_text())["error"]
+    assert failure.startswith("stuck: no progress for 5 s (train.stuck_after_s) after step ")
+    assert classify(failure, job="train").kind == "stuck"
+    assert "Timeout (0:00:05)!" in (spaced / "log").read_text()

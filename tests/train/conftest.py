@@ -38,12 +38,20 @@ def run_ranks(tmp_path_factory, start, documents):
     """Train configs in `world_size` processes; returns the folder, and the logs' lines by config.
 
     Args:
-        ends: how one rank is to stop or kill all trainings on their way, see ranks.py.
+        ends, file_limit: how one rank is to stop, kill or hang all trainings on their way, see ranks.py.
         folder: that of an earlier run, to resume from.
     """
     base = tmp_path_factory.mktemp("a folder of trainings")
 
-    def run(configs, world_size, steps=30, environment=None, ends=None, folder=None):
+    def run(
+        configs,
+        world_size,
+        steps=30,
+        environment=None,
+        ends=None,
+        folder=None,
+        file_limit=None,
+    ):
         folder = folder or base / uuid.uuid4().hex[:6]
         folder.mkdir(exist_ok=True)
         task = folder / "task.json"
@@ -56,6 +64,7 @@ def run_ranks(tmp_path_factory, start, documents):
                     "steps": steps,
                     "folder": str(folder),
                     "ends": ends,
+                    "file_limit": file_limit,
                 }
             )
         )
@@ -78,8 +87,8 @@ def run_ranks(tmp_path_factory, start, documents):
             for rank in range(world_size)
         ]
         output = [rank.communicate(timeout=300)[0] for rank in ranks]
-        (folder / "said").write_text("\n".join(output))
-        if ends and ends["by"] == "kill":
+        (folder / "said").write_text("\n=== the next rank\n".join(output))
+        if ends and ends["by"] in ("kill", "sleep"):
             return folder, {}
         assert all(rank.returncode == 0 for rank in ranks), "\n".join(output)[-3000:]
         lines = {

@@ -1,9 +1,10 @@
 """One rank of a training, for tests: `python ranks.py TASK.json`, started once per rank.
 
 TASK: {"start", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig}, "steps",
-"folder", "ends"}. Every config is trained in turn in one process; the log of each lies in folder/name.
-Where there are `ends` ({"by": "flag" | "kill", "rank", "step"}), that rank sets its stop flag, or kills
-itself, at that step of each training whose name begins with "half".
+"folder", "ends", "file_limit"}. Every config is trained in turn in one process; the log of each lies in folder/name.
+Where there are `ends` ({"by": "flag" | "kill" | "sleep", "rank", "step"}), that rank sets its stop flag,
+kills itself, or hangs, at that step of each training whose name begins with "half". Where there is a `file_limit`
+({"rank", "bytes"}), no file that this rank writes may be larger.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -22,10 +25,11 @@ from valley.data.render import Document
 from valley.errors import Stopped
 from valley.train.config import TrainConfig
 from valley.train.loop import train
+from valley.train.watchdog import Watchdog
 
 
 class Flag:
-    """A stop flag that is set, or kills, when it is looked at for the n-th time."""
+    """A stop flag that is set, kills or hangs when it is looked at for the n-th time."""
 
     def __init__(self, ends: dict | None) -> None:
         self.ends = ends if ends and ends["rank"] == place().rank else None
@@ -37,32 +41,50 @@ class Flag:
             return False
         if self.ends["by"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.ends["by"] == "sleep":
+            time.sleep(600)
         return True
+
+
+def end(why: str) -> None:
+    """End this rank, which is stuck."""
+    print(why, flush=True)
+    os._exit(1)
+
+
+def run(task: dict) -> None:
+    """Train this rank's part of a task."""
+    documents = [Document(tokens, prompt) for tokens, prompt in task["documents"]]
+    folder = Path(task["folder"])
+    join_process_group(place(), folder)
+    for name, values in task["configs"].items():
+        config = TrainConfig.model_validate(values)
+        try:
+            with Watchdog(config.stuck_after_s, end) as watchdog:
+                train(
+                    documents,
+                    Path(task["start"]),
+                    folder / f"model {name}",
+                    config,
+                    steps=task["steps"],
+                    seed=3,
+                    log=folder / f"{name}.jsonl",
+                    stop=Flag(task["ends"] if name.startswith("half") else None),
+                    alive=watchdog.alive,
+                    resume=folder / f"resume {name}",
+                )
+        except Stopped as stop:
+            print(f"{name}: {stop}, kept: {stop.kept}")
+    leave_process_group()
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     task = json.loads(Path(sys.argv[1]).read_text())
-    documents = [Document(tokens, prompt) for tokens, prompt in task["documents"]]
-    folder = Path(task["folder"])
-    join_process_group(place())
-    for name, config in task["configs"].items():
-        try:
-            train(
-                documents,
-                Path(task["start"]),
-                folder / f"model {name}",
-                TrainConfig.model_validate(config),
-                steps=task["steps"],
-                seed=3,
-                log=folder / f"{name}.jsonl",
-                stop=Flag(task["ends"] if name.startswith("half") else None),
-                resume=folder / f"resume {name}",
-            )
-        except Stopped as stop:
-            print(f"{name}: {stop}, kept: {stop.kept}")
-    leave_process_group()
+    if (limit := task["file_limit"]) and limit["rank"] == place().rank:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
+    run(task)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ import torch
 from valley.data.pack import batches
 from valley.data.render import Document
 from valley.student import load_model, load_tokenizer
-from valley.train.attention import padded_rows, summed_loss
 from valley.train.config import TrainConfig
-from valley.train.loop import deepspeed_config, learning_rate_at
+from valley.train.engine import deepspeed_config
+from valley.train.head import summed_loss
+from valley.train.rows import padded_rows, rows_of
+from valley.train.schedule import learning_rate_at
 
 RECIPE = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32", "gradient_clip": None}
 
@@ -37,7 +39,9 @@ def alone(start, documents):
     stream = batches(docs, steps=30, batch_size=8, micro_batch_size=8, seed=3)
     for step, batch in enumerate(stream):
         documents_here = batch.micro_batches[0]
-        each = torch.stack([summed_loss(model, *padded_rows([d], 0)) for d in documents_here])
+        each = torch.stack(
+            [summed_loss(model, rows_of([d], packed=False), whole=True) for d in documents_here]
+        )
         loss = each.sum() / batch.response_tokens
         counts = torch.tensor([d.response_tokens for d in documents_here])
         halves = [slice(0, 8, 2), slice(1, 8, 2)]
@@ -100,8 +104,8 @@ def test_padding_and_batching_change_no_loss(start, documents):
     torch.set_num_threads(1)
     model = load_model(start, "fp32").eval()
     docs = [Document(tokens, prompt) for tokens, prompt in documents[:8]]
-    together = summed_loss(model, *padded_rows(docs, 0))
-    apart = sum(summed_loss(model, *padded_rows([d], 5)) for d in docs)
+    together = summed_loss(model, rows_of(docs, packed=False))
+    apart = sum(summed_loss(model, rows_of([d], packed=False, pad_token=5)) for d in docs)
     torch.testing.assert_close(together, apart, rtol=1e-6, atol=0)
 
 

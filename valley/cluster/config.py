@@ -108,7 +108,7 @@ class RetryPolicy(BaseModel):
     out_of_memory: int = Field(1, ge=0)
     """With the resources that `on_out_of_memory` names for its kind; without it, never."""
     infrastructure: int = Field(1, ge=0)
-    """Lost connections, broken devices, sandboxes that do not start."""
+    """Lost connections, broken devices, sandboxes that do not start, ranks that hang."""
 
     def budget(self, failure: str, kind: str, resources: Resources) -> int | None:
         """How many retries a job of a kind is given after failures of this class; None is no limit."""
@@ -117,7 +117,7 @@ class RetryPolicy(BaseModel):
                 return self.node_failures
             case "preempted":
                 return self.preemptions
-            case "infrastructure":
+            case "infrastructure" | "stuck":
                 return self.infrastructure
             case "time_out" if kind in RESUMES:
                 return self.time_outs

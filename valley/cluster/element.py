@@ -133,6 +133,15 @@ def _end_all_ranks(message: str) -> NoReturn:
     os._exit(1)
 
 
+def end_stuck(job: JobFile, why: str) -> NoReturn:
+    """End a job that has come to a standstill, in all its ranks; called from a thread beside it."""
+    if not (job.folder / "failed.json").exists():
+        write_failure(job, why, log_path())
+    if place().rank == 0:
+        end_stint(job.folder, "failed")
+    _end_all_ranks(why)
+
+
 def run_job(path: Path) -> Outcome:
     """Run one job unless its result and weights are there; whether it has a result at the end.
 
@@ -225,8 +234,10 @@ def _clear_earlier_failure(job: JobFile) -> None:
 
 
 def _forget_resume(job: JobFile) -> None:
-    """Remove what a job kept to go on from, now that its result is safe."""
+    """Remove what a job kept to go on from, now that its result is safe, and what killed starts left."""
     shutil.rmtree(job.folder / "resume", ignore_errors=True)
+    for note in job.folder.glob("rendezvous-*.json"):
+        note.unlink(missing_ok=True)
 
 
 def load_kind(kind: str) -> Run:

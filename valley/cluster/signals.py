@@ -5,13 +5,15 @@ one machine submitit's controller sends it. SIGTERM comes at a preemption or a s
 little later (Slurm's KillWait or GraceTime), or when a launcher ends what it runs.
 
 A handler notes the reason, once and for all. Work that looks at it (a training) stops at a step of its
-own choice; all other work is interrupted where it stands. These handlers take the place of submitit's,
-whose own would requeue from rank 0 before the ranks have agreed on a step.
+own choice, and what it has started lives until then; all other work is interrupted where it stands.
+These handlers take the place of submitit's, whose own would requeue from rank 0 before the ranks have
+agreed on a step.
 """
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -48,7 +50,8 @@ class StopSignals:
     @contextmanager
     def heeded(self) -> Iterator[Callable[[], bool]]:
         """While this lasts, a signal only sets a flag, which the work looks at: what is yielded."""
-        yield from self._while(False, lambda: bool(self.reason))
+        with _children_spared():
+            yield from self._while(False, lambda: bool(self.reason))
 
     def _while(self, interrupts: bool, value: Any = None) -> Iterator[Any]:
         before, self._interrupts = self._interrupts, interrupts
@@ -65,6 +68,23 @@ class StopSignals:
         if self._interrupts:
             self._interrupts = False  # once: what it does to end must not be broken off again
             raise Interrupted(self.reason)
+
+
+@contextmanager
+def _children_spared() -> Iterator[None]:
+    """While this lasts, what this thread starts does not die of SIGUSR2, which comes to all of a step.
+
+    A child loses its parent's handlers, and keeps the signals that the thread which started it blocks.
+    So this one blocks the signal, and a thread that does nothing else takes it for the process.
+    """
+    over = threading.Event()
+    threading.Thread(target=over.wait, name="signals", daemon=True).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        over.set()
 
 
 stop_signals = StopSignals()

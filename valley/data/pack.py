@@ -1,11 +1,12 @@
 """Batches: which documents every rank sees at every optimizer step.
 
-1. Epoch after epoch, the documents are shuffled by the seed.
-2. The stream is cut into global batches of `batch_size` documents, across epoch borders.
-3. A global batch is sorted by length, so that rows padded together are alike.
+1. Epoch after epoch, the documents are shuffled by the seed; or, where the epoch is packed, laid into
+   rows (see `bins.py`). What follows calls either an item: a document, or a row of several.
+2. The stream is cut into global batches of `batch_size` items, across epoch borders.
+3. A global batch is sorted by length, so that items computed together are alike.
 4. It is split into `world size x accumulation` micro-batches of nearly equal count.
-5. Each rank takes its own; every rank knows the whole batch, so the number of response tokens in it
-   needs no communication.
+5. Each rank takes its own; every rank knows the whole batch, so the numbers of tokens and documents in
+   it need no communication, and are exact.
 
 The global batches, and so the training, are the same for any number of ranks.
 """
@@ -16,6 +17,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from valley.data.bins import pack
 from valley.data.render import Document
 from valley.errors import UserError
 
@@ -25,10 +27,20 @@ class Batch:
     """One rank's share of an optimizer step."""
 
     micro_batches: list[list[Document]]
+    lengths: list[int]
+    """Tokens of every document of the global batch, prompts included, padding not."""
     response_tokens: int
-    """Tokens that the loss is the mean of: over all ranks and micro-batches."""
-    tokens: int
-    """All tokens of the global batch, prompts included, padding not."""
+    """Those of all ranks and micro-batches that a loss is taken of."""
+
+    @property
+    def documents(self) -> int:
+        """Documents of the global batch."""
+        return len(self.lengths)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of the global batch."""
+        return sum(self.lengths)
 
 
 def accumulation(batch_size: int, micro_batch_size: int, world_size: int) -> int:
@@ -56,27 +68,52 @@ def batches(
     rank: int = 0,
     world_size: int = 1,
     begin: int = 0,
+    row_tokens: int | None = None,
 ) -> Iterator[Batch]:
-    """Yield this rank's share of every optimizer step from `begin` on, counted from 0."""
+    """Yield this rank's share of every optimizer step from `begin` on, counted from 0.
+
+    Args:
+        row_tokens: pack the epoch into rows of so many tokens, and let `batch_size` and
+            `micro_batch_size` count rows; None counts documents.
+    """
     pieces = accumulation(batch_size, micro_batch_size, world_size) * world_size
-    stream = _stream(documents, seed)
-    for _ in range(begin * batch_size):
-        next(stream)
+    stream = _stream(documents, seed, row_tokens, begin * batch_size)
     for _ in range(begin, steps):
-        whole = sorted((next(stream) for _ in range(batch_size)), key=lambda d: len(d.tokens))
+        items = [[documents[i] for i in next(stream)] for _ in range(batch_size)]
+        items.sort(key=_tokens)
         # Ranks take every world_size-th piece, so that none gets all the long ones.
         edges = [round(i * batch_size / pieces) for i in range(pieces + 1)]
+        shares = [items[edges[i] : edges[i + 1]] for i in range(rank, pieces, world_size)]
         yield Batch(
-            micro_batches=[whole[edges[i] : edges[i + 1]] for i in range(rank, pieces, world_size)],
-            response_tokens=sum(document.response_tokens for document in whole),
-            tokens=sum(len(document.tokens) for document in whole),
+            micro_batches=[[d for item in share for d in item] for share in shares],
+            lengths=[len(document.tokens) for item in items for document in item],
+            response_tokens=sum(d.response_tokens for item in items for d in item),
         )
 
 
-def _stream(documents: Sequence[Document], seed: int) -> Iterator[Document]:
+def row_count(documents: Sequence[Document], row_tokens: int) -> int:
+    """The rows that an epoch is packed into; the same for every seed and epoch."""
+    return len(pack([len(document.tokens) for document in documents], row_tokens))
+
+
+def _tokens(item: list[Document]) -> int:
+    return sum(len(document.tokens) for document in item)
+
+
+def _stream(
+    documents: Sequence[Document], seed: int, row_tokens: int | None, skip: int
+) -> Iterator[list[int]]:
+    """The items from number `skip` on, as indices of documents."""
+    lengths = None if row_tokens is None else [len(document.tokens) for document in documents]
     epoch = 0
     while True:
-        order = list(range(len(documents)))
-        random.Random(f"valley.pack/1:{seed}:{epoch}").shuffle(order)
-        yield from (documents[index] for index in order)
+        order: list[list[int]]
+        if lengths is None or row_tokens is None:
+            indices = list(range(len(documents)))
+            random.Random(f"valley.pack/1:{seed}:{epoch}").shuffle(indices)
+            order = [[index] for index in indices]
+        else:
+            order = pack(lengths, row_tokens, seed, epoch)
+        yield from order[skip:]
+        skip = max(0, skip - len(order))
         epoch += 1

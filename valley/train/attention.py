@@ -1,50 +1,167 @@
-"""Rows: how documents are laid out for the model, so that none sees another and padding changes nothing.
+"""Attention over packed documents: which implementation a training uses, and our own.
 
-Documents lie in rows of their own, padded on the right. Attention is causal, so no token of a document
-can see the padding behind it, and no mask is needed: without one, PyTorch takes its fast causal kernel.
-The cache must be off, or transformers builds masks of its own.
+| name | what it is | a row of 32k tokens |
+|---|---|---|
+| documents | ours: each document's causal attention by itself; a loop on the CPU, `varlen_attn` on a GPU | yes |
+| flash_attention_2 | the flash-attn package, on GPUs | yes |
+| flex | torch's compiled block mask | yes; on the CPU forward only |
+| sdpa, eager | a dense mask over the whole row | no: memory grows with its square |
+
+All take the same documents apart, which the tests compare with documents run one by one. transformers
+finds ours under its registered name, as it finds its own.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from valley.data.render import Document
+from valley.errors import UserError
+from valley.train.config import TrainConfig
 
 if TYPE_CHECKING:
     import torch
 
-IGNORED = -100
+OURS = "valley_documents"
+NAMES = {"flex": "flex_attention", "documents": OURS}
 
 
-def padded_rows(
-    documents: list[Document], pad_token: int, device: Any = "cpu"
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay documents out in rows.
+def is_packed(config: TrainConfig) -> bool:
+    """Whether a micro-batch's documents lie in one row: where asked, and by default on GPUs."""
+    import torch
 
-    Returns:
-        `tokens` and `labels`, both of shape (documents, longest), int64. A label is the token that
-        follows, where that token is part of the response, else -100.
+    if config.layout == "auto":
+        return config.packing == "epoch" or torch.cuda.is_available()
+    return config.layout == "packed"
+
+
+def implementation(config: TrainConfig) -> str:
+    """The name that transformers knows an attention by.
+
+    Raises:
+        UserError: its package is missing.
     """
     import torch
 
-    longest = max(len(document.tokens) for document in documents)
-    tokens = torch.full((len(documents), longest), pad_token, dtype=torch.long)
-    labels = torch.full((len(documents), longest), IGNORED, dtype=torch.long)
-    for row, document in enumerate(documents):
-        ids = torch.tensor(document.tokens)
-        tokens[row, : len(ids)] = ids
-        labels[row, document.prompt_tokens - 1 : len(ids) - 1] = ids[document.prompt_tokens :]
-    return tokens.to(device), labels.to(device)
+    register()
+    asked: str = config.attention
+    has_flash = importlib.util.find_spec("flash_attn") is not None
+    if asked == "auto":
+        if not is_packed(config):
+            asked = "sdpa"
+        elif torch.cuda.is_available():
+            asked = "flash_attention_2" if has_flash else _without_flash()
+        else:
+            asked = "documents"
+    if asked == "flash_attention_2" and not has_flash:
+        raise UserError(
+            "train.attention: flash_attention_2 needs the package flash-attn, which is not installed "
+            "here; install it, or set train.attention: documents or auto"
+        )
+    return NAMES.get(asked, asked)
 
 
-def summed_loss(model: Any, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The sum, not the mean, of the response tokens' cross-entropies, in float32."""
+def check_windows(model: Any, attention: str) -> None:
+    """Refuse our attention for models whose layers see only a window.
+
+    Raises:
+        UserError: the model has such layers.
+    """
+    layers = getattr(model.config, "layer_types", None) or []
+    if attention == OURS and any(kind != "full_attention" for kind in layers):
+        raise UserError(
+            f"train.attention: documents knows no {', '.join(sorted({*layers} - {'full_attention'}))} "
+            "layers, which this model has; set train.attention: flex or flash_attention_2"
+        )
+
+
+def register() -> None:
+    """Make our attention known to transformers."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(OURS, document_attention)
+    # Documents are taken apart by their bounds, so nothing is masked.
+    AttentionMaskInterface.register(OURS, lambda *_, **__: None)
+
+
+def document_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each document of a packed row, or within each row of several.
+
+    Args:
+        query: (rows, heads, length, width); `key` and `value` may have fewer heads.
+        cu_seq_lens_q: int32 bounds of the documents of the one row; without them a row is a document.
+
+    Returns:
+        (rows, length, heads, width), and no weights.
+
+    Raises:
+        UserError: dropout, or a mask, which it does not know.
+    """
+    if attention_mask is not None or dropout:
+        raise UserError(
+            "train.attention: documents knows neither masks nor dropout; set the model's "
+            "attention_dropout to 0, or train.attention: flex"
+        )
+    if cu_seq_lens_q is None:
+        return _causal(query, key, value, scaling).transpose(1, 2), None
+    if query.is_cuda:
+        return _varlen(query, key, value, scaling, cu_seq_lens_q, max_length_q), None
+    lengths = cu_seq_lens_q.diff().tolist()
+    parts = zip(*(tensor.split(lengths, 2) for tensor in (query, key, value)), strict=True)
+    apart = [_causal(q, k, v, scaling).transpose(1, 2) for q, k, v in parts]
     import torch
 
-    hidden = model(input_ids=tokens, use_cache=False).logits
-    # Only the rows that count: the prompt's logits are never needed in float32.
-    counted = labels != IGNORED
-    return torch.nn.functional.cross_entropy(
-        hidden[counted].float(), labels[counted], reduction="sum"
+    return torch.cat(apart, 1), None
+
+
+def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float | None) -> torch.Tensor:
+    import torch
+
+    return torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
     )
+
+
+def _varlen(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float | None,
+    bounds: torch.Tensor,
+    longest: int | None,
+) -> torch.Tensor:
+    """The same on a GPU, in one kernel; it takes half precision only."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    # (1, heads, length, width) to (length, heads, width).
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    out = varlen_attn(
+        q,
+        k,
+        v,
+        bounds,
+        bounds,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(-1, 0),  # causal
+        enable_gqa=q.shape[1] != k.shape[1],
+    )
+    return out[None]
+
+
+def _without_flash() -> str:
+    """On a GPU: our attention where torch has the kernel for it, since 2.13, else flex."""
+    return "documents" if importlib.util.find_spec("torch.nn.attention.varlen") else "flex"

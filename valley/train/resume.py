@@ -1,35 +1,36 @@
 """Resume checkpoints: what a training keeps on its way, to go on from after whatever ends its process.
 
-    <folder>/step-<n>/   engine/ (DeepSpeed's files: weights, optimizer), random-<rank>.pt,
+    <folder>/step-<n>/   state-<rank>.pt (the rank's weights, moments and random state),
                          checkpoint.json (written last: the position, and every file's size and checksum)
 
-1. Every rank writes its part into `.step-<n>.partial/`, and syncs what it sees there.
+1. Every rank writes its part into `.step-<n>.partial/`, and syncs it.
 2. Rank 0 writes `checkpoint.json`, and gives the folder its name.
 3. Only then are older checkpoints removed. So a process that is killed at any moment leaves a whole one.
 
-A restored training is the same to the bit, as long as it has as many ranks and the same ZeRO stage: each
-rank's file holds its own share. With others it begins at step 0, and the log says so.
+A restored training is the same to the bit with as many ranks and the same ZeRO stage. With others each
+rank takes the stretches of all files that are now its own (fragments.py); sums over the ranks are then
+rounded elsewhere, so losses are equal to tolerance.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from valley.records import write_json
+from valley.train.disk import lacks_room, size_and_sum, sync
+from valley.train.fragments import load_states, state_of
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_SCHEMA = "valley.checkpoint/1"
+CHECKPOINT_SCHEMA = "valley.checkpoint/2"
 MARKER = "checkpoint.json"
-ENGINE = "engine"
-CHUNK_BYTES = 1 << 24
+BYTES_PER_PARAMETER = 12
+"""Weights and two moments in fp32."""
 
 T = TypeVar("T")
 
@@ -52,61 +53,50 @@ class ResumeFolder:
     folder: Path
     training: str
     """What names the training, so that another's checkpoint is never taken for its own."""
+    keep: int = 1
+    """How many stay; the newest whole one counts."""
 
     def save(self, engine: Any, position: Position) -> bool:
         """Keep the engine's state and the position, then forget older ones.
 
         Returns:
-            Whether it was kept: not where the disk has no room for it, which the log tells.
-
-        Raises:
-            OSError, RuntimeError: a rank could not write; what was kept before is still there.
+            Whether it was kept: not where the disk has no room for it, or a rank could not write, which
+            the log tells. What was kept before is then still there.
         """
-        import torch
         import torch.distributed as dist
 
-        rank, world_size = dist.get_rank(), dist.get_world_size()
         partial = self.folder / f".step-{position.step}.partial"
-        room = True
-        if rank == 0:
+        fault = ""
+        if dist.get_rank() == 0:
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            room = _has_room(engine, partial)
-        if not _from_first(room):
-            if rank == 0:
-                partial.rmdir()
-            return False
-        engine.save_checkpoint(str(partial), tag=ENGINE, save_latest=False)
-        torch.save(_random_state(), partial / f"random-{rank}.pt")
-        dist.barrier()
-        files = sorted(path for path in partial.rglob("*") if path.is_file())
-        for path in files:  # by every rank, since each node holds back what was written on it
-            _sync(path)
-        sums = _gathered(
-            {
-                str(path.relative_to(partial)): _size_and_sum(path)
-                for path in files[rank::world_size]
-            }
-        )
-        if rank == 0:
+            fault = _begun(engine, partial)
+        sums: dict[str, list[int]] = {}
+        if not (fault := _from_first(fault)):
+            try:
+                sums = _write_part(engine, partial)
+            except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
+                fault = f"rank {dist.get_rank()}: {error}"
+        parts = _of_all((sums, fault))
+        if dist.get_rank() == 0:
+            fault = next((said for _, said in parts if said), "")
             marker = {
                 "schema": CHECKPOINT_SCHEMA,
                 "training": self.training,
                 "shape": _shape(engine),
                 "position": asdict(position),
-                "files": sums,
+                "files": {name: value for each, _ in parts for name, value in each.items()},
             }
-            write_json(partial / MARKER, marker)
-            self._publish(partial, position.step)
-        dist.barrier()
-        return True
+            if fault := fault or self._published(partial, marker):
+                shutil.rmtree(partial, ignore_errors=True)
+                at = f"no checkpoint of step {position.step}"
+                logger.warning("%s: %s: %s", self.folder, at, fault)
+        return not _from_first(fault)
 
     def restore(self, engine: Any) -> Position:
         """Load the newest whole checkpoint into a new engine; where there is none, step 0.
 
         What is damaged is set aside under another name, and the log tells.
         """
-        import torch
         import torch.distributed as dist
 
         rank = dist.get_rank()
@@ -116,18 +106,19 @@ class ResumeFolder:
         for step in _from_first(self._steps()):
             folder = self.folder / f"step-{step}"
             marker = _from_first(_read_marker(folder) if rank == 0 else None)
-            fault = f"no valid {MARKER}" if marker is None else _fault(folder, marker)
+            fault = f"no valid {MARKER}" if marker is None else ""
+            if marker is not None:
+                if why := self._why_not(marker):
+                    if rank == 0:
+                        logger.warning("%s: %s; the training begins at step 0", folder, why)
+                    return Position()
+                fault = _fault(folder, marker)
             if marker is None or fault:
                 if rank == 0:
                     _set_aside(folder, fault)
                 dist.barrier()
                 continue
-            if why := self._why_not(marker, engine):
-                if rank == 0:
-                    logger.warning("%s: %s; the training begins at step 0", folder, why)
-                return Position()
-            engine.load_checkpoint(str(folder), tag=ENGINE)
-            _set_random_state(torch.load(folder / f"random-{rank}.pt", weights_only=True))
+            _load(engine, folder, marker)
             position = Position(**marker["position"])
             if rank == 0:
                 logger.info("resumes after step %d, from %s", position.step, folder)
@@ -139,64 +130,97 @@ class ResumeFolder:
         names = [path.name.removeprefix("step-") for path in self.folder.glob("step-*")]
         return sorted((int(name) for name in names if name.isdigit()), reverse=True)
 
-    def _publish(self, partial: Path, step: int) -> None:
-        _sync(partial)
+    def _published(self, partial: Path, marker: dict[str, Any]) -> str:
+        """Give a complete folder its name, and forget older ones; what was wrong, if anything was."""
+        step = marker["position"]["step"]
         whole = self.folder / f"step-{step}"
-        shutil.rmtree(whole, ignore_errors=True)
-        partial.rename(whole)
-        _sync(self.folder)
-        for other in self._steps():
-            if other != step:
-                shutil.rmtree(self.folder / f"step-{other}", ignore_errors=True)
+        try:
+            write_json(partial / MARKER, marker)
+            sync(partial)
+            shutil.rmtree(whole, ignore_errors=True)
+            partial.rename(whole)
+            sync(self.folder)
+        except OSError as error:
+            return str(error)
+        # One of a later step is another training's, or this one would have resumed from it.
+        later = [other for other in self._steps() if other > step]
+        earlier = [other for other in self._steps() if other < step]
+        for other in later + earlier[self.keep - 1 :]:
+            shutil.rmtree(self.folder / f"step-{other}", ignore_errors=True)
+        return ""
 
-    def _why_not(self, marker: dict[str, Any], engine: Any) -> str:
-        """Why a whole checkpoint cannot be loaded here; empty where it can."""
+    def _why_not(self, marker: dict[str, Any]) -> str:
+        """Why a checkpoint cannot be loaded here; empty where it can."""
+        if marker["schema"] != CHECKPOINT_SCHEMA:
+            return f"it is a {marker['schema']}, and this version reads {CHECKPOINT_SCHEMA}"
         if marker["training"] != self.training:
             return "it is another training's checkpoint"
-        made, here = marker["shape"], _shape(engine)
-        if made != here:
-            return (
-                f"made by {made['world_size']} ranks with ZeRO-{made['zero_stage']}, and this run has "
-                f"{here['world_size']} with ZeRO-{here['zero_stage']}"
-            )
         return ""
 
 
 def _shape(engine: Any) -> dict[str, Any]:
-    """What must be equal for a rank's files to fit."""
+    """What must be equal for a training to go on to the bit."""
     import torch.distributed as dist
 
-    return {
-        "world_size": dist.get_world_size(),
-        "zero_stage": engine.zero_optimization_stage(),
-        "bf16": bool(engine.bfloat16_enabled()),
-    }
+    return {"world_size": dist.get_world_size(), "zero_stage": engine.zero_optimization_stage()}
 
 
-def _has_room(engine: Any, folder: Path) -> bool:
-    """Whether the disk can take weights and two moments in fp32, and the weights in bf16."""
+def _begun(engine: Any, partial: Path) -> str:
+    """Make the folder that all ranks write to, if the disk has room; what is wrong, if anything is."""
     count = sum(getattr(p, "ds_numel", p.numel()) for p in engine.module.parameters())
-    needed = count * (4 * 3 + 2 * engine.bfloat16_enabled())
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        logger.warning(
-            "%s: no checkpoint, since it needs %.1f GB and the disk has %.1f; make room",
-            folder.parent,
-            needed / 1e9,
-            free / 1e9,
+    try:
+        partial.mkdir(parents=True)
+        fault = lacks_room(partial.parent, count * BYTES_PER_PARAMETER)
+    except OSError as error:
+        return str(error)
+    return fault
+
+
+def _write_part(engine: Any, partial: Path) -> dict[str, list[int]]:
+    """Write this rank's file; its name, with its bytes and their checksum."""
+    import torch
+    import torch.distributed as dist
+
+    path = partial / f"state-{dist.get_rank()}.pt"
+    torch.save({**state_of(engine), "random": _random_state()}, path)
+    sync(path)
+    return {path.name: size_and_sum(path)}
+
+
+def _load(engine: Any, folder: Path, marker: dict[str, Any]) -> None:
+    """Load a whole checkpoint, of any number of ranks and any ZeRO stage, into a new engine."""
+    import torch
+    import torch.distributed as dist
+
+    made, here, rank = marker["shape"], _shape(engine), dist.get_rank()
+    if made != here and rank == 0:
+        logger.info(
+            "%s: made by %d ranks with ZeRO-%d; laid out anew for %d with ZeRO-%d",
+            folder,
+            made["world_size"],
+            made["zero_stage"],
+            here["world_size"],
+            here["zero_stage"],
         )
-    return free >= needed
+    # Mapped, so that a rank reads no more than the stretches that it takes.
+    states = [
+        torch.load(folder / f"state-{n}.pt", map_location="cpu", mmap=True, weights_only=True)
+        for n in range(made["world_size"])
+    ]
+    load_states(engine, states)
+    if rank < len(states):
+        _set_random_state(states[rank]["random"])
 
 
 def _read_marker(folder: Path) -> dict[str, Any] | None:
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        sound = marker["schema"] == CHECKPOINT_SCHEMA
+        marker: dict[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         Position(**marker["position"])
         marker["training"], marker["shape"], marker["files"].items()
+        known = str(marker["schema"]).startswith("valley.checkpoint/")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return marker if sound else None
+    return marker if known else None
 
 
 def _fault(folder: Path, marker: dict[str, Any]) -> str:
@@ -204,8 +228,8 @@ def _fault(folder: Path, marker: dict[str, Any]) -> str:
     import torch.distributed as dist
 
     names = sorted(marker["files"])[dist.get_rank() :: dist.get_world_size()]
-    faults = {name: "" for name in names if _size_and_sum(folder / name) != marker["files"][name]}
-    damaged = sorted(_gathered(faults))
+    faults = [name for name in names if size_and_sum(folder / name) != marker["files"][name]]
+    damaged = sorted(name for each in _of_all(faults) for name in each)
     return f"{', '.join(damaged)} damaged or missing" if damaged else ""
 
 
@@ -215,28 +239,6 @@ def _set_aside(folder: Path, fault: str) -> None:
         number += 1
     folder.rename(aside)
     logger.warning("%s: %s; set aside as %s, and an earlier one is used", folder, fault, aside.name)
-
-
-def _size_and_sum(path: Path) -> list[int]:
-    """A file's bytes and their CRC-32; empty where it cannot be read."""
-    size = checksum = 0
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                size += len(chunk)
-                checksum = zlib.crc32(chunk, checksum)
-    except OSError:
-        return []
-    return [size, checksum]
-
-
-def _sync(path: Path) -> None:
-    """Return only when a file's or folder's content is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _random_state() -> dict[str, Any]:
@@ -251,9 +253,10 @@ def _random_state() -> dict[str, Any]:
 def _set_random_state(state: dict[str, Any]) -> None:
     import torch
 
-    torch.set_rng_state(state["cpu"])
+    # Copies: what is mapped ends with its file.
+    torch.set_rng_state(state["cpu"].clone())
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"].clone())
 
 
 def _from_first(value: T) -> T:
@@ -265,10 +268,10 @@ def _from_first(value: T) -> T:
     return box[0]
 
 
-def _gathered(part: dict[str, Any]) -> dict[str, Any]:
-    """The union of all ranks' dictionaries, in every rank."""
+def _of_all(value: T) -> list[T]:
+    """Every rank's value, by rank, in every rank."""
     import torch.distributed as dist
 
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, part)
-    return {key: value for each in parts for key, value in each.items()}
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values

@@ -1,16 +1,25 @@
-"""The steps' log: a JSON line per optimizer step. A training that resumes goes on behind its step."""
+"""The steps' log: a JSON line per optimizer step, and the same for TensorBoard where it is installed.
+
+A training that resumes goes on behind its step.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from valley.records import write_text
 from valley.train.throughput import Throughput
 
 STEP_SCHEMA = "valley.step/1"
+TENSORBOARD = "tensorboard"
+"""The folder of TensorBoard's files, beside the log."""
+COMPUTED = ("schema", "step", "loss", "learning_rate", "gradient_norm", "tokens", "documents")
+"""What a line tells of the training itself; the rest is of the machine, and another one each time."""
 
 
 class StepLog:
@@ -28,10 +37,13 @@ class StepLog:
         if self.path is not None:
             write_text(self.path, "".join(_first_lines(self.path, self.begin)))
         self.file = (self.path or Path(os.devnull)).open("a", encoding="utf-8")
+        self.board = _board(self.path, self.begin)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+        if self.board is not None:
+            self.board.close()
 
     def add(
         self, step: int, steps: int, loss: float, rate: float, norm: float, throughput: Throughput
@@ -46,7 +58,12 @@ class StepLog:
             "learning_rate": rate,
             "gradient_norm": norm,
             "tokens_per_s": round(throughput.tokens_per_s, 1),
+            **throughput.step,
         }
+        if self.board is not None:
+            for name, value in line.items():
+                if isinstance(value, int | float) and name != "step":
+                    self.board.add_scalar(name, value, step)
         self.file.write(json.dumps(line) + "\n")
         if throughput.wall_s - self.reported_s > 1:
             self.reported_s = throughput.wall_s
@@ -58,6 +75,16 @@ class StepLog:
         self.file.flush()
         if self.path is not None:
             os.fsync(self.file.fileno())
+
+
+def _board(path: Path | None, begin: int) -> Any:
+    """TensorBoard's writer; None where there is no log or no TensorBoard."""
+    if path is None or importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    # Steps behind the one it resumes after are hidden, as they are cut from the log.
+    return SummaryWriter(str(path.parent / TENSORBOARD), purge_step=begin + 1 if begin else None)
 
 
 def _first_lines(path: Path, steps: int) -> list[str]:

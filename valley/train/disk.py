@@ -1,0 +1,50 @@
+"""The disk: what is said to be written is there, also after a power cut, and what has no room is not begun."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zlib
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 24
+
+
+def sync(path: Path) -> None:
+    """Return only when a file's or folder's content is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return only when a folder, and all that is below it, is on the disk."""
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)
+
+
+def size_and_sum(path: Path) -> list[int]:
+    """A file's bytes and their CRC-32; empty where it cannot be read."""
+    size = checksum = 0
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                size += len(chunk)
+                checksum = zlib.crc32(chunk, checksum)
+    except OSError:
+        return []
+    return [size, checksum]
+
+
+def lacks_room(folder: Path, needed: float) -> str:
+    """What is to be said where the disk of a folder has less than `needed` bytes; else empty."""
+    free = shutil.disk_usage(folder).free
+    if free >= needed:
+        return ""
+    return (
+        f"No space left on device: {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free "
+        f"at {folder}; make room"
+    )

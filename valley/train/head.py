@@ -1,0 +1,163 @@
+"""The head: the loss from the last hidden states, without ever holding all logits.
+
+32k tokens times a vocabulary of 150k are 20 GB of float32, and as much again for their gradient. So the
+head takes the counted tokens in chunks: of each it computes the logits, the loss and at once the gradient
+of the hidden states and of the weight, and forgets the logits. The backward pass only scales what is
+there.
+
+The model's own `forward` stays as it is: for the length of one call its output layer is given a forward
+that returns the loss instead of logits. The layer is still called as a module, so ZeRO-3 gathers its
+weight for it, tied or not.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from valley.train.rows import IGNORED, Rows
+
+if TYPE_CHECKING:
+    import torch
+
+PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3"})
+"""Architectures whose logits are the output layer's, neither scaled nor capped."""
+CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 28}
+"""Logits of a chunk: 64 MiB of float32, which a CPU's caches like, and 1 GiB."""
+
+
+def summed_loss(model: Any, rows: Rows, *, whole: bool = False) -> torch.Tensor:
+    """The weighted sum, not the mean, of the response tokens' cross-entropies, in float32.
+
+    Args:
+        model: a causal language model of transformers, or DeepSpeed's engine around one.
+        whole: hold all logits, for comparison; so it is anyway where the head is not a plain one.
+    """
+    inner = getattr(model, "module", model)
+    call = {"input_ids": rows.tokens, "use_cache": False, **rows.options}
+    head = inner.get_output_embeddings()
+    if whole or inner.config.model_type not in PLAIN_HEADS or head.bias is not None:
+        return _of_logits(model(**call).logits, rows)
+    with _as_loss(head, rows):
+        return model(**call).logits
+
+
+def _of_logits(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
+    import torch
+
+    # Only the rows that count: the prompt's logits are never needed in float32.
+    counted = rows.labels != IGNORED
+    losses = torch.nn.functional.cross_entropy(
+        logits[counted].float(), rows.labels[counted], reduction="none"
+    )
+    return (losses if rows.weights is None else losses * rows.weights[counted]).sum()
+
+
+@contextmanager
+def _as_loss(head: Any, rows: Rows) -> Iterator[None]:
+    """Let an output layer return the loss of its inputs."""
+    counted = rows.labels != IGNORED
+    labels = rows.labels[counted]
+    weights = None if rows.weights is None else rows.weights[counted]
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        if weights is None and hidden.is_cuda and _has_liger():
+            from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+            loss: torch.Tensor = LigerFusedLinearCrossEntropyLoss(reduction="sum")(
+                head.weight, hidden[counted], labels
+            )
+            return loss
+        return chunked_loss(hidden[counted], head.weight, labels, weights)
+
+    head.forward = forward
+    try:
+        yield
+    finally:
+        del head.forward
+
+
+@cache
+def _has_liger() -> bool:
+    return importlib.util.find_spec("liger_kernel") is not None
+
+
+def chunked_loss(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    chunk_logits: int | None = None,
+) -> torch.Tensor:
+    """Weighted sum of the cross-entropies of `hidden @ weight.T` against `labels`, float32, scalar.
+
+    Args:
+        hidden: (tokens, width).
+        weight: (vocabulary, width).
+        labels: (tokens,), int64.
+        weights: (tokens,), float32, or None for 1 each.
+        chunk_logits: how many logits may be held at once.
+    """
+    limit = chunk_logits or CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS["cpu"])
+    loss: torch.Tensor = _function().apply(
+        hidden, weight, labels, weights, max(1, limit // weight.shape[0])
+    )
+    return loss
+
+
+@cache
+def _function() -> Any:
+    """The autograd function; made on first use, since torch is not imported before."""
+    import torch
+
+    class ChunkedCrossEntropy(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any,
+            hidden: torch.Tensor,
+            weight: torch.Tensor,
+            labels: torch.Tensor,
+            weights: torch.Tensor | None,
+            chunk: int,
+        ) -> torch.Tensor:
+            total = torch.zeros((), device=hidden.device)
+            hidden_gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+            weight_gradient = (
+                torch.zeros(weight.shape, device=weight.device) if ctx.needs_input_grad[1] else None
+            )
+            for begin in range(0, len(hidden), chunk):
+                part = slice(begin, begin + chunk)
+                logits = (hidden[part] @ weight.T).float()
+                log_total = logits.logsumexp(1, keepdim=True)
+                wanted = labels[part, None]
+                losses = (log_total - logits.gather(1, wanted))[:, 0]
+                total += (losses if weights is None else losses * weights[part]).sum()
+                # From here on `logits` holds the gradient by the logits.
+                logits.sub_(log_total).exp_()
+                logits.scatter_add_(1, wanted, logits.new_full(wanted.shape, -1.0))
+                if weights is not None:
+                    logits.mul_(weights[part, None])
+                gradient = logits.to(hidden.dtype)
+                if hidden_gradient is not None:
+                    torch.mm(gradient, weight, out=hidden_gradient[part])
+                if weight_gradient is not None:
+                    if weight.dtype == torch.float32:
+                        weight_gradient.addmm_(gradient.T, hidden[part])
+                    else:
+                        weight_gradient += gradient.T @ hidden[part]
+            kept = None if weight_gradient is None else weight_gradient.to(weight.dtype)
+            ctx.save_for_backward(hidden_gradient, kept)
+            return total
+
+        @staticmethod
+        def backward(ctx: Any, outer: torch.Tensor) -> Any:
+            by_hidden, by_weight = (
+                None if gradient is None else gradient * outer.to(gradient.dtype)
+                for gradient in ctx.saved_tensors
+            )
+            return by_hidden, by_weight, None, None, None
+
+    return ChunkedCrossEntropy
