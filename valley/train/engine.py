@@ -68,6 +68,12 @@ def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> An
     if config.zero_stage == 3:
         from transformers.integrations import HfDeepSpeedConfig
 
+        import deepspeed
+
+        _compile_nothing()
+        # Or it takes itself for the only rank while it partitions.
+        backend = deepspeed.get_accelerator().communication_backend_name()
+        deepspeed.comm.init_distributed(dist_backend=backend, dist_init_required=False)
         # transformers asks whether it is alive, and then partitions what it loads.
         partitioned = HfDeepSpeedConfig(values)
         model = load_model(start, "fp32", attention)
@@ -91,10 +97,7 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
     import deepspeed
     import torch
 
-    if not torch.cuda.is_available():
-        # Otherwise initialize() compiles a shared-memory all-reduce, which needs a compiler; gloo
-        # does its work.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _compile_nothing()
     make_optimizer = _offloaded_adam if config.offload == "cpu" else torch.optim.AdamW
     optimizer = make_optimizer(
         model.parameters(),
@@ -106,6 +109,15 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
         model=model, optimizer=optimizer, config=values, dist_init_required=False
     )
     return engine
+
+
+def _compile_nothing() -> None:
+    """Without a GPU, DeepSpeed would compile a shared-memory all-reduce; gloo does its work."""
+    import deepspeed
+    import torch
+
+    if not torch.cuda.is_available():
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _offloaded_adam(parameters: Iterator[Any], **options: Any) -> Any:
