@@ -3,7 +3,7 @@
 TASK: {"how": "valley" | "bare" | "trl", "student", "documents": [[token…]…], "row_tokens", "batch_size",
 "steps_per_round", "rounds", "settings", "started"}. It prints one JSON line when it is ready, with the
 token-mean loss of the initial weights over all documents, then waits for a line on its standard input
-before each round of optimizer steps, and prints {"seconds", "tokens"} after it.
+before each round of optimizer steps, and prints {"seconds", "tokens", "peak_gib"} after it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -34,7 +35,7 @@ class Rounds:
 
     def wait(self, **first: Any) -> None:
         """Say that it is ready, or what a round was, and go on when told to."""
-        print(json.dumps(first), file=self.told, flush=True)
+        print(json.dumps({**first, "peak_gib": peak_gib()}), file=self.told, flush=True)
         sys.stdin.readline()
         self.steps = self.tokens = 0
         self.began = time.perf_counter()
@@ -45,6 +46,16 @@ class Rounds:
         self.tokens += tokens
         if self.steps == self.task["steps_per_round"]:
             self.wait(seconds=time.perf_counter() - self.began, tokens=self.tokens)
+
+
+def peak_gib() -> float:
+    """The most memory so far: allocated on the GPU where there is one, else resident."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def total_steps(task: dict[str, Any]) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
@@ -72,10 +73,14 @@ def make_student(name: str, folder: Path) -> int:
     return VOCABULARY
 
 
-def make_documents(count: int, vocabulary: int, longest: int, seed: int = 0) -> list[list[int]]:
-    """Random tokens; lengths are log-normal around 200, as those of worked answers are skewed."""
+def make_documents(
+    count: int, vocabulary: int, longest: int, scale: float = 200, seed: int = 0
+) -> list[list[int]]:
+    """Random tokens; lengths are log-normal around `scale`, as those of worked answers are skewed."""
     rng = random.Random(seed)
-    lengths = [min(longest, max(8, round(rng.lognormvariate(5.3, 0.8)))) for _ in range(count)]
+    lengths = [
+        min(longest, max(8, round(rng.lognormvariate(math.log(scale), 0.8)))) for _ in range(count)
+    ]
     return [[rng.randrange(8, vocabulary) for _ in range(length)] for length in lengths]
 
 
