@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from valley.errors import UserError
 from valley.train.config import TrainConfig
-from valley.train.engine import deepspeed_config
+from valley.train.engine import deepspeed_config, make_engine
 
 SHARES = """
 import sys
@@ -111,3 +112,20 @@ def test_under_zero_3_no_rank_ever_holds_the_whole_model(start, spaced):
         assert "shares" in said, said[-3000:]
         here, total, whole = map(int, said.partition("shares")[2].split()[:3])
         assert whole == 0 and total / 2 <= here < 0.55 * total
+
+
+def test_offloading_without_a_compiler_says_what_to_do(spaced, monkeypatch):
+    monkeypatch.setenv("PATH", str(spaced))
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(spaced / "extensions"))
+    config = TrainConfig(offload="cpu", zero_stage=1)
+    with pytest.raises(UserError, match=r"train\.offload: cpu needs .* compiler and ninja"):
+        make_engine(torch.nn.Linear(2, 2), config, deepspeed_config(config, 1, 1))
+
+
+@pytest.mark.slow
+def test_an_offloaded_optimizer_trains_the_same(run_ranks):
+    """It compiles DeepSpeed's CPU Adam, which takes a minute or more the first time."""
+    recipe = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32", "zero_stage": 2}
+    _, logs = run_ranks({"here": recipe, "offloaded": {**recipe, "offload": "cpu"}}, 1, steps=6)
+    here, offloaded = ([line["loss"] for line in logs[name]] for name in ("here", "offloaded"))
+    assert offloaded == pytest.approx(here, rel=1e-4)
