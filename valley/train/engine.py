@@ -63,7 +63,7 @@ def deepspeed_config(
 
 
 def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> Any:
-    """The model of a checkpoint, ready to train: with its attention, and without its cache."""
+    """The model of a checkpoint, ready to train, with its attention."""
     attention = implementation(config)
     if config.zero_stage == 3:
         from transformers.integrations import HfDeepSpeedConfig
@@ -81,8 +81,6 @@ def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> An
     else:
         model = load_model(start, "fp32", attention)
     check_windows(model, attention)
-    # A cache would be of no use, and makes transformers look away from packed documents' borders.
-    model.config.use_cache = False
     if config.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model.train()
