@@ -66,9 +66,8 @@ def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> An
     """The model of a checkpoint, ready to train, with its attention."""
     attention = implementation(config)
     if config.zero_stage == 3:
-        from transformers.integrations import HfDeepSpeedConfig
-
         import deepspeed
+        from transformers.integrations import HfDeepSpeedConfig
 
         _compile_nothing()
         # Or it takes itself for the only rank while it partitions.
