@@ -32,7 +32,8 @@ def weights(folder: Path, name: str) -> bytes:
 
 
 def without_speed(lines):
-    return [{k: v for k, v in line.items() if k != "tokens_per_s"} for line in lines]
+    same = ("step", "loss", "learning_rate", "gradient_norm")
+    return [{name: line[name] for name in same} for line in lines]
 
 
 def said(folder):
