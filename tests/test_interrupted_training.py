@@ -99,7 +99,7 @@ def undisturbed(root, whole):
 def outcome(root):
     """The result of the long training, but for its speed."""
     told = json.loads((cell_folder(root) / "result.json").read_text())["outcome"]
-    del told["tokens_per_s"]
+    del told["tokens_per_s"], told["attempt"]
     return told
 
 

@@ -90,7 +90,12 @@ def _measured(kind: str, config: dict[str, Any], result: dict[str, Any]) -> tupl
     outcome, cost = result["outcome"], result["cost"]
     match kind:
         case "train":
-            tokens, examples = outcome["tokens"], outcome["steps"] * config["train"]["batch_size"]
+            tokens, settings = outcome["tokens"], config["train"]
+            packed = settings.get("packing") == "epoch"  # then a step holds rows
+            per_step = (
+                outcome["attempt"]["documents_per_step"] if packed else settings["batch_size"]
+            )
+            examples = outcome["steps"] * per_step
             rank_s = tokens / outcome["tokens_per_s"] * cost["ranks"]
             detail = "lessons" if config["select"] == "lessons" else "traces"
             return detail, Measured(1, examples, tokens, rank_s)

@@ -15,7 +15,7 @@ from valley.data.pack import batches
 from valley.data.render import Document
 from valley.train.config import TrainConfig
 from valley.train.disk import lacks_room
-from valley.train.step_log import StepLog
+from valley.train.step_log import COMPUTED, StepLog
 from valley.train.throughput import Throughput
 
 RECIPE = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32", "micro_batch_size": 2}
@@ -32,8 +32,7 @@ def weights(folder: Path, name: str) -> bytes:
 
 
 def without_speed(lines):
-    same = ("step", "loss", "learning_rate", "gradient_norm")
-    return [{name: line[name] for name in same} for line in lines]
+    return [{key: line[key] for key in COMPUTED} for line in lines]
 
 
 def said(folder):

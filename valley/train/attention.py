@@ -94,7 +94,7 @@ def document_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     cu_seq_lens_q: torch.Tensor | None = None,
-    max_length_q: int | None = None,
+    max_length_q: int = 0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each document of a packed row, or within each row of several.
@@ -102,6 +102,7 @@ def document_attention(
     Args:
         query: (rows, heads, length, width); `key` and `value` may have fewer heads.
         cu_seq_lens_q: int32 bounds of the documents of the one row; without them a row is a document.
+        max_length_q: the longest document's length.
 
     Returns:
         (rows, length, heads, width), and no weights.
@@ -118,11 +119,11 @@ def document_attention(
         return _causal(query, key, value, scaling).transpose(1, 2), None
     if query.is_cuda:
         return _varlen(query, key, value, scaling, cu_seq_lens_q, max_length_q), None
-    lengths = cu_seq_lens_q.diff().tolist()
-    parts = zip(*(tensor.split(lengths, 2) for tensor in (query, key, value)), strict=True)
-    apart = [_causal(q, k, v, scaling).transpose(1, 2) for q, k, v in parts]
     import torch
 
+    lengths = cu_seq_lens_q.diff().tolist()
+    parts = zip(*(torch.split(each, lengths, 2) for each in (query, key, value)), strict=True)
+    apart = [_causal(q, k, v, scaling).transpose(1, 2) for q, k, v in parts]
     return torch.cat(apart, 1), None
 
 
@@ -140,14 +141,14 @@ def _varlen(
     value: torch.Tensor,
     scaling: float | None,
     bounds: torch.Tensor,
-    longest: int | None,
+    longest: int,
 ) -> torch.Tensor:
     """The same on a GPU, in one kernel; it takes half precision only."""
     from torch.nn.attention.varlen import varlen_attn
 
     # (1, heads, length, width) to (length, heads, width).
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    out = varlen_attn(
+    out: Any = varlen_attn(
         q,
         k,
         v,

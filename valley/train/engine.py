@@ -63,11 +63,16 @@ def deepspeed_config(
 
 
 def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> Any:
-    """The model of a checkpoint, ready to train: with its attention, and without its cache."""
+    """The model of a checkpoint, ready to train, with its attention."""
     attention = implementation(config)
     if config.zero_stage == 3:
+        import deepspeed
         from transformers.integrations import HfDeepSpeedConfig
 
+        _compile_nothing()
+        # Or it takes itself for the only rank while it partitions.
+        backend = deepspeed.get_accelerator().communication_backend_name()
+        deepspeed.comm.init_distributed(dist_backend=backend, dist_init_required=False)
         # transformers asks whether it is alive, and then partitions what it loads.
         partitioned = HfDeepSpeedConfig(values)
         model = load_model(start, "fp32", attention)
@@ -75,8 +80,6 @@ def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> An
     else:
         model = load_model(start, "fp32", attention)
     check_windows(model, attention)
-    # A cache would be of no use, and makes transformers look away from packed documents' borders.
-    model.config.use_cache = False
     if config.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model.train()
@@ -91,10 +94,7 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
     import deepspeed
     import torch
 
-    if not torch.cuda.is_available():
-        # Otherwise initialize() compiles a shared-memory all-reduce, which needs a compiler; gloo
-        # does its work.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _compile_nothing()
     make_optimizer = _offloaded_adam if config.offload == "cpu" else torch.optim.AdamW
     optimizer = make_optimizer(
         model.parameters(),
@@ -106,6 +106,15 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
         model=model, optimizer=optimizer, config=values, dist_init_required=False
     )
     return engine
+
+
+def _compile_nothing() -> None:
+    """Without a GPU, DeepSpeed would compile a shared-memory all-reduce; gloo does its work."""
+    import deepspeed
+    import torch
+
+    if not torch.cuda.is_available():
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _offloaded_adam(parameters: Iterator[Any], **options: Any) -> Any:

@@ -38,22 +38,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What the process that ended a training saw of it; earlier ones left their steps in the log."""
+
+    steps: int
+    documents_per_step: float | None
+    tokens_per_step: float | None
+    fill: float | None
+    """The share of the computed positions that were not padding."""
+    mfu: float | None
+    peak_memory_gib: float | None
+    """Of rank 0."""
+    data_wait_s: float
+    checkpoint_s: float
+
+    @classmethod
+    def of(cls, throughput: Throughput) -> Attempt:
+        """What was counted; means are None where it did no step."""
+        steps = throughput.steps
+        return cls(
+            steps=steps,
+            documents_per_step=throughput.documents / steps if steps else None,
+            tokens_per_step=throughput.attempt_tokens / steps if steps else None,
+            fill=throughput.fill,
+            mfu=throughput.mfu,
+            peak_memory_gib=throughput.peak_memory_gib,
+            data_wait_s=throughput.data_wait_s,
+            checkpoint_s=throughput.checkpoint_s,
+        )
+
+
+@dataclass(frozen=True)
 class Trained:
-    """What a training did. What follows `tokens_per_s` is of the last attempt alone."""
+    """What a training did."""
 
     steps: int
     tokens: int
     loss_first: float
     loss_last: float
     tokens_per_s: float
-    documents_per_step: float | None = None
-    tokens_per_step: float | None = None
-    fill: float | None = None
-    """The share of the computed positions that were not padding."""
-    mfu: float | None = None
-    peak_memory_gib: float | None = None
-    data_wait_s: float = 0.0
-    checkpoint_s: float = 0.0
+    attempt: Attempt
 
 
 def train(
@@ -167,13 +191,7 @@ def train(
         loss_first=loss if loss_first is None else loss_first,
         loss_last=loss,
         tokens_per_s=throughput.tokens_per_s,
-        documents_per_step=_mean(throughput.documents, throughput.steps),
-        tokens_per_step=_mean(throughput.attempt_tokens, throughput.steps),
-        fill=throughput.fill,
-        mfu=throughput.mfu,
-        peak_memory_gib=throughput.peak_memory_gib,
-        data_wait_s=throughput.data_wait_s,
-        checkpoint_s=throughput.checkpoint_s,
+        attempt=Attempt.of(throughput),
     )
 
 
@@ -223,10 +241,6 @@ def _name(config: TrainConfig, steps: int, seed: int, documents: Sequence[Docume
     """What tells one training from another, for its checkpoints."""
     tokens = sum(len(document.tokens) for document in documents)
     return digest([config.semantic(), steps, seed, len(documents), tokens])
-
-
-def _mean(total: float, steps: int) -> float | None:
-    return total / steps if steps else None
 
 
 class _Due:

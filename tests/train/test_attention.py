@@ -1,0 +1,116 @@
+"""Packed documents never see each other: logits and gradients are those of the documents run apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from students import ARCHITECTURES, documents, student
+
+from valley.errors import UserError
+from valley.train.attention import NAMES, check_windows, implementation, is_packed, register
+from valley.train.config import TrainConfig
+from valley.train.head import summed_loss
+from valley.train.rows import rows_of
+
+DOCUMENTS = documents([9, 3, 20, 4, 13])
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+    register()
+
+
+def logits_of(model, rows, **more):
+    return model(input_ids=rows.tokens, **{"use_cache": False, **rows.options, **more}).logits
+
+
+def apart_and_packed(name, attention):
+    """A student that takes documents one by one, and the same that takes them packed."""
+    return student(name), student(name, NAMES.get(attention, attention))
+
+
+def logits_apart(model):
+    return torch.cat([logits_of(model, rows_of([d], packed=False)) for d in DOCUMENTS], 1)
+
+
+def difference(found, expected):
+    """The largest of the parameters' gradients, each against the norm of what it should be."""
+    pairs = zip(found.parameters(), expected.parameters(), strict=True)
+    return max(float((a.grad - b.grad).norm() / b.grad.norm()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "documents"])
+def test_packed_is_apart(name, attention):
+    apart, packed = apart_and_packed(name, attention)
+    rows = rows_of(DOCUMENTS, packed=True)
+    torch.testing.assert_close(logits_of(packed, rows), logits_apart(apart), **TOLERANCE)
+    losses = [summed_loss(apart, rows_of([d], packed=False), whole=True) for d in DOCUMENTS]
+    torch.stack(losses).sum().backward()
+    summed_loss(packed, rows).backward()
+    assert difference(packed, apart) < 1e-5
+
+
+def test_activation_checkpointing_changes_nothing():
+    plain, recomputing = apart_and_packed("qwen2", "documents")
+    recomputing.gradient_checkpointing_enable({"use_reentrant": False})
+    rows = rows_of(DOCUMENTS, packed=True)
+    summed_loss(plain, rows_of(DOCUMENTS, packed=False)).backward()
+    summed_loss(recomputing, rows).backward()
+    assert difference(recomputing, plain) < 1e-5
+
+
+@pytest.mark.slow
+def test_flex_packed_is_apart():
+    """Forward: torch has no gradient of it on the CPU. It compiles a kernel, which takes a minute."""
+    apart, packed = apart_and_packed("qwen2", "flex")
+    try:
+        with torch.no_grad():
+            found = logits_of(packed, rows_of(DOCUMENTS, packed=True))
+    except (RuntimeError, NotImplementedError) as error:
+        pytest.skip(f"flex attention does not run here: {str(error)[:200]}")
+    torch.testing.assert_close(found, logits_apart(apart).detach(), **TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"use_cache": True},
+        {"attention_mask": torch.ones(1, 49, dtype=torch.long)},
+        {"position_ids": None},
+    ],
+    ids=["cache", "mask of ones", "no positions"],
+)
+def test_what_lets_documents_see_each_other_would_be_seen(more):
+    """The calls that lose the borders silently differ by far more than the tests above allow."""
+    apart, packed = apart_and_packed("qwen3", "sdpa")
+    found = logits_of(packed, rows_of(DOCUMENTS, packed=True), **more)
+    assert (found - logits_apart(apart)).abs().max() > 0.1
+
+
+def test_what_documents_attention_does_not_know_is_refused():
+    windows = student("qwen2")
+    windows.config.layer_types = ["full_attention", "sliding_attention"]
+    with pytest.raises(UserError, match="sliding_attention"):
+        check_windows(windows, NAMES["documents"])
+    check_windows(windows, "sdpa")
+    check_windows(student("llama"), NAMES["documents"])
+    masked = student("llama", NAMES["documents"])
+    masked.config.attention_dropout = 0.1
+    for layer in masked.model.layers:
+        layer.self_attn.attention_dropout = 0.1
+    with pytest.raises(UserError, match="attention_dropout"):
+        logits_of(masked, rows_of(DOCUMENTS, packed=True))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what is chosen on a CPU")
+def test_what_auto_stands_for_on_a_cpu():
+    assert implementation(TrainConfig()) == "sdpa" and not is_packed(TrainConfig())
+    packed = TrainConfig(layout="packed")
+    assert implementation(packed) == NAMES["documents"] and is_packed(packed)
+    assert is_packed(TrainConfig(packing="epoch"))
+    assert implementation(TrainConfig(attention="flex")) == "flex_attention"
+    with pytest.raises(UserError, match=r"flash-attn.*documents or auto"):
+        implementation(TrainConfig(attention="flash_attention_2"))

@@ -1,0 +1,131 @@
+"""What DeepSpeed is told: ours, with raw keys that never contradict it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from valley.errors import UserError
+from valley.train.config import TrainConfig
+from valley.train.engine import deepspeed_config, make_engine
+
+SHARES = """
+import sys
+from pathlib import Path
+import torch
+from valley.cluster.rendezvous import join_process_group, leave_process_group, place
+from valley.train.config import TrainConfig
+from valley.train.engine import deepspeed_config, load_student
+torch.set_num_threads(1)
+join_process_group(place(), Path(sys.argv[2]))
+config = TrainConfig(zero_stage=3, precision="fp32")
+model = load_student(Path(sys.argv[1]), config, deepspeed_config(config, 1, 2))
+here = sum(p.ds_tensor.numel() for p in model.parameters())
+whole = sum(p.numel() for p in model.parameters())
+print("shares", here, sum(p.ds_numel for p in model.parameters()), whole)
+leave_process_group()
+"""
+
+
+def values(**settings):
+    return deepspeed_config(TrainConfig(**settings), 4, 2)
+
+
+def test_raw_keys_are_added():
+    told = values(
+        zero_stage=2,
+        deepspeed={
+            "zero_optimization": {"overlap_comm": True, "stage": 2},
+            "wall_clock_breakdown": True,
+        },
+    )
+    assert told["zero_optimization"] == {"stage": 2, "overlap_comm": True}
+    assert told["wall_clock_breakdown"] is True
+
+
+@pytest.mark.parametrize(
+    ("raw", "both"),
+    [
+        (
+            {"zero_optimization": {"stage": 3}},
+            r"zero_optimization\.stage is 3.*train\.zero_stage.* 0",
+        ),
+        ({"bf16": {"enabled": True}}, r"bf16\.enabled is True.*train\.precision"),
+        (
+            {"gradient_clipping": 2.0},
+            r"gradient_clipping is 2\.0.*train\.gradient_clip makes it 1\.0",
+        ),
+        ({"train_batch_size": 7}, r"train_batch_size is 7.*train\.batch_size makes it 8"),
+        ({"zero_allow_untested_optimizer": False}, "zero_allow_untested_optimizer"),
+        ({"optimizer": {"type": "Adam"}}, r"train\.deepspeed\.optimizer: valley does this itself"),
+        (
+            {"zero_optimization": {"reduce_bucket_size": "auto"}},
+            "filled in by the Hugging Face Trainer",
+        ),
+    ],
+)
+def test_a_contradiction_names_both(raw, both):
+    with pytest.raises(UserError, match=both):
+        values(precision="fp32", deepspeed=raw)
+
+
+def test_settings_that_cannot_go_together_are_refused():
+    for wrong in ({"offload": "cpu"}, {"row_tokens": 64}, {"packing": "epoch", "layout": "padded"}):
+        with pytest.raises(ValidationError):
+            TrainConfig(**wrong)
+
+
+def test_new_settings_at_their_defaults_leave_what_was_trained_done():
+    semantic = TrainConfig().semantic()
+    assert (
+        not {"packing", "row_tokens", "loss", "deepspeed", "layout", "attention"} & semantic.keys()
+    )
+    assert TrainConfig(layout="packed", attention="sdpa", loss_spike=None).semantic() == semantic
+    for changed in ({"packing": "epoch"}, {"loss": "sequences"}, {"deepspeed": {"a": 1}}):
+        assert TrainConfig(**changed).semantic() != semantic
+
+
+def test_under_zero_3_no_rank_ever_holds_the_whole_model(start, spaced):
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", SHARES, str(start), str(spaced)],
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "SUBMITIT_LOCAL_NTASKS": "2",
+                "SUBMITIT_LOCAL_GLOBALID": str(rank),
+                "SUBMITIT_LOCAL_JOB_ID": f"shares-{Path(spaced).parent.name}",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for said in [rank.communicate(timeout=300)[0] for rank in ranks]:
+        assert "shares" in said, said[-3000:]
+        here, total, whole = map(int, said.partition("shares")[2].split()[:3])
+        assert whole == 0 and total / 2 <= here < 0.55 * total
+
+
+def test_offloading_without_a_compiler_says_what_to_do(spaced, monkeypatch):
+    monkeypatch.setenv("PATH", str(spaced))
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(spaced / "extensions"))
+    config = TrainConfig(offload="cpu", zero_stage=1)
+    with pytest.raises(UserError, match=r"train\.offload: cpu needs .* compiler and ninja"):
+        make_engine(torch.nn.Linear(2, 2), config, deepspeed_config(config, 1, 1))
+
+
+@pytest.mark.slow
+def test_an_offloaded_optimizer_trains_the_same(run_ranks):
+    """It compiles DeepSpeed's CPU Adam, which takes a minute or more the first time."""
+    recipe = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32", "zero_stage": 2}
+    _, logs = run_ranks({"here": recipe, "offloaded": {**recipe, "offload": "cpu"}}, 1, steps=6)
+    here, offloaded = ([line["loss"] for line in logs[name]] for name in ("here", "offloaded"))
+    assert offloaded == pytest.approx(here, rel=1e-4)
