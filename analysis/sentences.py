@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from valley.curve import NEGLIGIBLE
+from valley.statistics.curve import NEGLIGIBLE
 
 Document = dict[str, Any]
 """What `summary.py` composes, or a part of it, as JSON values."""

@@ -19,9 +19,11 @@ from collect import Collected
 from controls import estimate, finite
 from sentences import Document
 
-from valley.curve import Comparison, Curve, landmarks, overturning_seed_sd, valley_test
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, score_interval
+from valley.statistics.curve import Comparison, overturning_seed_sd, valley_test
+from valley.statistics.draws import Curve
+from valley.statistics.landmarks import landmarks
 
 SCHEMA = "valley.verdict_on_sweep/1"
 

@@ -6,15 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valley.curve import (
-    NEGLIGIBLE,
-    Curve,
-    landmarks,
-    overturning_seed_sd,
-    problem_draws,
-    valley_test,
-)
 from valley.statistics import Cell, SeedNoise, difference, seed_noise
+from valley.statistics.curve import NEGLIGIBLE, overturning_seed_sd, valley_test
+from valley.statistics.draws import Curve, problem_draws
+from valley.statistics.landmarks import landmarks
 from valley.t_distribution import NORMAL
 
 SIZES = (32, 64, 128, 256, 512, 1024, 2048)
