@@ -20,7 +20,7 @@ from valley.statistics.draws import Curve, deviations
 from valley.statistics.intervals import contrasts
 from valley.statistics.scores import Cell, Floats
 from valley.statistics.seeds import SeedNoise
-from valley.t_distribution import NORMAL, t_cdf, t_quantile
+from valley.t_distribution import NORMAL, normal_deviates, t_quantile
 
 ALPHA = 0.05
 """Level of each one-sided part of the valley test."""
@@ -140,15 +140,13 @@ class _Comparer:
         largest = largest_deviates(self.deviations, weights)
         critical = float(np.quantile(largest, 1 - ALPHA))
         comparisons = []
-        for (size, other), value, se, df in zip(
-            names, rows.value.tolist(), rows.standard_error.tolist(), rows.df.tolist(), strict=True
-        ):
-            deviate = NORMAL.inv_cdf(min(max(t_cdf(value / se, df), 1e-12), 1 - 1e-12))
-            as_large = len(largest) - int(np.searchsorted(largest, deviate))
-            upper = value + t_quantile(NORMAL.cdf(critical), round(df, 1)) * se
-            comparisons.append(
-                Comparison(size, other, value, upper, (as_large + 1) / (len(largest) + 1))
-            )
+        deviates = normal_deviates(rows.value / rows.standard_error, rows.df)
+        as_large = len(largest) - np.searchsorted(largest, deviates)
+        p = ((as_large + 1) / (len(largest) + 1)).tolist()
+        for at, (size, other) in enumerate(names):
+            value, se, df = (float(a[at]) for a in (rows.value, rows.standard_error, rows.df))
+            upper = value + t_quantile(NORMAL.cdf(critical), float(f"{df:.2g}")) * se
+            comparisons.append(Comparison(size, other, value, upper, p[at]))
         return tuple(comparisons)
 
 

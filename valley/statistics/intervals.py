@@ -14,25 +14,27 @@ from valley.statistics.seeds import SeedNoise
 from valley.t_distribution import t_quantile
 
 
-def _seed_half_width(cells: Iterable[Cell], noise: SeedNoise | None) -> float:
+def _seed_half_width(cells: Iterable[Cell], noise: SeedNoise | None, level: float) -> float:
     if noise is None:
         return 0.0
     share = sum(1 / cell.seeds for cell in cells if not cell.given)
-    return t_quantile((1 + LEVEL) / 2, noise.df) * math.sqrt(noise.variance * share)
+    return t_quantile((1 + level) / 2, noise.df) * math.sqrt(noise.variance * share)
 
 
 def score_interval(cell: Cell, noise: SeedNoise | None = None) -> Estimate:
     """A cell's score, with its interval over problems and, with `noise`, over training seeds."""
     p = cell.score
     low, high = wilson(cell.by_problem)
-    seeds = _seed_half_width([cell], noise)
+    seeds = _seed_half_width([cell], noise, LEVEL)
     return Estimate(
         p, max(0.0, p - math.hypot(p - low, seeds)), min(1.0, p + math.hypot(high - p, seeds))
     )
 
 
-def difference(a: Cell, b: Cell, noise: SeedNoise | None = None) -> Estimate:
-    """a − b on the same problems, with its paired interval.
+def difference(
+    a: Cell, b: Cell, noise: SeedNoise | None = None, *, level: float = LEVEL
+) -> Estimate:
+    """a − b on the same problems, with its paired interval of coverage `level`.
 
     Newcombe's interval for paired proportions (Statistics in Medicine 17, 1998, method 10): the two
     Wilson intervals combined with the correlation of the cells over problems, to which the half-width
@@ -40,10 +42,10 @@ def difference(a: Cell, b: Cell, noise: SeedNoise | None = None) -> Estimate:
     """
     x, y = a.by_problem, b.by_problem
     p, q = float(x.mean()), float(y.mean())
-    (p_low, p_high), (q_low, q_high) = wilson(x), wilson(y)
+    (p_low, p_high), (q_low, q_high) = wilson(x, level), wilson(y, level)
     scale = float(x.std() * y.std())
     phi = float(((x - p) * (y - q)).mean()) / scale if scale > 1e-12 else 0.0
-    seeds = _seed_half_width([a, b], noise)
+    seeds = _seed_half_width([a, b], noise, level)
 
     def half_width(first: float, second: float) -> float:
         squared = first**2 - 2 * phi * first * second + second**2

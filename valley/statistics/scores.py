@@ -14,7 +14,7 @@ from valley.t_distribution import t_quantile
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-"""Coverage of every interval."""
+"""Coverage of every interval that does not name its own."""
 
 
 def pass_at_k(samples: ArrayLike, passed: ArrayLike, k: int) -> Floats:
@@ -78,7 +78,7 @@ class Estimate:
     high: float
 
 
-def wilson(rates: Floats) -> tuple[float, float]:
+def wilson(rates: Floats, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's interval of a mean of rates in [0, 1] over problems, shape [problems].
 
     The effective number of problems is that of the binomial whose variance is the observed one. With
@@ -90,7 +90,7 @@ def wilson(rates: Floats) -> tuple[float, float]:
         return 0.0, 1.0
     variance = float(rates.var(ddof=1)) / problems
     n = p * (1 - p) / variance if variance > 1e-12 else float(problems)
-    z2 = t_quantile((1 + LEVEL) / 2, problems - 1) ** 2
+    z2 = t_quantile((1 + level) / 2, problems - 1) ** 2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
