@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, replace
 
+import checks
 import controls
+import further_sentences
 import pandas as pd
 import sentences
 from arms import Arm, View, baseline_of, main_curve, views_of
 from collect import Collected
-from controls import estimate, finite
+from controls import estimate, finite, rate_correlations
 from sentences import Document
 
 from valley.errors import UserError
@@ -50,7 +52,9 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
         if view.noise is None
         else {"sd": view.noise.sd, "degrees_of_freedom": view.noise.df},
     }
-    document |= dict.fromkeys(("trough", "depth", "recovery_size"))
+    document |= dict.fromkeys(
+        ("trough", "depth", "recovery_size", "shape", "truncation", "deciding")
+    )
     if baseline is None or not there:
         lacking = "baseline" if baseline is None else "sizes"
         document["valley"] = {
@@ -63,7 +67,14 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
         }
         return document
     curve = Curve(baseline, tuple(a.size for a, _ in there), tuple(cell for _, cell in there))
-    return document | _landmarks(curve, view.noise) | {"valley": _verdict(curve, view.noise, alone)}
+    document |= _landmarks(curve, view.noise) | {"valley": _verdict(curve, view.noise, alone)}
+    if alone:
+        return document
+    document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
+    document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
+    document["deciding"] = checks.what_decides(curve, view.noise)
+    document["valley"]["next"] = further_sentences.next_step(document)
+    return document
 
 
 def _point(view: View, arm: Arm, cell: Cell) -> Document:
@@ -199,6 +210,7 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         found = (controls.against_profile(main, view, stage, arm) for view in others)
         compared = [entry for entry in found if entry is not None]
     every = [main, *others]
+    delta = checks.equivalence_delta(collected.folder)
     document: Document = {
         "schema": SCHEMA,
         "sweep": collected.sweep,
@@ -207,7 +219,9 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         "twins": [entry for view in every for entry in controls.twins(view)],
         "profiles": {view.profile: s for view, s in zip(others, other_series, strict=True)},
         "profile_comparisons": compared,
-        "contrasts": [entry for view in every for entry in controls.contrasts(view)],
+        "contrasts": [entry for view in every for entry in controls.contrasts(view, delta)],
+        "interactions": [entry for view in every for entry in controls.interactions(view)],
+        "correlations": rate_correlations(main),
         "behaviour": [entry for view in every for entry in controls.behaviour(view, collected)],
         "planned": len(collected.table),
         "missing": [
