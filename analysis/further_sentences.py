@@ -18,7 +18,7 @@ def truncation(found: Document) -> str:
                 f"in the worst case of right ones in the trough alone ({band}). Next: a higher max_tokens."
             )
     ends = f"all wrong {found['all_wrong']}, all right {found['all_right']}"
-    return f"Truncation: no valley is shown whatever they were ({ends}; {band})."
+    return f"Truncation: no valley is shown at both ends ({ends}; {band})."
 
 
 def shape(found: Document) -> str:
@@ -35,7 +35,7 @@ def shape(found: Document) -> str:
     )
 
 
-def next_step(series: Document) -> str:
+def next_step(series: Document, twinned: bool) -> str:
     """What to do about a verdict, and how many problems, answers and seeds would decide it."""
     verdict, trough, recovery = (
         series["valley"]["verdict"],
@@ -56,9 +56,11 @@ def next_step(series: Document) -> str:
         if recovery is not None and recovery["value"] is None:
             largest = size(recovery["largest_size"])
             return f"Next: sizes above {largest}, where the curve may cross its baseline."
+        if twinned:
+            return "Next: sizes between the trough and its neighbours, to place it."
         return (
-            f"Next: matched-step twins at {size(trough['size'])} traces (train.steps), where they are not there, "
-            "and sizes between the trough and its neighbours to place it."
+            f"Next: matched-step twins at {size(trough['size'])} traces (train.steps), to tell the valley from "
+            "too few steps."
         )
     return f"Next: {_deciding(series['deciding'])}"
 
@@ -89,7 +91,10 @@ def _deciding(found: Document | None) -> str:
 
 def _design(found: Document) -> str:
     """`279 problems x 16 samples x 3 seeds`."""
-    return f"{found['problems']:,} problems x {found['samples']} samples x {found['seeds']} seeds"
+    return " x ".join(
+        f"{found[noun]:,} {noun if found[noun] != 1 else noun[:-1]}"
+        for noun in ("problems", "samples", "seeds")
+    )
 
 
 def finding(entry: Document) -> str:

