@@ -226,6 +226,10 @@ def all_of(document: Document) -> list[str]:
     if note := single_seed_note(document):
         lines.append(note)
     lines += [f"Not made alike: {mixed}." for mixed in document["provenance"]["mixed"]]
+    if errors := document["provenance"]["infrastructure_errors"]:
+        lines.append(
+            f"{errors:,} answers could not be graded (infrastructure errors); they count as not passed."
+        )
     if document["missing"]:
         lines.append(f"{len(document['missing'])} of {document['planned']} scores are missing.")
     if document["valley"].get("next"):

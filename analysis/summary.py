@@ -178,12 +178,19 @@ def _provenance(collected: Collected) -> Document:
         "problem_set": digests.iloc[0] if len(digests) else None,
         "problems": None if first is None else len(first.samples),
         "samples_per_cell": sorted(samples),
+        "infrastructure_errors": _errors(collected.table),
         "made_with": {
             kind: {name: sorted(values) for name, values in facts.items()}
             for kind, facts in sorted(found.items())
         },
         "mixed": mixed,
     }
+
+
+def _errors(table: pd.DataFrame) -> int:
+    """Answers that could not be graded: they stay in the denominator, as not passed."""
+    found = table.get("infrastructure_errors", pd.Series(dtype=float))
+    return int(found.fillna(0).sum())
 
 
 def summarise(collected: Collected, profile: str | None = None) -> Document:

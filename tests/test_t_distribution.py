@@ -33,4 +33,4 @@ def test_normal_deviates_have_the_probability_of_their_t(values):
     t, df = np.array(values).T
     for found, one, its_df in zip(normal_deviates(t, df), t, df, strict=True):
         assert NORMAL.cdf(found) == pytest.approx(t_cdf(one, its_df), abs=1e-7)
-        assert abs(found) <= 7
+        assert abs(found) <= 7.001
