@@ -32,7 +32,7 @@ def equivalence_delta(sweep_folder: Path) -> float | None:
 
 def truncation(view: View, stage: int, arms: list[Arm]) -> Document:
     """The censoring band of a curve, and whether a valley survives it."""
-    ends = [_end(view, stage, arms, upper) for upper in (False, True)]
+    ends = _end(view, stage, arms, upper=False), _end(view, stage, arms, upper=True)
     found = survival(*ends, view.noise)
     band = {
         size: [float(low.score), float(high.score)]
@@ -42,7 +42,7 @@ def truncation(view: View, stage: int, arms: list[Arm]) -> Document:
     }
     document: Document = {
         "survival": found.verdict,
-        "band": {str(size): ends for size, ends in band.items()},
+        "band": {str(size): bounds for size, bounds in band.items()},
         "all_wrong": found.all_wrong.verdict,
         "all_right": found.all_right.verdict,
         "worst_case": found.worst.verdict,

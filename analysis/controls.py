@@ -105,7 +105,7 @@ def contrasts(view: View, delta: float | None) -> list[Document]:
     pairs = []
     for axis, better, worse in PAIRS:
         for arm in _ordered(view):
-            against = replace(arm, **{axis: worse})
+            against = _with(arm, axis, worse)
             first, second = view.cell(arm), view.cell(against)
             if getattr(arm, axis) != better or first is None or second is None:
                 continue
@@ -132,6 +132,13 @@ def contrasts(view: View, delta: float | None) -> list[Document]:
         }
         entry["sentence"] = sentences.contrast(entry, further_sentences.finding(entry))
     return entries
+
+
+def _with(arm: Arm, axis: str, level: str) -> Arm:
+    """The arm with another difficulty or correctness."""
+    if axis == "difficulty":
+        return replace(arm, difficulty=level)
+    return replace(arm, correctness=level)
 
 
 def _ordered(view: View) -> list[Arm]:
@@ -165,7 +172,7 @@ def interactions(view: View) -> list[Document]:
             add("difficulty x correctness", "stage", at, [*quarters, *later])
         for axis, better, worse in PAIRS:
             if getattr(arm, axis) == better:
-                pair = [arm, replace(arm, **{axis: worse})]
+                pair = [arm, _with(arm, axis, worse)]
                 later = [replace(one, stage=arm.stage + 1) for one in pair]
                 stages = f"{arm.stage} and {arm.stage + 1}"
                 add(axis, "stage", f"stages {stages}, {at}", [*pair, *later])
