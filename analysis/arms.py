@@ -67,7 +67,9 @@ def cell_of(arm: Arm, seeds: dict[int, Counts], rate: Rate) -> Cell | None:
     """The rates of an arm over its seeds, in their order; None without a seed."""
     if not seeds:
         return None
-    return Cell(np.stack([rate(seeds[seed]) for seed in sorted(seeds)]), given=arm.size == 0)
+    rates = np.stack([rate(seeds[seed]) for seed in sorted(seeds)])
+    samples = min(int(counts.samples.min()) for counts in seeds.values())
+    return Cell(rates, given=arm.size == 0, samples=samples)
 
 
 def baseline_of(stage: int) -> Arm:

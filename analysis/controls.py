@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 
+import further_sentences
 import numpy as np
 import sentences
 from arms import STEPS_AXIS, Arm, Rate, View, baseline_of, cell_of, noise_of, passed
@@ -21,6 +21,8 @@ from valley.statistics import (
     score_interval,
     seed_noise,
 )
+from valley.statistics.correlation import Measured, correlation
+from valley.statistics.effects import Pair, effects, interaction
 
 PAIRS = (("difficulty", "easy", "hard"), ("correctness", "correct", "incorrect"))
 
@@ -93,33 +95,88 @@ def _apart(arm: Arm, first: dict[int, Counts], second: dict[int, Counts]) -> Cel
     return Cell(np.stack(rates), given=arm.size == 0) if rates else None
 
 
-def contrasts(view: View) -> Iterator[Document]:
-    """Easy − hard and correct − incorrect wherever both arms are there, by stage and size."""
-    order = sorted(view.counts, key=lambda a: (a.stage, a.size, a.difficulty, a.correctness))
+def contrasts(view: View, delta: float | None) -> list[Document]:
+    """Easy − hard and correct − incorrect wherever both arms are there, by stage and size.
+
+    Args:
+        delta: the largest difference that is none, as a score; None for a quarter of the arms' mean gain.
+    """
+    entries: list[Document] = []
+    pairs = []
     for axis, better, worse in PAIRS:
-        for arm in order:
-            if arm.steps is not None or getattr(arm, axis) != better:
-                continue
-            against = (
-                replace(arm, difficulty=worse)
-                if axis == "difficulty"
-                else replace(arm, correctness=worse)
-            )
+        for arm in _ordered(view):
+            against = _with(arm, axis, worse)
             first, second = view.cell(arm), view.cell(against)
-            if first is None or second is None:
+            if getattr(arm, axis) != better or first is None or second is None:
                 continue
-            entry: Document = {
-                "axis": axis,
-                "pair": [better, worse],
-                "stage": arm.stage,
-                "size": arm.size,
-                "profile": view.profile,
-                "difference": estimate(difference(first, second, view.noise)),
-                "scores": {better: first.score, worse: second.score},
-                "seeds": {better: first.seeds, worse: second.seeds},
-                "seeds_measured": view.noise is not None,
-            }
-            yield entry | {"sentence": sentences.contrast(entry)}
+            pairs.append(Pair(first, second, view.cell(baseline_of(arm.stage))))
+            entries.append(
+                {
+                    "axis": axis,
+                    "pair": [better, worse],
+                    "stage": arm.stage,
+                    "size": arm.size,
+                    "profile": view.profile,
+                    "scores": {better: first.score, worse: second.score},
+                    "seeds": {better: first.seeds, worse: second.seeds},
+                    "seeds_measured": view.noise is not None,
+                }
+            )
+    for entry, found in zip(entries, effects(pairs, view.noise, delta), strict=True):
+        entry |= {
+            "difference": estimate(found.difference),
+            "verdict": found.verdict,
+            "p_corrected": found.p,
+            "delta": found.delta,
+            "smallest_delta": found.smallest_delta,
+        }
+        entry["sentence"] = sentences.contrast(entry, further_sentences.finding(entry))
+    return entries
+
+
+def _with(arm: Arm, axis: str, level: str) -> Arm:
+    """The arm with another difficulty or correctness."""
+    if axis == "difficulty":
+        return replace(arm, difficulty=level)
+    return replace(arm, correctness=level)
+
+
+def _ordered(view: View) -> list[Arm]:
+    usual = [arm for arm in view.counts if arm.steps is None]
+    return sorted(usual, key=lambda a: (a.stage, a.size, a.difficulty, a.correctness))
+
+
+def interactions(view: View) -> list[Document]:
+    """Of difficulty and correctness where all four arms are there, and of either with the stage."""
+    entries: list[Document] = []
+
+    def add(of: str, by: str, at: str, arms: list[Arm]) -> None:
+        cells = [view.cell(arm) for arm in arms]
+        there = [cell for cell in cells if cell is not None]
+        if len(there) < len(arms):
+            return
+        entry: Document = {"of": of, "by": by, "at": at, "profile": view.profile}
+        entry["difference_of_differences"] = estimate(interaction(there, view.noise))
+        entries.append(entry | {"sentence": further_sentences.interaction(entry)})
+
+    for arm in _ordered(view):
+        at = f"{arm.size:,} traces"
+        quarters = [
+            replace(arm, difficulty=difficulty, correctness=correctness)
+            for difficulty in PAIRS[0][1:]
+            for correctness in PAIRS[1][1:]
+        ]
+        if arm == quarters[0]:
+            add("difficulty", "correctness", f"stage {arm.stage}, {at}", quarters)
+            later = [replace(quarter, stage=arm.stage + 1) for quarter in quarters]
+            add("difficulty x correctness", "stage", at, [*quarters, *later])
+        for axis, better, worse in PAIRS:
+            if getattr(arm, axis) == better:
+                pair = [arm, _with(arm, axis, worse)]
+                later = [replace(one, stage=arm.stage + 1) for one in pair]
+                stages = f"{arm.stage} and {arm.stage + 1}"
+                add(axis, "stage", f"stages {stages}, {at}", [*pair, *later])
+    return entries
 
 
 RATES: dict[str, Rate] = {
@@ -149,4 +206,21 @@ def behaviour(view: View, collected: Collected) -> list[Document]:
         completed = rows.loc[chosen, "pass@1_completed"].astype(float).mean()
         entry["pass@1_completed"] = finite(float(completed))
         entries.append(entry)
+    return entries
+
+
+def rate_correlations(view: View) -> list[Document]:
+    """Each rate with the sizes and with the scores of the trained arms, over arms without twins."""
+    arms = [arm for arm in _ordered(view) if arm.size]
+    scores = Measured([c for arm in arms if (c := view.cell(arm)) is not None], view.noise)
+    entries: list[Document] = []
+    for name, rate in RATES.items():
+        cells = [c for arm in arms if (c := cell_of(arm, view.counts[arm], rate)) is not None]
+        found = Measured(cells, noise_of(view.counts, rate))
+        entry: Document = {"rate": name, "arms": len(arms)}
+        for against, other in (("size", [float(arm.size) for arm in arms]), ("score", scores)):
+            between = correlation(other, found)
+            entry[against] = None if between is None else estimate(between)
+        if entry["size"] is not None:
+            entries.append(entry | {"sentence": further_sentences.correlation(entry)})
     return entries

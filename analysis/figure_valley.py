@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sentences import Document
 
-from valley.curve import NEGLIGIBLE
+from valley.statistics.curve import NEGLIGIBLE
 
 TWIN_MARKERS = ("D", "P", "X", "v")
 DOTS = (0, (1, 1.5))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from valley.curve import NEGLIGIBLE
+from valley.statistics.curve import NEGLIGIBLE
 
 Document = dict[str, Any]
 """What `summary.py` composes, or a part of it, as JSON values."""
@@ -202,16 +202,9 @@ def profiles(entry: Document) -> str:
     )
 
 
-def contrast(entry: Document) -> str:
-    """One paired difference between two kinds of traces."""
+def contrast(entry: Document, finding: str) -> str:
+    """One paired difference between two kinds of traces, and what it shows."""
     better, worse = entry["pair"]
-    low, high = entry["difference"]["interval"]
-    if low > 0:
-        finding = f"{better} traces score higher"
-    elif high < 0:
-        finding = f"{worse} traces score higher"
-    else:
-        finding = "INCONCLUSIVE"
     condition = "" if entry["seeds_measured"] else f", {ONE_SEED}"
     return (
         f"Stage {entry['stage']}, {size(entry['size'])} traces, {entry['profile']}: {better} − {worse} "
@@ -223,15 +216,24 @@ def all_of(document: Document) -> list[str]:
     """Everything to be printed under the figures; last the verdict, and then the other profiles'."""
     kept = [document["profile"]]
     lines = [c["sentence"] for c in document["contrasts"] if c["profile"] in kept]
+    lines += [c["sentence"] for c in document["interactions"] if c["profile"] in kept]
     lines += [c["sentence"] for c in document["profile_comparisons"]]
     lines += [t["sentence"] for t in document["twins"] if t["profile"] in kept]
+    lines += [c["sentence"] for c in document["correlations"]]
+    lines += [document[name]["sentence"] for name in ("shape", "truncation") if document[name]]
     if document["seeds"]:
         lines.append(f"Each seed alone: {'; '.join(s['sentence'] for s in document['seeds'])}.")
     if note := single_seed_note(document):
         lines.append(note)
     lines += [f"Not made alike: {mixed}." for mixed in document["provenance"]["mixed"]]
+    if errors := document["provenance"]["infrastructure_errors"]:
+        lines.append(
+            f"{errors:,} answers could not be graded (infrastructure errors); they count as not passed."
+        )
     if document["missing"]:
         lines.append(f"{len(document['missing'])} of {document['planned']} scores are missing.")
+    if document["valley"].get("next"):
+        lines.append(document["valley"]["next"])
     others = [other["valley"]["sentence"] for other in document["profiles"].values()]
     return [*lines, document["valley"]["sentence"], *others]
 

@@ -11,17 +11,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, replace
 
+import checks
 import controls
+import further_sentences
 import pandas as pd
 import sentences
 from arms import Arm, View, baseline_of, main_curve, views_of
 from collect import Collected
-from controls import estimate, finite
+from controls import estimate, finite, rate_correlations
 from sentences import Document
 
-from valley.curve import Comparison, Curve, landmarks, overturning_seed_sd, valley_test
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, score_interval
+from valley.statistics.curve import Comparison, overturning_seed_sd, valley_test
+from valley.statistics.draws import Curve
+from valley.statistics.landmarks import landmarks
 
 SCHEMA = "valley.verdict_on_sweep/1"
 
@@ -48,7 +52,9 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
         if view.noise is None
         else {"sd": view.noise.sd, "degrees_of_freedom": view.noise.df},
     }
-    document |= dict.fromkeys(("trough", "depth", "recovery_size"))
+    document |= dict.fromkeys(
+        ("trough", "depth", "recovery_size", "shape", "truncation", "deciding")
+    )
     if baseline is None or not there:
         lacking = "baseline" if baseline is None else "sizes"
         document["valley"] = {
@@ -61,7 +67,15 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
         }
         return document
     curve = Curve(baseline, tuple(a.size for a, _ in there), tuple(cell for _, cell in there))
-    return document | _landmarks(curve, view.noise) | {"valley": _verdict(curve, view.noise, alone)}
+    document |= _landmarks(curve, view.noise) | {"valley": _verdict(curve, view.noise, alone)}
+    if alone:
+        return document
+    document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
+    document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
+    document["deciding"] = checks.what_decides(curve, view.noise)
+    twinned = any(arm.steps and arm.size == document["trough"]["size"] for arm in view.planned)
+    document["valley"]["next"] = further_sentences.next_step(document, twinned)
+    return document
 
 
 def _point(view: View, arm: Arm, cell: Cell) -> Document:
@@ -164,12 +178,19 @@ def _provenance(collected: Collected) -> Document:
         "problem_set": digests.iloc[0] if len(digests) else None,
         "problems": None if first is None else len(first.samples),
         "samples_per_cell": sorted(samples),
+        "infrastructure_errors": _errors(collected.table),
         "made_with": {
             kind: {name: sorted(values) for name, values in facts.items()}
             for kind, facts in sorted(found.items())
         },
         "mixed": mixed,
     }
+
+
+def _errors(table: pd.DataFrame) -> int:
+    """Answers that could not be graded: they stay in the denominator, as not passed."""
+    found = table.get("infrastructure_errors", pd.Series(dtype=float))
+    return int(found.fillna(0).sum())
 
 
 def summarise(collected: Collected, profile: str | None = None) -> Document:
@@ -197,6 +218,7 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         found = (controls.against_profile(main, view, stage, arm) for view in others)
         compared = [entry for entry in found if entry is not None]
     every = [main, *others]
+    delta = checks.equivalence_delta(collected.folder)
     document: Document = {
         "schema": SCHEMA,
         "sweep": collected.sweep,
@@ -205,10 +227,12 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         "twins": [entry for view in every for entry in controls.twins(view)],
         "profiles": {view.profile: s for view, s in zip(others, other_series, strict=True)},
         "profile_comparisons": compared,
-        "contrasts": [entry for view in every for entry in controls.contrasts(view)],
+        "contrasts": [entry for view in every for entry in controls.contrasts(view, delta)],
         "contrasts_planned": bool(
             (collected.table[["difficulty", "correctness"]] != "all").any(axis=None)
         ),
+        "interactions": [entry for view in every for entry in controls.interactions(view)],
+        "correlations": rate_correlations(main),
         "behaviour": [entry for view in every for entry in controls.behaviour(view, collected)],
         "planned": len(collected.table),
         "missing": [

@@ -154,7 +154,8 @@ def _detectable(designs: list[Detectable], seed_sd: float) -> Iterator[str]:
         assumed = " (assumed: their file is missing)" if design.assumed else ""
         yield (
             f"  {100 * design.difference:.1f} points, asked {design.profile!r}: {design.problems} "
-            f"problems{assumed} x {_count(design.samples, 'answer')} x {_count(design.seeds, 'training seed')}"
+            f"problems{assumed} x {_count(design.samples, 'answer')} x {_count(design.seeds, 'training seed')}; "
+            f"equal ones can be shown equal within {100 * design.equivalence:.1f}"
         )
     if len(designs) > MOST_DESIGNS:
         yield f"  … and {len(designs) - MOST_DESIGNS} further designs"

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from valley.errors import UserError
-from valley.power import NORMAL, detectable, minimum_detectable_difference
+from valley.power import (
+    NORMAL,
+    detectable,
+    minimum_detectable_difference,
+    smallest_provable_delta,
+)
 from valley.sweep import load_sweep
 from valley.trail import trail
 
@@ -100,3 +105,13 @@ def test_an_impossible_design_is_refused(wrong):
         minimum_detectable_difference(
             **{"problems": 9, "samples": 1, "seeds": 1, "score": 0.2} | wrong
         )
+
+
+def test_the_provable_delta_is_that_of_simulated_equal_cells():
+    rng = np.random.default_rng(11)
+    design = {"problems": 200, "samples": 4, "seeds": 3, "score": 0.3, "seed_sd": 0.01}
+    delta = smallest_provable_delta(**design)
+    error = minimum_detectable_difference(**design) / (NORMAL.inv_cdf(0.95) + NORMAL.inv_cdf(0.8))
+    gaps = error * rng.normal(size=20_000)
+    shown = np.abs(gaps) + NORMAL.inv_cdf(0.95) * error < delta
+    assert shown.mean() == pytest.approx(0.8, abs=0.01)

@@ -1,5 +1,4 @@
-"""Power: the smallest difference between two cells that a grid's problems, samples and seeds can show.
-Pure."""
+"""Power: the smallest difference, and the smallest equivalence, of two cells that a grid can show. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +14,9 @@ from valley.job import Row
 from valley.sweep import Cell
 
 NORMAL = NormalDist()
+Z_ALPHA = NORMAL.inv_cdf(0.95)
+Z_BOTH = NORMAL.inv_cdf(0.9)
+"""Both of two tests come out in 80 %."""
 BUT_SEED = itemgetter(*(name for name in NAMED_AXES if name != "seed"))
 PLANNING_SCORE = 0.25
 """The pass@1 that differences are planned at; a difference is hardest to see near 0.5."""
@@ -32,6 +34,8 @@ class Detectable:
     """Training seeds of either cell; of the one that has fewer."""
     difference: float
     """In pass@1, one-sided at 5 % with 80 % power."""
+    equivalence: float
+    """The smallest δ in pass@1 that two equal cells are shown to be equivalent within, with that power."""
     assumed: bool = False
     """Whether the number of problems is made up, since they are not there."""
 
@@ -48,10 +52,10 @@ def detectable(rows: list[Row], seed_sd: float) -> list[Detectable]:
     found = set()
     for (profile, problems, samples, assumed), counts in _designs(rows).items():
         for seeds in _seeds_of_pairs(counts):
-            smallest = minimum_detectable_difference(
-                problems, samples, seeds, PLANNING_SCORE, seed_sd=seed_sd
-            )
-            found.add(Detectable(profile, problems, samples, seeds, smallest, assumed))
+            design = problems, samples, seeds, PLANNING_SCORE
+            smallest = minimum_detectable_difference(*design, seed_sd=seed_sd)
+            delta = smallest_provable_delta(*design, seed_sd=seed_sd)
+            found.add(Detectable(profile, problems, samples, seeds, smallest, delta, assumed))
     return sorted(found)
 
 
@@ -88,9 +92,32 @@ def minimum_detectable_difference(
             f"a design of {problems} problems x {samples} samples x {seeds} seeds with "
             f"{comparisons} comparisons at score {score}: counts are 1 or more, scores 0 to 1"
         )
+    error = _standard_error(problems, samples, seeds, score, seed_sd, between_problems, correlation)
+    return (NORMAL.inv_cdf(1 - alpha / comparisons) + NORMAL.inv_cdf(power)) * error
+
+
+def smallest_provable_delta(
+    problems: int, samples: int, seeds: int, score: float, *, seed_sd: float = 0.01
+) -> float:
+    """The smallest δ that two cells of the same true score are shown to be equivalent within, as a score.
+
+    By two one-sided 5 % tests, both of which come out in four of five repetitions; the standard error is
+    that of `minimum_detectable_difference`.
+    """
+    return (Z_ALPHA + Z_BOTH) * _standard_error(problems, samples, seeds, score, seed_sd)
+
+
+def _standard_error(
+    problems: int,
+    samples: int,
+    seeds: int,
+    score: float,
+    seed_sd: float,
+    between_problems: float = 0.5,
+    correlation: float = 0.5,
+) -> float:
     own = between_problems * (1 - correlation) + (1 - between_problems) / (samples * seeds)
-    variance = 2 * score * (1 - score) * own / problems + 2 * seed_sd**2 / seeds
-    return (NORMAL.inv_cdf(1 - alpha / comparisons) + NORMAL.inv_cdf(power)) * math.sqrt(variance)
+    return math.sqrt(2 * score * (1 - score) * own / problems + 2 * seed_sd**2 / seeds)
 
 
 def _seeds_of_pairs(counts: list[float]) -> set[int]:

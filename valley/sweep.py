@@ -95,6 +95,14 @@ class PreviewConfig(_Strict):
         return self
 
 
+class AnalysisConfig(_Strict):
+    """What the results will be held to, fixed before there are any."""
+
+    equivalence_delta: float | None = Field(None, gt=0, lt=1)
+    """The largest difference of two arms' pass@1 that counts as none, such as 0.02; where it is not set, a
+    quarter of the arms' mean gain over their baseline."""
+
+
 class Sweep(_Strict):
     """The whole of a grid.yaml."""
 
@@ -112,6 +120,7 @@ class Sweep(_Strict):
     resources: ResourcesByKind = ResourcesByKind()
     cluster: ClusterConfig = ClusterConfig()
     preview: PreviewConfig = PreviewConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
 
     @field_validator("name")
     @classmethod

@@ -239,6 +239,51 @@ def test_contrasts_are_paired_by_stage_with_both_scores(document):
     assert "hard traces score higher" in found["easy", 2]["sentence"]
 
 
+def test_pairs_are_held_to_the_delta_of_the_grid(tmp_path):
+    root = tmp_path / "my runs"
+    made = World(root, samples=16, problems=400, seed_sd=0.0)
+    made.cell(0.2, size=0)
+    for correctness in ("correct", "incorrect"):
+        made.cell(0.4, size=512, correctness=correctness)
+
+    def said():
+        (found,) = [c for c in summarise(collect(root))["contrasts"] if c["profile"] == "greedy"]
+        return found
+
+    assert said()["delta"] == pytest.approx(0.05, abs=0.02)  # a quarter of the gain
+    for delta, verdict in ((0.06, "EQUIVALENT"), (0.001, "INCONCLUSIVE")):
+        text = f"analysis: {{equivalence_delta: {delta}}}"
+        (made.folder / "sweep.yaml").write_text(text, encoding="utf-8")
+        assert (said()["delta"], said()["verdict"]) == (delta, verdict)
+        assert verdict in said()["sentence"]
+
+
+def test_stages_crossed_with_traces_interact(document):
+    found = {c["of"]: c for c in document["interactions"] if c["profile"] == "greedy"}
+    low, high = found["difficulty"]["difference_of_differences"]["interval"]
+    assert low < 0.38 < high and low > 0
+    assert found["correctness"]["difference_of_differences"]["value"] < -0.2
+
+
+def test_what_stands_beside_the_verdict_is_in_words(document):
+    assert document["truncation"]["survival"] == "SURVIVES"
+    low, high = document["truncation"]["band"]["128"]
+    assert low < 0.1 and high - low > 0.25  # a third of the answers there are cut off
+    assert document["shape"]["verdict"] == "NOT IDENTIFIED"
+    for part in (document["truncation"], document["shape"]):
+        assert part["sentence"] in document["sentences"]
+    assert document["valley"]["next"] in document["sentences"]
+    assert {c["rate"] for c in document["correlations"]} == {"completion_rate", "think_closed_rate"}
+
+
+def test_an_inconclusive_verdict_says_what_would_decide(tmp_path):
+    root = tmp_path / "my runs"
+    flat(root)
+    found = summarise(collect(root))
+    assert found["valley"]["verdict"] == "INCONCLUSIVE"
+    assert "would be decided in 4 of 5 repetitions by 300 problems x " in found["valley"]["next"]
+
+
 def test_another_profile_can_bear_the_verdict(full):
     document = summarise(collect(full), "direct")
     assert document["profile"] == "direct" and list(document["profiles"]) == ["greedy"]

@@ -6,15 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valley.curve import (
-    NEGLIGIBLE,
-    Curve,
-    landmarks,
-    overturning_seed_sd,
-    problem_draws,
-    valley_test,
-)
 from valley.statistics import Cell, SeedNoise, difference, seed_noise
+from valley.statistics.curve import NEGLIGIBLE, overturning_seed_sd, valley_test
+from valley.statistics.draws import Curve, problem_draws
+from valley.statistics.landmarks import landmarks
 from valley.t_distribution import NORMAL
 
 SIZES = (32, 64, 128, 256, 512, 1024, 2048)
@@ -83,6 +78,7 @@ def test_the_same_curve_gives_the_same_numbers():
         (FLAT, 3, 0.02),
         (FALL_THEN_FLAT, 3, 0.02),
         (FALL_THEN_FLAT, 2, 0.01),
+        ((0.2, 0.2, 0.2, 0.2, 0.2, 0.3, 0.4, 0.5), 2, 0.01),
     ],
 )
 def test_no_more_than_5_percent_of_curves_without_a_valley_are_called_one(scores, seeds, seed_sd):

@@ -1,0 +1,137 @@
+"""What stands beside the verdict, in words: `checks.py` and the pairs' verdicts, as `sentences.py` has the rest."""
+
+from __future__ import annotations
+
+from sentences import Document, interval, points, size
+
+
+def truncation(found: Document) -> str:
+    """Whether the valley could be answers that were cut off."""
+    widest = max(high - low for low, high in found["band"].values())
+    band = f"counting truncated answers all wrong or all right moves a score by up to {points(widest)} points"
+    match found["survival"]:
+        case "SURVIVES":
+            return f"Truncation: the valley SURVIVES in the worst case ({band})."
+        case "SURVIVES IF ALIKE":
+            return (
+                f"Truncation: the valley SURVIVES IF ALIKE, with truncated answers all wrong and all right; not "
+                f"in the worst case of right ones in the trough alone ({band}). Next: a higher max_tokens."
+            )
+    ends = f"all wrong {found['all_wrong']}, all right {found['all_right']}"
+    return f"Truncation: no valley is shown at both ends ({ends}; {band})."
+
+
+def shape(found: Document) -> str:
+    """How the score rises after its trough."""
+    sizes = len(found["sizes"])
+    if not found["curvature"]:
+        return (
+            f"Shape after the trough: NOT IDENTIFIED; {sizes} sizes are left without the trough and the next one, "
+            "and 5 are needed."
+        )
+    ps = ", ".join(f"{scale} p = {c['p']:.2g}" for scale, c in found["curvature"].items())
+    return (
+        f"Shape after the trough: {found['verdict']} (curvature above zero on {sizes} sizes: {ps})."
+    )
+
+
+def next_step(series: Document, twinned: bool) -> str:
+    """What to do about a verdict, and how many problems, answers and seeds would decide it."""
+    verdict, trough, recovery = (
+        series["valley"]["verdict"],
+        series["trough"],
+        series["recovery_size"],
+    )
+    if verdict == "NO VALLEY":
+        return (
+            "Next: nothing more on these sizes; a valley between or below them is not excluded, so add sizes "
+            "there if one is expected."
+        )
+    if verdict == "VALLEY":
+        if not series["valley"]["seeds_measured"]:
+            return (
+                "Next: two more training seeds at least, at the trough and at the sizes beside it, since what a "
+                "seed changes is not in this verdict."
+            )
+        if recovery is not None and recovery["value"] is None:
+            largest = size(recovery["largest_size"])
+            return f"Next: sizes above {largest}, where the curve may cross its baseline."
+        if twinned:
+            return "Next: sizes between the trough and its neighbours, to place it."
+        return (
+            f"Next: matched-step twins at {size(trough['size'])} traces (train.steps), to tell the valley from "
+            "too few steps."
+        )
+    return f"Next: {_deciding(series['deciding'])}"
+
+
+def _deciding(found: Document | None) -> str:
+    if found is None:
+        return "run the baseline and two sizes or more."
+    depth = points(found["depth"])
+    now = _design(found["now"])
+    if found["enough"]:
+        return (
+            f"{now} are enough for a valley of {depth} points; what is there is near that, or between none "
+            "and that; more of each tells a smaller one."
+        )
+    ways = []
+    if (same := found["same_problems"]) is not None:
+        ways.append(f"{_design(same)}")
+    if (more := found["more_problems"]) is not None:
+        ways.append(_design(more))
+    if not ways:
+        return f"no bearable number of problems or answers decides about a valley of {depth} points here."
+    assumed = f", assuming {' and '.join(found['assumed'])}" if found["assumed"] else ""
+    return (
+        f"a valley of {depth} points would be decided in 4 of 5 repetitions by {', or by '.join(ways)}{assumed} "
+        f"(now {now})."
+    )
+
+
+def _design(found: Document) -> str:
+    """`279 problems x 16 samples x 3 seeds`."""
+    return " x ".join(
+        f"{found[noun]:,} {noun if found[noun] != 1 else noun[:-1]}"
+        for noun in ("problems", "samples", "seeds")
+    )
+
+
+def finding(entry: Document) -> str:
+    """What a pair of arms shows."""
+    better, worse = entry["pair"]
+    match entry["verdict"]:
+        case "DIFFERENT":
+            higher = better if entry["difference"]["value"] > 0 else worse
+            return f"DIFFERENT, {higher} traces score higher"
+        case "EQUIVALENT":
+            return f"EQUIVALENT, no difference larger than {points(entry['delta'])} points"
+    provable = f"no difference larger than {points(entry['smallest_delta'])} points is shown"
+    against = "" if entry["delta"] is None else f", {points(entry['delta'])} were asked"
+    return f"INCONCLUSIVE, {provable}{against}"
+
+
+def interaction(entry: Document) -> str:
+    """How much one factor's effect depends on another."""
+    low, high = entry["difference_of_differences"]["interval"]
+    shown = "INCONCLUSIVE" if low <= 0 <= high else "the effect depends on it"
+    return (
+        f"Interaction of {entry['of']} with {entry['by']} ({entry['profile']}, {entry['at']}): "
+        f"{interval(entry['difference_of_differences'], True)}: {shown}."
+    )
+
+
+def correlation(entry: Document) -> str:
+    """A rate against size and against score, over arms."""
+    name = entry["rate"].replace("_", " ")
+    parts = []
+    for against in ("size", "score"):
+        found = entry[against]
+        if found is None:
+            parts.append(f"with {against} not to be told")
+            continue
+        low, high = found["interval"]
+        parts.append(
+            f"with {against} {found['value']:.2f} ({low:.2f} to {high:.2f})".replace("-", "−")
+        )
+    return f"Rank correlation of {name} over {entry['arms']} arms: {', '.join(parts)}."

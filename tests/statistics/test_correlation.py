@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from simulated import rates
+
+from valley.statistics import Cell
+from valley.statistics.correlation import Measured, correlation
+
+SIZES = (1000, 2000, 4000, 8000, 16_000, 32_000)
+
+
+def measured(scores, seed=0):
+    (found,) = rates(np.random.default_rng(seed), scores, replicates=1, problems=400, samples=8)
+    return Measured([Cell(one) for one in found])
+
+
+def test_a_rate_that_grows_with_size_correlates_with_it_and_not_with_what_does_not():
+    closed = measured((0.3, 0.45, 0.6, 0.75, 0.9, 0.97))
+    score = measured((0.2, 0.05, 0.3, 0.1, 0.25, 0.15))
+    with_size, with_score = correlation(SIZES, closed), correlation(score, closed)
+    assert with_size.value == pytest.approx(1) and with_size.low > 0.9
+    assert abs(with_score.value) < 0.5 and with_score.low <= with_score.value <= with_score.high
+
+
+def test_scores_that_cannot_be_told_apart_leave_it_open():
+    found = correlation(SIZES, measured((0.3,) * 6))
+    assert found.high - found.low > 0.8
+
+
+def test_ties_share_their_rank():
+    found = correlation([1, 1, 2, 2], measured((0.1, 0.1001, 0.9, 0.9001)))
+    assert 0.85 < found.value < 0.95  # at most √0.8 with two ties on one side
+
+
+def test_too_few_cells_or_constant_sizes_have_none():
+    assert correlation(SIZES[:3], measured((0.1, 0.5, 0.9))) is None
+    assert correlation([5, 5, 5, 5], measured((0.1, 0.3, 0.5, 0.9))) is None
