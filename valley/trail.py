@@ -209,13 +209,12 @@ class _Builder:
 
 
 def _profiles(config: GenerateConfig, chat: dict[str, Any]) -> list[_Profile]:
-    common = {"batch_size": config.batch_size, "precision": config.precision, **chat}
     return [
         _Profile(
             name,
             safe(name),
             profile.samples,
-            Settings({"profile": profile.model_dump(mode="json"), **common}),
+            Settings({**config.semantic(profile), **chat}),
         )
         for name, profile in config.profiles.items()
     ]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FOLLOWED = {"generate": ("prepare", "train"), "grade": ("generate",)}
 """The kinds whose jobs each kind's may follow one to one."""
-RESUMES = frozenset({"train"})
+RESUMES = frozenset({"train", "generate"})
 """The kinds whose jobs go on from where they were stopped."""
 
 
@@ -103,8 +103,8 @@ class RetryPolicy(BaseModel):
     preemptions: int | None = Field(None, ge=0)
     """Null is without limit."""
     time_outs: int = Field(3, ge=0)
-    """Of trainings, which resume: by requeueing themselves, or by the next launch. Another job would
-    run into the same limit again."""
+    """Of trainings and generations, which resume: by requeueing themselves, or by the next launch.
+    Another job would run into the same limit again."""
     out_of_memory: int = Field(1, ge=0)
     """With the resources that `on_out_of_memory` names for its kind; without it, never."""
     infrastructure: int = Field(1, ge=0)
