@@ -1,30 +1,50 @@
 """Generate: a student's answers to the evaluation problems, under one decoding profile.
 
 It runs in the interpreter that `resources.generate.python` names, which may have vLLM and neither the
-trainer nor what only the launcher needs.
+trainer nor what only the launcher needs. A job is a whole generation, a shard of one, or what puts the
+samples of shards together.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from dataclasses import replace
 from typing import Any
 
 from valley.cluster.element import foreground
+from valley.cluster.rendezvous import place, port
 from valley.cluster.signals import Interrupted
 from valley.data.problem_file import ProblemFile
-from valley.errors import Stopped, exit_on_user_error
-from valley.evaluate.generate import Setting, generate
+from valley.errors import Stopped, UserError, exit_on_user_error
+from valley.evaluate.generate import Generated, Setting, generate
 from valley.evaluate.samples import count_samples
+from valley.evaluate.shards import merge, merged_outcome
 from valley.job_file import JobFile
 from valley.records import write_records
+from valley.store import Store
 
 
 def run(job: JobFile) -> dict[str, Any]:
     """Leave the answers in `samples.jsonl`. Begun again, it goes on from those that were finished."""
-    problems = ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl").values()
+    problems = ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl")
+    if "shards" in job.execution:
+        generated = _merged(job, problems)
+    else:
+        generated = _generated(job, problems)
+    # A shard may have drawn nothing but prompts that are too long, or nothing at all.
+    is_whole = "shard" not in job.config
+    counts = count_samples(generated.samples) if is_whole else _tokens(generated)
+    write_records(job.folder / "samples.jsonl", generated.samples)
+    return {**generated.outcome, **counts}
+
+
+def _generated(job: JobFile, problems: ProblemFile) -> Generated:
+    # Engines that start together on one node look for ports from places of their own.
+    os.environ.setdefault("VLLM_PORT", str(port(place().job_id)))
     model = job.inputs["model"]
+    index, of = job.config.get("shard", (0, 1))
     said: dict[str, int] = {}
 
     def report(step: int, steps: int) -> None:
@@ -32,23 +52,41 @@ def run(job: JobFile) -> dict[str, Any]:
         job.report(step=step, steps=steps)
 
     try:
-        generated = generate(
+        return generate(
             model / "model",
             # No student sees a test, and all tests of all problems may be gigabytes.
-            [replace(problem, tests=problem.tests[:1]) for problem in problems],
+            [replace(problem, tests=problem.tests[:1]) for problem in problems.values()],
             Setting.of(job.config),
             report=report,
             keep=job.folder / "resume" / "samples.jsonl",
             # A rebuilt student has a result of its own, and may differ in its last digits.
             made_from=hashlib.sha256((model / "result.json").read_bytes()).hexdigest(),
+            shard=(index, of),
         )
     except Interrupted as stop:
         if not said:
             raise
         raise Stopped(**said, kept=True) from stop
-    counts = count_samples(generated.samples)
-    write_records(job.folder / "samples.jsonl", generated.samples)
-    return {**generated.outcome, **counts}
+
+
+def _merged(job: JobFile, problems: ProblemFile) -> Generated:
+    store = Store(job.folder.parents[2].parent)
+    results = [store.result("generate", identity) for identity in job.execution["shards"]]
+    if None in results:
+        raise UserError(
+            f"shard {results.index(None)} of {len(results)} has no result; launch the sweep again"
+        )
+    folders = [store.folder("generate", "", identity) for identity in job.execution["shards"]]
+    samples = merge(folders, problems, job.config["profile"]["samples"])
+    return Generated(samples, merged_outcome([r["outcome"] for r in results if r is not None]))
+
+
+def _tokens(generated: Generated) -> dict[str, int]:
+    """The counts that estimates go by."""
+    return {
+        "samples": len(generated.samples),
+        "completion_tokens": sum(sample.completion_tokens for sample in generated.samples),
+    }
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny
 
 
-
 def generate(model, problems, profile, batch_size, precision, chat=None, **options):
     """The samples of a generation."""
     setting = Setting(profile, batch_size, precision, chat or ChatConfig(), **options)

@@ -96,7 +96,9 @@ def plan_requests(
             beginning=question.opened + beginning,
             max_tokens=max(0, min(profile.max_tokens, context - len(prompt))),
         )
-        for problem, prompt, question, beginning in zip(problems, prompts, asked, begun, strict=True)
+        for problem, prompt, question, beginning in zip(
+            problems, prompts, asked, begun, strict=True
+        )
         for k in range(profile.samples)
     ]
     # A sort that keeps the order of equals: the samples of a problem stay together, which share a prompt.
