@@ -29,10 +29,8 @@ from valley.store import Store
 def run(job: JobFile) -> dict[str, Any]:
     """Leave the answers in `samples.jsonl`. Begun again, it goes on from those that were finished."""
     problems = ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl")
-    if "shards" in job.execution:
-        generated = _merged(job, problems)
-    else:
-        generated = _generated(job, problems)
+    make = _merged if "shards" in job.execution else _generated
+    generated = make(job, problems)
     # A shard may have drawn nothing but prompts that are too long, or nothing at all.
     is_whole = "shard" not in job.config
     counts = count_samples(generated.samples) if is_whole else _tokens(generated)
