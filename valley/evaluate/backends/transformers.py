@@ -29,11 +29,11 @@ class TransformersBackend:
         self.version = transformers.__version__
         # A batch is decoded from the same tensors in every run. On a GPU kernels may sum in another order.
         self.repeats = decoding.precision == "fp32" and not torch.cuda.is_available()
-        self._profile, self._ends = decoding.profile, decoding.ends
+        self._profile, self.ends = decoding.profile, decoding.ends
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = load_model(decoding.model_folder, decoding.precision).to(device).eval()
+        self.model = load_model(decoding.model_folder, decoding.precision).to(device).eval()
         # Decoding fills in whatever it is not told from the model's own settings.
-        self._model.generation_config = transformers.GenerationConfig()
+        self.model.generation_config = transformers.GenerationConfig()
 
     def answers(self, batches: list[list[Request]]) -> Iterator[list[Answer]]:
         """Decode batch after batch."""
@@ -46,7 +46,7 @@ class TransformersBackend:
         from transformers import GenerationConfig, LogitsProcessorList
 
         longest = max(len(request.prompt) for request in batch)
-        pad = self._ends[0]  # any token: it is masked in a prompt, and stands after an answer's end
+        pad = self.ends[0]  # any token: it is masked in a prompt, and stands after an answer's end
         tokens = torch.full((len(batch), longest), pad)
         mask = torch.zeros_like(tokens)
         for row, request in enumerate(batch):
@@ -56,15 +56,15 @@ class TransformersBackend:
         if self._profile.temperature > 0:
             processors.append(_SeededNoise(self._profile, [request.seed for request in batch]))
         with torch.inference_mode():
-            out = self._model.generate(
-                input_ids=tokens.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
+            out = self.model.generate(
+                input_ids=tokens.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
                 generation_config=GenerationConfig(
                     max_new_tokens=max(request.max_tokens for request in batch),
                     do_sample=False,
                     num_beams=1,
                     repetition_penalty=1.0,
-                    eos_token_id=self._ends,
+                    eos_token_id=self.ends,
                     pad_token_id=pad,
                 ),
                 logits_processor=processors,
@@ -72,7 +72,7 @@ class TransformersBackend:
         answers = []
         for request, row in zip(batch, out[:, longest:].tolist(), strict=True):
             most = min(len(row), request.max_tokens)
-            end = next((i for i, token in enumerate(row[:most], 1) if token in self._ends), most)
+            end = next((i for i, token in enumerate(row[:most], 1) if token in self.ends), most)
             answers.append(row[:end])
         return answers
 

@@ -56,7 +56,7 @@ class VllmBackend:
 
         self._profile, self._ends = decoding.profile, decoding.ends
         self._params = SamplingParams
-        self._engine: Any = LLM(
+        self.llm: Any = LLM(
             model=str(decoding.model_folder),
             dtype=DTYPES[decoding.precision],
             max_model_len=max(decoding.longest, 1),
@@ -68,24 +68,25 @@ class VllmBackend:
             # On a CPU compiling takes longer than it saves.
             enforce_eager=not torch.cuda.is_available(),
             disable_log_stats=True,
-        ).llm_engine
+        )
 
     def answers(self, batches: list[list[Request]]) -> Iterator[list[Answer]]:
         """Give the engine all requests, and yield answers as they are finished."""
-        waiting = {}
+        engine, waiting = self.llm.llm_engine, {}
         for number, request in enumerate(request for batch in batches for request in batch):
             waiting[str(number)] = request
             prompt = {"prompt_token_ids": request.prompt}
-            self._engine.add_request(str(number), prompt, self._sampling(request))
+            engine.add_request(str(number), prompt, self.sampling(request))
         while waiting:
-            outputs = [output for output in self._engine.step() if output.finished]
+            outputs = [output for output in engine.step() if output.finished]
             if outputs:
                 yield [
                     Answer(waiting.pop(output.request_id), list(output.outputs[0].token_ids))
                     for output in outputs
                 ]
 
-    def _sampling(self, request: Request) -> Any:
+    def sampling(self, request: Request) -> Any:
+        """What vLLM is told of a request, with nothing left to its defaults that changes an answer."""
         return self._params(
             n=1,
             temperature=self._profile.temperature,
