@@ -4,9 +4,10 @@
     .venv-vllm/bin/python tests/benchmarks/generation.py --backend vllm --model FOLDER --problems FILE
 
 Prints JSON. The model is loaded once, and its loading is told apart. Rounds of the job and of the backend
-alone alternate; medians of `--repeats`, by the clock without the job's start, and in CPU time with it, which
-other work on the machine lengthens less. *Alone* is transformers' `generate` on the same padded batches, or vLLM's `LLM.generate` of
-the same prompts. A resumed round goes on from a file that holds half of the samples.
+alone alternate; medians of `--repeats`, without the job's start, which is told apart too (a round that
+finds all samples kept), by the clock and in CPU time, which other work on the machine lengthens less.
+*Alone* is transformers' `generate` on the same padded batches, or vLLM's `LLM.generate` of the same
+prompts. A resumed round goes on from a file that holds half of the samples.
 
 Without `--model` a tiny student is made, and asked the tiny world's problems, which needs the trainer's
 environment: `--keep FOLDER` leaves both there for the other backend.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -99,11 +101,10 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return done, {"wall_s": time.perf_counter() - clock, "cpu_s": time.process_time() - cpu}
 
 
-def decoding(job: Callable[[], Any]) -> dict[str, float]:
+def decoding(job: Callable[[], Any], start: dict[str, float]) -> dict[str, float]:
     """What a job took without its start: reading the tokenizer and planning the requests."""
     done, took = timed(job)
-    start_s = took["wall_s"] - done.outcome["decode_s"]
-    return {"wall_s": done.outcome["decode_s"], "cpu_s": took["cpu_s"], "start_s": start_s}
+    return {"wall_s": done.outcome["decode_s"], "cpu_s": took["cpu_s"] - start["cpu_s"]}
 
 
 def measure(options: argparse.Namespace, model: Path, problems: list[Problem]) -> dict[str, Any]:
@@ -123,7 +124,9 @@ def measure(options: argparse.Namespace, model: Path, problems: list[Problem]) -
         planned[:] = [plan(*arguments)]
         return planned[0]
 
-    rounds: dict[str, list[dict[str, float]]] = {"job": [], "alone": [], "resumed": []}
+    rounds: dict[str, list[dict[str, float]]] = {
+        name: [] for name in ("start", "job", "alone", "resumed")
+    }
     with (
         mock.patch.object(generation, "load_backend", load_once),
         mock.patch.object(generation, "plan_requests", note_plan),
@@ -137,11 +140,14 @@ def measure(options: argparse.Namespace, model: Path, problems: list[Problem]) -
         first, loading = timed(job)
         lines = keep.read_text().splitlines(keepends=True)
         for _ in range(options.repeats):
+            keep.write_text("".join(lines))
+            start = timed(job)[1]  # all samples are kept: nothing is left but the start
+            rounds["start"].append(start)
             keep.unlink()
-            rounds["job"].append(decoding(job))
+            rounds["job"].append(decoding(job, start))
             rounds["alone"].append(timed(lambda: alone(loaded[0], planned[0], profile))[1])
             keep.write_text("".join(lines[: 1 + len(first.samples) // 2]))
-            rounds["resumed"].append(decoding(job))
+            rounds["resumed"].append(decoding(job, start))
     written = sum(sample.completion_tokens for sample in first.samples)
     median = {
         name: {unit: statistics.median(r[unit] for r in taken) for unit in ("wall_s", "cpu_s")}
@@ -178,10 +184,11 @@ def main() -> None:
     parser.add_argument("--problems", type=Path, help="a file of valley.problem/1 records")
     parser.add_argument("--limit", type=int, default=300, help="most problems (default: 300)")
     parser.add_argument("--max-tokens", type=int, default=60, help="of an answer (default: 60)")
-    parser.add_argument("--batch-size", type=int, default=64, help="sequences (default: 64)")
+    parser.add_argument("--batch-size", type=int, default=50, help="sequences (default: 50)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--keep", type=Path, help="a folder to leave the tiny student in")
     options = parser.parse_args()
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     if (options.model is None) != (options.problems is None):
         parser.error("--model and --problems go together")
     with tempfile.TemporaryDirectory(prefix="valley-bench-") as temporary:
