@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,9 @@ from valley.evaluate.shards import merge, merged_outcome
 from valley.job_file import JobFile
 from valley.records import write_records
 from valley.store import Store
+
+REPORT_S = 1.0
+"""Least time between two words of how far a job is."""
 
 
 def run(job: JobFile) -> dict[str, Any]:
@@ -44,10 +48,15 @@ def _generated(job: JobFile, problems: ProblemFile) -> Generated:
     model = job.inputs["model"]
     index, of = job.config.get("shard", (0, 1))
     said: dict[str, int] = {}
+    last_s = 0.0
 
     def report(step: int, steps: int) -> None:
+        nonlocal last_s
         said.update(step=step, steps=steps)
-        job.report(step=step, steps=steps)
+        # An engine may finish samples many times a second.
+        if time.monotonic() - last_s >= REPORT_S or step == steps:
+            last_s = time.monotonic()
+            job.report(step=step, steps=steps)
 
     try:
         return generate(

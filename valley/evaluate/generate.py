@@ -127,6 +127,7 @@ def generate(
     for answers in backend.answers(batches):
         kept.add([_sample(answer, ends, tokenizer, resumed) for answer in answers])
         report(step=len(kept.samples), steps=len(requests.all))
+    kept.close()
     decode_s = time.perf_counter() - clock
     empty = {request.key: _unanswered(request) for request in requests.too_long}
     samples = [(kept.samples | empty)[request.key] for request in requests.all]

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from valley.errors import UserError
 from valley.evaluate.samples import Sample
@@ -36,6 +36,7 @@ class KeptSamples:
         self.samples: dict[tuple[str, int], Sample] = {}
         """By problem and index."""
         self._header = {"schema": SCHEMA, **made}
+        self._file: TextIO | None = None
         if path is not None and path.exists():
             self._read(path.read_bytes())
 
@@ -59,14 +60,20 @@ class KeptSamples:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = [canonical_json(self._header) + "\n", *map(record_line, self.samples.values())]
         write_text(self.path, "".join(lines), sync=False)
+        self._file = self.path.open("a", encoding="utf-8")
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Write finished samples behind the others."""
         new = {(sample.problem_id, sample.index): sample for sample in samples}
-        if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(map(record_line, new.values())))
+        if self._file is not None:
+            self._file.write("".join(map(record_line, new.values())))
+            self._file.flush()
         self.samples |= new
+
+    def close(self) -> None:
+        """Leave the file, when all is written."""
+        if self._file is not None:
+            self._file.close()
 
 
 def _is(line: bytes, header: dict[str, Any]) -> bool:
