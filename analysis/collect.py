@@ -122,7 +122,7 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
         found = {kind: reader.result(place) for kind, place in own.items()}
         results = {kind: result for kind, result in found.items() if result is not None}
         counts[key] = counts_of(results["grade"]["outcome"])
-        provenance[key] = {kind: result["provenance"] for kind, result in results.items()}
+        provenance[key] = {kind: _provenance(result) for kind, result in results.items()}
         rows.append({**row, "state": "done", "steps": line["steps"], **_measured(results)})
     others = {axis for line in lines.values() for axis in line["axes"]} - set(NAMED_AXES)
     axes = (*NAMED_AXES, *sorted(others))
@@ -140,6 +140,12 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
         missing=missing,
         damaged=store.damaged,
     )
+
+
+def _provenance(result: dict[str, Any]) -> dict[str, Any]:
+    """Where a result comes from; of a generation also what decoded."""
+    backend = result["outcome"].get("backend")
+    return result["provenance"] if backend is None else result["provenance"] | {"backend": backend}
 
 
 def _measured(results: dict[str, dict[str, Any]]) -> dict[str, Any]:

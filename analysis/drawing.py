@@ -158,6 +158,8 @@ def _measured(document: Document) -> list[str]:
     if problems := provenance["problems"]:
         samples = "/".join(f"{total / problems:g}" for total in provenance["samples_per_cell"])
         parts.append(f"{problems} problems × {samples} sample{'' if samples == '1' else 's'}")
+    if backends := provenance["made_with"].get("generate", {}).get("backend"):
+        parts.append(f"decoded by {' and '.join(backends)}")
     parts.append(f"{len(document['missing'])} of {document['planned']} scores missing")
     if document["damaged"]:
         parts.append(f"{len(document['damaged'])} damaged")

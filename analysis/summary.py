@@ -165,6 +165,8 @@ def _provenance(collected: Collected) -> Document:
         for kind, provenance in by_kind.items():
             # A process names the packages that it had imported, so each counts by itself.
             facts = {name: provenance.get(name) for name in ("snapshot", "device")}
+            if "backend" in provenance:
+                facts["backend"] = provenance["backend"]
             for name, value in {**facts, **provenance.get("versions", {})}.items():
                 found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
     mixed = [

@@ -1,40 +1,104 @@
-"""Generate: a student's answers to the evaluation problems, under one decoding profile."""
+"""Generate: a student's answers to the evaluation problems, under one decoding profile.
+
+It runs in the interpreter that `resources.generate.python` names, which may have vLLM and neither the
+trainer nor what only the launcher needs. A job is a whole generation, a shard of one, or what puts the
+samples of shards together.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
 from valley.cluster.element import foreground
-from valley.data.chat import ChatConfig
-from valley.data.prepared import evaluation_problems
-from valley.errors import exit_on_user_error
-from valley.evaluate.profiles import Profile
+from valley.cluster.rendezvous import place
+from valley.cluster.signals import Interrupted
+from valley.data.problem_file import ProblemFile
+from valley.errors import Stopped, UserError, exit_on_user_error
+from valley.evaluate.generate import Generated, Setting, generate
 from valley.evaluate.samples import count_samples
+from valley.evaluate.shards import merge, merged_outcome
 from valley.job_file import JobFile
 from valley.records import write_records
+from valley.store import Store
+
+REPORT_S = 1.0
+"""Least time between two words of how far a job is."""
 
 
 def run(job: JobFile) -> dict[str, Any]:
-    """Leave the answers in `samples.jsonl`."""
-    # The one place that would choose another backend.
-    from valley.evaluate.generate import generate
+    """Leave the answers in `samples.jsonl`. Begun again, it goes on from those that were finished."""
+    problems = ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl")
+    make = _merged if "shards" in job.execution else _generated
+    generated = make(job, problems)
+    # A shard may have drawn nothing but prompts that are too long, or nothing at all.
+    is_whole = "shard" not in job.config
+    counts = count_samples(generated.samples) if is_whole else _tokens(generated)
+    write_records(job.folder / "samples.jsonl", generated.samples)
+    return {**generated.outcome, **counts}
 
-    problems = evaluation_problems(job.inputs["evaluation"]).values()
-    samples = generate(
-        job.inputs["model"] / "model",
-        # No student sees a test, and all tests of all problems may be gigabytes.
-        [replace(problem, tests=problem.tests[:1]) for problem in problems],
-        Profile.model_validate(job.config["profile"]),
-        job.config["batch_size"],
-        job.config["precision"],
-        job.report,
-        ChatConfig.model_validate(job.config.get("chat", {})),
-    )
-    counts = count_samples(samples)
-    write_records(job.folder / "samples.jsonl", samples)
-    return {"backend": "transformers", **counts}
+
+def _generated(job: JobFile, problems: ProblemFile) -> Generated:
+    # Engines that start together on one node look for ports from places of their own.
+    os.environ.setdefault("VLLM_PORT", str(_first_port(place().attempt)))
+    model = job.inputs["model"]
+    index, of = job.config.get("shard", (0, 1))
+    said: dict[str, int] = {}
+    last_s = 0.0
+
+    def report(step: int, steps: int) -> None:
+        nonlocal last_s
+        said.update(step=step, steps=steps)
+        # An engine may finish samples many times a second.
+        if time.monotonic() - last_s >= REPORT_S or step == steps:
+            last_s = time.monotonic()
+            job.report(step=step, steps=steps)
+
+    try:
+        return generate(
+            model / "model",
+            # No student sees a test, and all tests of all problems may be gigabytes.
+            [replace(problem, tests=problem.tests[:1]) for problem in problems.values()],
+            Setting.of(job.config),
+            report=report,
+            keep=job.folder / "resume" / "samples.jsonl",
+            # A rebuilt student has a result of its own, and may differ in its last digits.
+            made_from=hashlib.sha256((model / "result.json").read_bytes()).hexdigest(),
+            shard=(index, of),
+        )
+    except Interrupted as stop:
+        if not said:
+            raise
+        raise Stopped(**said, kept=True) from stop
+
+
+def _first_port(attempt: str) -> int:
+    """A port below the range that Linux hands out to clients (from 32768)."""
+    return 20000 + int.from_bytes(hashlib.sha256(attempt.encode()).digest()[:4], "big") % 12000
+
+
+def _merged(job: JobFile, problems: ProblemFile) -> Generated:
+    store = Store(job.folder.parents[2].parent)
+    results = [store.result("generate", identity) for identity in job.execution["shards"]]
+    if None in results:
+        raise UserError(
+            f"shard {results.index(None)} of {len(results)} has no result; launch the sweep again"
+        )
+    folders = [store.folder("generate", "", identity) for identity in job.execution["shards"]]
+    samples = merge(folders, problems, job.config["profile"]["samples"])
+    return Generated(samples, merged_outcome([r["outcome"] for r in results if r is not None]))
+
+
+def _tokens(generated: Generated) -> dict[str, int]:
+    """The counts that estimates go by."""
+    return {
+        "samples": len(generated.samples),
+        "completion_tokens": sum(sample.completion_tokens for sample in generated.samples),
+    }
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ RESOURCES = ResourcesByKind(
         ("train", "preempted", 2, None),
         ("train", "time_out", 2, "retry 3 of 3)"),
         ("train", "time_out", 3, None),
-        ("generate", "time_out", 0, None),  # it would start over, and run into its limit again
+        ("prepare", "time_out", 0, None),  # it would start over, and run into its limit again
         ("train", "out_of_memory", 0, "retry 1 of 1)"),
         ("train", "out_of_memory", 1, None),
         ("generate", "out_of_memory", 0, None),  # nothing named to give it
@@ -384,3 +384,67 @@ def test_identities_are_exact(make):
         assert job.identity == identity_of(job.kind, job.config, inputs)
         whole = {"schema": JOB_SCHEMA, "kind": job.kind, "config": job.config, "inputs": inputs}
         assert job.identity == digest(whole)
+
+
+def test_a_shared_generation_is_the_same_generation(make):
+    """What was made by one element stays done, and its shards are planned beside it."""
+    alone, shared = make(), make(["resources.generate.shards=3"])
+    assert [row.grade.identity for row in shared.rows] == [row.grade.identity for row in alone.rows]
+    for row in shared.rows:
+        shards = row.generate.after
+        assert [shard.config["shard"] for shard in shards] == [[0, 3], [1, 3], [2, 3]]
+        assert row.generate.execution == {"shards": [shard.identity for shard in shards]}
+        assert sum(shard.examples for shard in shards) >= row.grade.examples > 0
+        assert {shard.inputs["model"] for shard in shards} == {row.generate.inputs["model"]}
+    generations = {row.generate.identity for row in shared.rows}
+
+    def known(job):
+        return Known("done" if job.identity in generations else "new")
+
+    decisions = decide(part_of(shared, {"generate", "grade"}), known).decisions
+    assert not [d for d in decisions if d.job.kind == "generate" and d.action == "submit"]
+
+
+def part_of(planned, kinds):
+    """A trail whose jobs are of these kinds alone."""
+    return replace(planned, jobs=[job for job in planned.jobs if job.kind in kinds])
+
+
+def test_the_default_backend_and_unset_settings_are_no_part_of_an_identity(make):
+    (profile,) = {row.profile for row in make().rows}
+    settings = make().rows[0].generate.config
+    assert settings.keys() == {"profile", "batch_size", "precision"} and profile == "greedy"
+    assert settings["profile"].keys() == {
+        *("samples", "temperature", "top_p", "max_tokens", "prefill", "sampling_seed"),
+    }
+    assert make(["generate.backend=vllm"]).rows[0].generate.config["backend"] == "vllm"
+
+
+def test_profiles_start_from_what_their_names_say(make):
+    settings = ["generate.profiles={greedy: {}, paper: {max_tokens: 9}, direct: {}, think: {}}"]
+    said = {row.profile: row.generate.config["profile"] for row in make(settings).rows}
+    assert (said["greedy"]["samples"], said["greedy"]["temperature"]) == (1, 0)
+    paper = said["paper"]
+    assert (paper["samples"], paper["temperature"], paper["top_p"]) == (16, 0.6, 0.95)
+    assert paper["max_tokens"] == 9
+    assert said["direct"]["prefill"] == "```python\n" and said["think"]["prefill"] == "<think>\n"
+
+
+def test_a_prompt_in_a_profile_asks_otherwise_and_not_a_tiny_student(make):
+    with pytest.raises(
+        UserError, match="prompt 'livecodebench', and the student 'tiny' knows the words"
+    ):
+        make(["generate.profiles={greedy: {prompt: livecodebench}}"])
+
+
+def test_several_engines_do_not_share_a_process_on_a_gpu(make):
+    settings = ["generate.backend=vllm", "resources.generate.gpus_per_node=1"]
+    assert make(settings).rows
+    with pytest.raises(UserError, match="has its GPU until its process ends"):
+        make([*settings, "resources.generate.pack=2", "resources.grade.pack=2"])
+
+
+@pytest.mark.parametrize("wrong", ["train.shards=2", "generate={shards: 2, pack: 2}"])
+def test_only_a_generation_that_is_alone_is_shared(make, wrong):
+    with pytest.raises(UserError, match="shards"):
+        make([f"resources.{wrong}", "resources.grade.pack=2"])

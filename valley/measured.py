@@ -100,6 +100,8 @@ def _measured(kind: str, config: dict[str, Any], result: dict[str, Any]) -> tupl
             detail = "lessons" if config["select"] == "lessons" else "traces"
             return detail, Measured(1, examples, tokens, rank_s)
         case "generate":
+            if "shards" in outcome:
+                raise ValueError("its shards took the time, and are measured themselves")
             answers, tokens = outcome["samples"], outcome["completion_tokens"]
             return digest(config), Measured(1, answers, tokens, cost["wall_s"])
         case _:

@@ -201,6 +201,7 @@ def read_grid(
     if not expansion.cells:
         raise UserError(f"{file.at(('grid',))}: no cell is left: `exclude` leaves out all of them")
     _check_students(sweep, expansion.cells, file)
+    _check_engines(sweep, expansion.cells, file)
     return Grid(sweep, expansion.cells, expansion.left_out, expansion.warnings)
 
 
@@ -227,12 +228,19 @@ def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
     """Refuse what a tiny student cannot be told, and first lessons that the data of a cell does not have
     or that cannot feed the ranks.
     """
-    told = {(c.axes["student"], id(c.recipe.chat)): c for c in cells}
-    for (name, _), cell in told.items():
+    told = {(c.axes["student"], id(c.recipe.chat), id(c.recipe.generate)): c for c in cells}
+    for (name, *_), cell in told.items():
         if sweep.students[name].source == "tiny" and cell.recipe.chat.semantic():
             raise UserError(
                 f"{file.at(('chat',))}: the student {name!r} of cell {cell.label} knows the words of its "
                 "world only; leave `chat` out for a tiny student"
+            )
+        prompts = {n: p.prompt for n, p in cell.recipe.generate.profiles.items() if p.prompt}
+        if sweep.students[name].source == "tiny" and prompts:
+            profile, prompt = next(iter(prompts.items()))
+            raise UserError(
+                f"{file.at(('generate', 'profiles', profile))}: prompt {prompt!r}, and the student {name!r} "
+                "knows the words of its world only; leave it out for a tiny student"
             )
     pairs = {(c.axes["student"], c.recipe.data.lessons): c for c in with_starts(cells)}
     for (name, answers), cell in pairs.items():
@@ -247,3 +255,15 @@ def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
             )
         train = sweep.resources.train
         check_ranks(student.first_lessons, train.nodes * train.tasks_per_node, at)
+
+
+def _check_engines(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
+    """Refuse several vLLM engines in one process on a GPU: only the process's end frees its memory."""
+    asked = sweep.resources.generate
+    backends = {c.recipe.generate.backend for c in cells}
+    if asked.gpus_per_node and asked.pack > 1 and "vllm" in backends:
+        raise UserError(
+            f"{file.at(('resources', 'generate', 'pack'))}: {asked.pack}, and an engine of "
+            "generate.backend vllm has its GPU until its process ends; set generate.pack (and those of "
+            "prepare and train) to 1"
+        )

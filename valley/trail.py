@@ -34,6 +34,8 @@ class _Profile:
     samples: int
     """Per problem."""
     settings: Settings
+    shards: tuple[Settings, ...]
+    """Those of its parts, where elements share a generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class _Builder:
             training=train.semantic(),
             training_text=canonical_json(train.semantic()),
             execution=execution_of(train),
-            profiles=_profiles(recipe.generate, chat),
+            profiles=_profiles(recipe.generate, chat, self.sweep.resources.generate.shards),
             grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
             select=recipe.data.select if recipe.data.select.semantic() else None,
@@ -176,18 +178,37 @@ class _Builder:
         for profile in shared.profiles:
             examples = shared.data.evaluation_size * profile.samples
             whose, slot = f"{label}-{profile.slot}", profile.name
+            inputs = {"model": model, "evaluation": evaluation}
+            number = len(profile.shards)
+            shards = tuple(
+                job(
+                    "generate",
+                    f"{whose}-{i}of{number}",
+                    settings,
+                    inputs,
+                    asked,
+                    name,
+                    None,
+                    after,
+                    f"{slot}-{i}of{number}",
+                    0,
+                    -(-examples // number),
+                    parameters,
+                )
+                for i, settings in enumerate(profile.shards, start=1)
+            )
             generate = job(
                 "generate",
                 whose,
                 profile.settings,
-                {"model": model, "evaluation": evaluation},
+                inputs,
                 asked,
                 name,
-                None,
-                after,
+                {"shards": [shard.identity for shard in shards]} if shards else None,
+                shards or after,
                 slot,
                 0,
-                examples,
+                0 if shards else examples,
                 parameters,
             )
             grade = job(
@@ -208,17 +229,13 @@ class _Builder:
         return rows
 
 
-def _profiles(config: GenerateConfig, chat: dict[str, Any]) -> list[_Profile]:
-    common = {"batch_size": config.batch_size, "precision": config.precision, **chat}
-    return [
-        _Profile(
-            name,
-            safe(name),
-            profile.samples,
-            Settings({"profile": profile.model_dump(mode="json"), **common}),
-        )
-        for name, profile in config.profiles.items()
-    ]
+def _profiles(config: GenerateConfig, chat: dict[str, Any], shards: int) -> list[_Profile]:
+    profiles = []
+    for name, profile in config.profiles.items():
+        value = {**config.semantic(profile), **chat}
+        parts = [Settings({**value, "shard": [i, shards]}) for i in range(shards) if shards > 1]
+        profiles.append(_Profile(name, safe(name), profile.samples, Settings(value), tuple(parts)))
+    return profiles
 
 
 def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:

@@ -196,3 +196,20 @@ def test_the_default_grid(tmp_path):
     )
     check(arrays, jobs)
     assert len(arrays) <= 14
+
+
+def test_a_shared_generation_waits_for_its_shards_and_each_shard_for_its_training(spaced):
+    path = spaced / "grid.yaml"
+    path.write_text(GRID)
+    sweep, cells = load_sweep(path, ["resources.generate.shards=3"])
+    jobs = trail(sweep, cells).jobs
+    arrays = make_arrays(jobs, sweep.resources, lambda job: cost_s(job, sweep), sweep.name)
+    check(arrays, jobs)
+    for array in arrays:
+        first = array.elements[0].jobs[0]
+        if "shards" in first.execution:
+            assert array.partner is None and len(array.elements) == 1
+            assert {job.identity for job in array.parents} == set(first.execution["shards"])
+        elif first.kind == "generate" and array.partner is not None:
+            assert array.partner.kind in ("train", "prepare")
+            assert len({str(e.jobs[0].config["shard"]) for e in array.elements}) == 1

@@ -5,7 +5,10 @@ import yaml
 from pydantic import ValidationError
 
 from valley.data.chat import ChatConfig
+from valley.data.problems import Problem
+from valley.data.render import instruction
 from valley.errors import UserError
+from valley.evaluate.profiles import Profile
 from valley.records import digest
 from valley.student_config import TinyStudent
 from valley.sweep import load_sweep
@@ -79,5 +82,55 @@ def test_a_tiny_student_is_asked_nothing_that_it_cannot_read(planned):
 
 
 def test_a_prompt_of_another_name_is_refused():
-    with pytest.raises(ValidationError, match="'plain' or 'opencodereasoning2'"):
+    with pytest.raises(ValidationError, match="'plain', 'opencodereasoning2' or 'livecodebench'"):
         ChatConfig(prompt="ocr2")
+
+
+STDIN = """### Question:
+Add.
+
+### Format: Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample inputs). Enclose your code within delimiters as follows. Ensure that when the python program runs, it reads the inputs, runs the algorithm and writes output to STDOUT.
+```python
+# YOUR CODE HERE
+```
+
+### Answer: (use the provided format with backticks)
+
+"""
+STARTER = """### Question:
+Add.
+
+### Format: You will use the following starter code to write the solution to the problem and enclose your code within delimiters.
+```python
+class Solution:
+```
+
+### Answer: (use the provided format with backticks)
+
+"""
+
+
+def test_livecodebench_asks_as_it_was_published():
+    """The texts are those that its own code (28fef95) makes of these two problems."""
+    read = Problem("a", "livecodebench/atcoder", "Add.", [])
+    called = Problem("b", "s", "Add.", [], "function", "class Solution:", "add")
+    assert instruction(read, "livecodebench") == STDIN
+    assert instruction(called, "livecodebench") == STARTER
+    system = ChatConfig(prompt="livecodebench").system_message
+    assert system is not None and system.startswith(
+        "You are an expert Python programmer. You will be"
+    )
+
+
+def test_a_profile_asks_as_the_student_was_taught_or_by_a_prompt_of_its_own():
+    taught = ChatConfig(prompt="opencodereasoning2", system="Be brief.")
+    assert Profile().chat(taught) == taught
+    assert Profile(prompt="livecodebench").chat(taught) == ChatConfig(prompt="livecodebench")
+
+
+def test_another_prompt_is_another_generation_of_the_same_training(planned):
+    profiles = {"greedy": {}, "lcb": {"prompt": "livecodebench"}}
+    plain = [j for j in planned(OCR2) if j.kind == "generate"]
+    both = [j for j in planned(OCR2, generate={"profiles": profiles}) if j.kind == "generate"]
+    assert {j.identity for j in plain} < {j.identity for j in both}
+    assert {j.config["profile"].get("prompt") for j in both} == {None, "livecodebench"}

@@ -11,11 +11,21 @@ from valley.data.config import TinyConfig
 from valley.data.render import instruction
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
-from valley.evaluate.generate import generate, sample_seed
+from valley.evaluate import generate as generation
+from valley.evaluate.generate import Setting
 from valley.evaluate.profiles import Profile
+from valley.evaluate.requests import sample_seed
+from valley.evaluate.samples import count_samples
 from valley.student import load_model, load_tokenizer
 from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny
+
+
+def generate(model, problems, profile, batch_size, precision, chat=None, **options):
+    """The samples of a generation."""
+    setting = Setting(profile, batch_size, precision, chat or ChatConfig(), **options)
+    return generation.generate(model, problems, setting).samples
+
 
 PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=12)).evaluation_problems()
 
@@ -178,14 +188,37 @@ def test_seeds_differ_by_problem_and_index():
     assert len(seeds) == 2 * 12 * 4 and all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_nothing_to_answer_and_no_room_are_errors(model):
+def test_nothing_to_answer_is_an_error(model):
     with pytest.raises(UserError, match="the evaluation set is empty"):
         generate(model, [], Profile(), 4, "fp32")
+
+
+def test_a_prompt_that_leaves_no_room_is_counted_and_not_asked(model, caplog):
     long = replace(PROBLEMS[0], statement="add 3 " * 400)
-    with pytest.raises(
-        UserError, match=r"its prompt has \d+ tokens and the model's context is 512"
-    ):
-        generate(model, [long], Profile(), 4, "fp32")
+    plain = generate(model, PROBLEMS[1:5], Profile(max_tokens=5), 4, "fp32")
+    samples = generate(model, [long, *PROBLEMS[1:5]], Profile(max_tokens=5), 4, "fp32")
+    assert samples[1:] == plain
+    assert (samples[0].text, samples[0].finish_reason) == ("", "length")
+    counts = count_samples(samples)
+    assert counts["prompts_too_long"] == 1 and counts["samples"] == 5
+    assert "1 problems are not asked" in caplog.text and PROBLEMS[0].id in caplog.text
+    with pytest.raises(UserError, match="no token was generated"):
+        count_samples(generate(model, [long], Profile(), 4, "fp32"))
+
+
+def test_an_answers_limit_is_its_own_and_not_its_batchs(model):
+    """Beside a prompt that almost fills the context, a short one may still be answered at length."""
+    room = 512 - generate(model, PROBLEMS[:1], Profile(max_tokens=1), 1, "fp32")[0].prompt_tokens
+    tokenizer = load_tokenizer(model)
+    long = PROBLEMS[0]
+    while len(prompt_tokens(tokenizer, long)) < 500:
+        long = replace(long, statement=f"{long.statement} {PROBLEMS[0].statement}")
+        if len(prompt_tokens(tokenizer, long)) >= 512:
+            pytest.fail("the prompt grew past the context")
+    profile = Profile(max_tokens=40)
+    together = generate(model, [long, *PROBLEMS[1:4]], profile, 4, "fp32")
+    assert together[1:] == generate(model, PROBLEMS[1:4], profile, 4, "fp32")
+    assert together[0].completion_tokens <= 512 - together[0].prompt_tokens < 40 < room
 
 
 def test_a_thought_that_the_template_opens_is_the_answers_beginning(model, spaced):

@@ -13,8 +13,15 @@ def sample(written):
 
 
 def test_samples_are_counted():
-    counts = count_samples([sample(3), sample(0)])
-    assert counts == {"samples": 2, "prompt_tokens": 14, "completion_tokens": 3}
+    cut = replace(sample(5), finish_reason="length", resumed=True)
+    assert count_samples([sample(3), cut, replace(cut, completion_tokens=0)]) == {
+        "samples": 3,
+        "prompt_tokens": 21,
+        "completion_tokens": 8,
+        "truncated": 2,
+        "prompts_too_long": 1,
+        "resumed_samples": 2,
+    }
 
 
 @pytest.mark.parametrize("samples", [[], [sample(0), sample(0)]], ids=["no sample", "no token"])

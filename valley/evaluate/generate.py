@@ -1,8 +1,8 @@
-"""Generation: a student's answers to problems, batched, greedy or with a seed per sample.
+"""Generation: a student's answers to problems, whatever decodes them.
 
-transformers' own decoding loop runs; sampling adds seeded Gumbel noise to the scaled logits and takes
-the largest, which draws from the softmax exactly and gives every sample a stream of its own: it does not
-depend on which other samples share its batch.
+1. `requests` plans what is asked: prompts, seeds, limits, batches.
+2. A backend answers the batches that are not kept from an earlier start.
+3. Answers become samples and are kept as they come.
 
 Of a checkpoint's `generation_config.json` only the tokens that end an answer are used, beside its
 tokenizer's own: a template may end a turn with a token that the tokenizer does not name (Llama 3's
@@ -12,165 +12,210 @@ temperature: the profile says how every checkpoint is asked.
 
 from __future__ import annotations
 
-import hashlib
+import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from valley.data.chat import ChatConfig
 from valley.data.problems import Problem
-from valley.data.render import Chat, instruction
-from valley.errors import UserError
-from valley.evaluate.profiles import Profile
+from valley.data.render import Chat
+from valley.evaluate.backends.base import Answer, Backend, Decoding, load_backend
+from valley.evaluate.kept import KeptSamples
+from valley.evaluate.profiles import BackendName, Profile
+from valley.evaluate.requests import Request, Requests, end_tokens, plan_requests
 from valley.evaluate.samples import Sample
-from valley.student import load_model, load_tokenizer
+from valley.student import load_tokenizer
+
+logger = logging.getLogger(__name__)
 
 
-def sample_seed(sampling_seed: int, problem_id: str, index: int) -> int:
-    """The seed of one sample: a 63-bit hash of its place."""
-    text = f"valley.sample/1:{sampling_seed}:{problem_id}:{index}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+@dataclass(frozen=True)
+class Setting:
+    """How problems are asked and answered: a generate job's settings."""
+
+    profile: Profile
+    batch_size: int
+    precision: Literal["fp32", "bf16"]
+    chat: ChatConfig
+    backend: BackendName = "transformers"
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> Setting:
+        """As a job's `config` tells it."""
+        profile = Profile.model_validate(config["profile"])
+        taught = ChatConfig.model_validate(config.get("chat", {}))
+        return cls(
+            profile,
+            config["batch_size"],
+            config["precision"],
+            profile.chat(taught),
+            config.get("backend", "transformers"),
+        )
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The samples, by problem in the given order and then by index, and how they were made."""
+
+    samples: list[Sample]
+    outcome: dict[str, Any]
 
 
 def generate(
     model_folder: Path,
     problems: list[Problem],
-    profile: Profile,
-    batch_size: int,
-    precision: Literal["fp32", "bf16"],
+    setting: Setting,
+    *,
     report: Callable[..., None] = lambda **_: None,
-    chat: ChatConfig | None = None,
-) -> list[Sample]:
-    """Answer every problem `profile.samples` times.
+    keep: Path | None = None,
+    made_from: str = "",
+    shard: tuple[int, int] = (0, 1),
+) -> Generated:
+    """Answer every problem `profile.samples` times, or the part of a shard.
 
-    Batches are planned from the prompts' lengths before decoding starts, so they are the same in every
-    run. Weights and computation are in `precision`, on a GPU where there is one.
+    Weights and computation are in `precision`, on a GPU where there is one. A prompt that leaves no
+    room for an answer gets an empty one, of finish reason `length`, and is counted.
 
-    Returns:
-        Samples by problem in the given order, then by index.
+    Args:
+        keep: the file that finished samples are kept in, and that an earlier start may have left.
+        made_from: what tells this student's weights from others; what was kept of others is not used.
+        shard: its index from 0, and how many there are.
 
     Raises:
-        UserError: there are no problems, a prompt leaves no room for an answer, or no token ends one.
+        UserError: there are no problems, the checkpoint has no template or no token that ends an
+            answer, or the backend cannot be had.
     """
-    import torch
-    from transformers import GenerationConfig
-
-    if not problems:
-        raise UserError("no problems to answer: the evaluation set is empty")
+    began = time.perf_counter()
     tokenizer = load_tokenizer(model_folder)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_model(model_folder, precision).to(device).eval()
-    ends = _end_tokens(model.generation_config.eos_token_id, tokenizer.eos_token_id)
-    # Decoding fills in whatever it is not told from the model's own settings.
-    model.generation_config = GenerationConfig()
-    spoken = Chat(tokenizer, chat)
-    asked = [spoken.prompt(instruction(p, spoken.config.prompt)) for p in problems]
-    begun = [prompt.followed_by(profile.prefill) for prompt in asked]
-    pairs = zip(spoken.tokens([prompt.text for prompt in asked]), spoken.tokens(begun), strict=True)
-    prompts = [[*prompt, *beginning] for prompt, beginning in pairs]
-    _check_room(problems, prompts, model.config.max_position_embeddings)
-    requests = [(i, k) for i in range(len(problems)) for k in range(profile.samples)]
-    order = sorted(requests, key=lambda request: (len(prompts[request[0]]), request))
-    samples: dict[tuple[int, int], Sample] = {}
-    for begin in range(0, len(order), batch_size):
-        batch = order[begin : begin + batch_size]
-        seeds = [sample_seed(profile.sampling_seed, problems[i].id, k) for i, k in batch]
-        answers = _decode(model, ends, [prompts[i] for i, _ in batch], profile, seeds)
-        for (i, k), seed, tokens in zip(batch, seeds, answers, strict=True):
-            stopped = tokens[-1] in ends
-            text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True)
-            samples[i, k] = Sample(
-                problem_id=problems[i].id,
-                index=k,
-                seed=seed,
-                text=asked[i].opened + begun[i] + text,
-                finish_reason="stop" if stopped else "length",
-                prompt_tokens=len(prompts[i]),
-                completion_tokens=len(tokens),
-            )
-        report(step=len(samples), steps=len(order))
-    return [samples[request] for request in requests]
+    context, ends = _read_settings(model_folder, tokenizer.eos_token_id)
+    chat = Chat(tokenizer, setting.chat)
+    requests = plan_requests(problems, setting.profile, chat, context, setting.batch_size)
+    _say_too_long(requests, context)
+    requests = requests.shard(*shard)
+    decoding = Decoding(
+        model_folder,
+        setting.profile,
+        setting.precision,
+        ends,
+        setting.batch_size,
+        max((len(r.prompt) + r.max_tokens for b in requests.batches for r in b), default=0),
+    )
+    backend = load_backend(setting.backend, decoding)
+    made = {
+        "requests": requests.digest,
+        "student": made_from,
+        "backend": backend.name,
+        "version": backend.version,
+    }
+    kept = KeptSamples(keep, made)
+    batches = _left(requests, kept, backend)
+    asked = {request.key for batch in batches for request in batch}
+    earlier, clock = len(kept.samples), time.perf_counter()
+    logger.info(
+        "%s %s loaded in %.1f s; %d samples to make, %d kept from an earlier start",
+        backend.name,
+        backend.version,
+        clock - began,
+        len(asked),
+        earlier,
+    )
+    # Where it might have come out otherwise, a sample says that its run had been broken off.
+    resumed = earlier > 0 and not backend.repeats
+    for answers in backend.answers(batches):
+        kept.add([_sample(answer, ends, tokenizer, resumed) for answer in answers])
+        report(step=len(kept.samples), steps=len(requests.all))
+    kept.close()
+    decode_s = time.perf_counter() - clock
+    empty = {request.key: _unanswered(request) for request in requests.too_long}
+    samples = [(kept.samples | empty)[request.key] for request in requests.all]
+    _log([s for key, s in kept.samples.items() if key in asked], decode_s)
+    return Generated(
+        samples,
+        {
+            "backend": backend.name,
+            "backend_version": backend.version,
+            "startup_s": round(clock - began, 3),
+            "decode_s": round(decode_s, 3),
+            "kept_samples": earlier,
+        },
+    )
 
 
-def _check_room(problems: list[Problem], prompts: list[list[int]], context: int) -> None:
-    longest = max(range(len(prompts)), key=lambda i: len(prompts[i]))
-    if len(prompts[longest]) >= context:
-        raise UserError(
-            f"problem {problems[longest].id}: its prompt has {len(prompts[longest])} tokens and the "
-            f"model's context is {context}; leave the problem out"
-        )
+def _read_settings(model_folder: Path, end_of_tokenizer: int | None) -> tuple[int, list[int]]:
+    """The model's context, and the tokens that end an answer."""
+    from transformers import AutoConfig, GenerationConfig
+
+    config = AutoConfig.from_pretrained(model_folder, local_files_only=True)
+    if (model_folder / "generation_config.json").exists():
+        ends = GenerationConfig.from_pretrained(model_folder, local_files_only=True).eos_token_id
+    else:
+        ends = GenerationConfig.from_model_config(config).eos_token_id
+    return config.max_position_embeddings, end_tokens(ends, end_of_tokenizer)
 
 
-def _end_tokens(of_checkpoint: int | list[int] | None, of_tokenizer: int | None) -> list[int]:
-    given = of_checkpoint if isinstance(of_checkpoint, list) else [of_checkpoint]
-    ends = {token for token in (of_tokenizer, *given) if token is not None}
-    if not ends:
-        raise UserError(
-            "neither the tokenizer nor generation_config.json names a token that ends an answer; "
-            "add `eos_token` to the checkpoint's tokenizer_config.json"
-        )
-    return sorted(ends)
+def _left(requests: Requests, kept: KeptSamples, backend: Backend) -> list[list[Request]]:
+    """What is still to be answered. A batch counts as done whole or not at all, as it is planned."""
+    if backend.batches_are_whole:
+        batches = [b for b in requests.batches if any(r.key not in kept.samples for r in b)]
+    else:
+        batches = [[r for r in b if r.key not in kept.samples] for b in requests.batches]
+    left = {request.key for batch in batches for request in batch}
+    kept.keep_only([r.key for b in requests.batches for r in b if r.key not in left])
+    return [batch for batch in batches if batch]
 
 
-def _decode(
-    model: Any, ends: list[int], prompts: list[list[int]], profile: Profile, seeds: list[int]
-) -> list[list[int]]:
-    """The answers' tokens, each up to and with the first token that ends it."""
-    import torch
-    from transformers import GenerationConfig, LogitsProcessorList
-
-    longest = max(map(len, prompts))
-    room = model.config.max_position_embeddings - longest
-    pad = ends[0]  # any token: it is masked in a prompt, and stands after an answer's end
-    tokens = torch.full((len(prompts), longest), pad)
-    mask = torch.zeros_like(tokens)
-    for row, prompt in enumerate(prompts):
-        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
-    processors = LogitsProcessorList()
-    if profile.temperature > 0:
-        processors.append(_SeededNoise(profile, seeds))
-    with torch.inference_mode():
-        out = model.generate(
-            input_ids=tokens.to(model.device),
-            attention_mask=mask.to(model.device),
-            generation_config=GenerationConfig(
-                max_new_tokens=min(profile.max_tokens, room),
-                do_sample=False,
-                num_beams=1,
-                repetition_penalty=1.0,
-                eos_token_id=ends,
-                pad_token_id=pad,
-            ),
-            logits_processor=processors,
-        )
-    answers = []
-    for row in out[:, longest:].tolist():
-        end = next((i for i, token in enumerate(row, 1) if token in ends), len(row))
-        answers.append(row[:end])
-    return answers
+def _sample(answer: Answer, ends: list[int], tokenizer: Any, resumed: bool) -> Sample:
+    request, tokens = answer.request, answer.tokens
+    stopped = bool(tokens) and tokens[-1] in ends
+    text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True)
+    return Sample(
+        problem_id=request.problem_id,
+        index=request.index,
+        seed=request.seed,
+        text=request.beginning + text,
+        finish_reason="stop" if stopped else "length",
+        prompt_tokens=len(request.prompt),
+        completion_tokens=len(tokens),
+        resumed=resumed,
+    )
 
 
-class _SeededNoise:
-    """A logits processor: temperature, top-p, then Gumbel noise from each sample's own generator."""
+def _unanswered(request: Request) -> Sample:
+    """The sample of a prompt that leaves no room: nothing was asked, so nothing is its answer."""
+    return Sample(request.problem_id, request.index, request.seed, "", "length", 0, 0)
 
-    def __init__(self, profile: Profile, seeds: list[int]) -> None:
-        import torch
-        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-        self.warpers = [TemperatureLogitsWarper(profile.temperature)]
-        if profile.top_p < 1:
-            self.warpers.append(TopPLogitsWarper(profile.top_p))
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+def _say_too_long(requests: Requests, context: int) -> None:
+    if not requests.too_long:
+        return
+    problems = list(dict.fromkeys(request.problem_id for request in requests.too_long))
+    longest = max(requests.too_long, key=lambda request: len(request.prompt))
+    logger.warning(
+        "%d problems are not asked: their prompts leave no room in the model's context of %d tokens; "
+        "they count as not completed: %s%s; the longest, of %s, has %d",
+        len(problems),
+        context,
+        ", ".join(problems[:3]),
+        ", …" if len(problems) > 3 else "",
+        longest.problem_id,
+        len(longest.prompt),
+    )
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        import torch
 
-        scores = scores.float()
-        for warper in self.warpers:
-            scores = warper(input_ids, scores)
-        uniform = torch.stack(
-            [torch.rand(scores.shape[1], generator=g, dtype=torch.float64) for g in self.generators]
-        )
-        noise = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
-        return scores + noise.to(scores.device, scores.dtype)
+def _log(made: list[Sample], decode_s: float) -> None:
+    """Say how fast samples were made, and how many were cut."""
+    written = sum(sample.completion_tokens for sample in made)
+    cut = sum(sample.finish_reason == "length" for sample in made)
+    logger.info(
+        "%d samples in %.1f s: %d prompt tokens, %d completion tokens, %.0f tokens/s, %.1f %% cut at "
+        "the longest answer",
+        len(made),
+        decode_s,
+        sum(sample.prompt_tokens for sample in made),
+        written,
+        written / decode_s if decode_s else 0.0,
+        100 * cut / len(made) if made else 0.0,
+    )

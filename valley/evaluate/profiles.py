@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from valley.data.chat import ChatConfig, PromptName
+
+NAMED: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "paper": {"samples": 16, "temperature": 0.6, "top_p": 0.95},
+    "direct": {"prefill": "```python\n"},
+    "think": {"prefill": "<think>\n"},
+}
+"""What a profile of such a name starts from; what the grid says goes before."""
+BackendName = Literal["transformers", "vllm"]
 
 
 class Profile(BaseModel):
@@ -23,6 +34,18 @@ class Profile(BaseModel):
     """Text the answer is made to begin with: "<think>\\n" forces a thought open, the opening fence
     of a program asks for a direct answer without one."""
     sampling_seed: int = 0
+    prompt: PromptName | None = None
+    """How this profile words its questions, with that prompt's own system message; null is as the
+    section `chat` says, which is how the student was taught. So a cell may carry both."""
+
+    def semantic(self) -> dict[str, Any]:
+        """What a job's identity hashes: all of it, but for later settings that are not set."""
+        unset = {"prompt"} if self.prompt is None else set()
+        return self.model_dump(mode="json", exclude=unset)
+
+    def chat(self, taught: ChatConfig) -> ChatConfig:
+        """How questions are asked, of a student that was taught by `taught`."""
+        return taught if self.prompt is None else ChatConfig(prompt=self.prompt)
 
 
 class GenerateConfig(BaseModel):
@@ -33,9 +56,37 @@ class GenerateConfig(BaseModel):
     profiles: dict[str, Profile] = Field(
         default_factory=lambda: {"greedy": Profile()}, min_length=1
     )
-    """The first is the one that verdicts are drawn from, unless the plot is told otherwise."""
+    """The first is the one that verdicts are drawn from, unless the plot is told otherwise. Those
+    named `greedy`, `paper` (16 samples, temperature 0.6, top-p 0.95), `direct` (the answer begun as a
+    program) and `think` (a thought begun) start from what their names say: `paper: {}` is enough."""
+    backend: BackendName = "transformers"
+    """What decodes. `vllm` must be installed in the interpreter that `resources.generate.python`
+    names (docs/generation.md). Identity, since sampled answers are others: no cell of a sweep mixes
+    them, unless this is an axis."""
     batch_size: int = Field(64, ge=1)
-    """Sequences decoded at once. Identity, since float32 sums depend on the batch's shape."""
+    """Sequences decoded at once, with vLLM at most. Identity, since float32 sums depend on the
+    batch's shape."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """What the weights are held and computed in, on any hardware: identity, as the training's own
     `precision` is. A CPU is slow in bf16; a grid for CPUs says fp32."""
+
+    def semantic(self, profile: Profile) -> dict[str, Any]:
+        """What the identity hashes of a generation under one of the profiles, beside the chat."""
+        values = {
+            "profile": profile.semantic(),
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+        }
+        if self.backend != "transformers":
+            values["backend"] = self.backend
+        return values
+
+    @field_validator("profiles", mode="before")
+    @classmethod
+    def _start_from_names(cls, profiles: Any) -> Any:
+        if not isinstance(profiles, dict):
+            return profiles
+        return {
+            name: {**NAMED.get(name, {}), **given} if isinstance(given, dict) else given
+            for name, given in profiles.items()
+        }

@@ -43,6 +43,8 @@ class Sample:
     finish_reason: str  # "stop" | "length"
     prompt_tokens: int
     completion_tokens: int
+    resumed: bool = False
+    """Whether it was made after a kill by a backend that may answer otherwise in another batch."""
 
     def __post_init__(self) -> None:
         if self.finish_reason not in ("stop", "length"):
@@ -50,7 +52,9 @@ class Sample:
 
 
 def count_samples(samples: Sequence[Sample]) -> dict[str, int]:
-    """How many samples there are, and the tokens read and written for them.
+    """How many samples there are, the tokens read and written for them, and what became of them.
+
+    `prompts_too_long` are samples whose prompts left no room for a token; `truncated` counts them too.
 
     Raises:
         UserError: there is none, or not one token was generated: that is a fault, and no score of 0.
@@ -65,6 +69,9 @@ def count_samples(samples: Sequence[Sample]) -> dict[str, int]:
         "samples": len(samples),
         "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
         "completion_tokens": written,
+        "truncated": sum(sample.finish_reason == "length" for sample in samples),
+        "prompts_too_long": sum(not sample.completion_tokens for sample in samples),
+        "resumed_samples": sum(sample.resumed for sample in samples),
     }
 
 

@@ -1,0 +1,202 @@
+"""What a generate job costs beside its backend alone, on the same requests, and what a kill costs.
+
+    python tests/benchmarks/generation.py [--model FOLDER --problems FILE]
+    .venv-vllm/bin/python tests/benchmarks/generation.py --backend vllm --model FOLDER --problems FILE
+
+Prints JSON. The model is loaded once, and its loading is told apart. Rounds of the job and of the backend
+alone alternate; medians of `--repeats`, without the job's start, which is told apart too (a round that
+finds all samples kept), by the clock and in CPU time, which other work on the machine lengthens less.
+*Alone* is transformers' `generate` on the same padded batches, or vLLM's `LLM.generate` of the same
+prompts. A resumed round goes on from a file that holds half of the samples.
+
+Without `--model` a tiny student is made, and asked the tiny world's problems, which needs the trainer's
+environment: `--keep FOLDER` leaves both there for the other backend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from valley.data.chat import ChatConfig
+from valley.data.problems import Problem
+from valley.evaluate import generate as generation
+from valley.evaluate.backends import base
+from valley.evaluate.profiles import Profile
+from valley.records import read_records, write_records
+
+
+def make_inputs(folder: Path) -> tuple[Path, Path]:
+    """A tiny student whose answers differ, and the problems of its world."""
+    import torch
+
+    from valley.data.config import TinyConfig
+    from valley.data.render import instruction
+    from valley.data.sources.tiny import TinyWorld
+    from valley.student import load_model
+    from valley.student_config import TinyStudent
+    from valley.tiny_student import make_tiny
+
+    problems = TinyWorld(TinyConfig()).evaluation_problems()
+    model = folder / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    made = TinyStudent(layers=2, intermediate=256, seed=4)
+    make_tiny(made, [instruction(problem) for problem in problems], model)
+    network = load_model(model, "fp32")
+    torch.manual_seed(0)
+    for weights in network.parameters():
+        if weights.dim() > 1:
+            torch.nn.init.normal_(weights, std=0.1)
+    network.save_pretrained(model)
+    write_records(folder / "problems.jsonl", problems)
+    return model, folder / "problems.jsonl"
+
+
+def alone(backend: Any, requests: Any, profile: Profile) -> int:
+    """Decode the requests by the backend's own means; the tokens written."""
+    if backend.name == "vllm":
+        prompts = [{"prompt_token_ids": r.prompt} for batch in requests.batches for r in batch]
+        params = [backend.sampling(r) for batch in requests.batches for r in batch]
+        outputs = backend.llm.generate(prompts, params, use_tqdm=False)
+        return sum(len(output.outputs[0].token_ids) for output in outputs)
+    import torch
+    from transformers import GenerationConfig
+
+    written = 0
+    for batch in requests.batches:
+        longest = max(len(r.prompt) for r in batch)
+        rows = [[backend.ends[0]] * (longest - len(r.prompt)) + r.prompt for r in batch]
+        masks = [[0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in batch]
+        settings = GenerationConfig(
+            max_new_tokens=profile.max_tokens,
+            do_sample=False,
+            eos_token_id=backend.ends,
+            pad_token_id=backend.ends[0],
+        )
+        with torch.inference_mode():
+            out = backend.model.generate(
+                input_ids=torch.tensor(rows).to(backend.model.device),
+                attention_mask=torch.tensor(masks).to(backend.model.device),
+                generation_config=settings,
+            )
+        written += out[:, longest:].numel()
+    return written
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """What some work returns, and the seconds by the clock and of CPU that it took."""
+    clock, cpu = time.perf_counter(), time.process_time()
+    done = work()
+    return done, {"wall_s": time.perf_counter() - clock, "cpu_s": time.process_time() - cpu}
+
+
+def decoding(job: Callable[[], Any], start: dict[str, float]) -> dict[str, float]:
+    """What a job took without its start: reading the tokenizer and planning the requests."""
+    done, took = timed(job)
+    return {"wall_s": done.outcome["decode_s"], "cpu_s": took["cpu_s"] - start["cpu_s"]}
+
+
+def measure(options: argparse.Namespace, model: Path, problems: list[Problem]) -> dict[str, Any]:
+    """All rounds of one backend."""
+    profile = Profile(max_tokens=options.max_tokens)
+    setting = generation.Setting(profile, options.batch_size, "fp32", ChatConfig(), options.backend)
+    loaded: list[Any] = []
+    planned: list[Any] = []
+    plan = generation.plan_requests
+
+    def load_once(name: Any, decoding: Any) -> Any:
+        if not loaded:
+            loaded.append(base.load_backend(name, decoding))
+        return loaded[0]
+
+    def note_plan(*arguments: Any) -> Any:
+        planned[:] = [plan(*arguments)]
+        return planned[0]
+
+    rounds: dict[str, list[dict[str, float]]] = {
+        name: [] for name in ("start", "job", "alone", "resumed")
+    }
+    with (
+        mock.patch.object(generation, "load_backend", load_once),
+        mock.patch.object(generation, "plan_requests", note_plan),
+        tempfile.TemporaryDirectory(prefix="valley-bench-") as temporary,
+    ):
+        keep = Path(temporary) / "samples.jsonl"
+
+        def job() -> Any:
+            return generation.generate(model, problems, setting, keep=keep)
+
+        first, loading = timed(job)
+        lines = keep.read_text().splitlines(keepends=True)
+        for _ in range(options.repeats):
+            keep.write_text("".join(lines))
+            start = timed(job)[1]  # all samples are kept: nothing is left but the start
+            rounds["start"].append(start)
+            keep.unlink()
+            rounds["job"].append(decoding(job, start))
+            rounds["alone"].append(timed(lambda: alone(loaded[0], planned[0], profile))[1])
+            keep.write_text("".join(lines[: 1 + len(first.samples) // 2]))
+            rounds["resumed"].append(decoding(job, start))
+    written = sum(sample.completion_tokens for sample in first.samples)
+    median = {
+        name: {unit: statistics.median(r[unit] for r in taken) for unit in ("wall_s", "cpu_s")}
+        for name, taken in rounds.items()
+    }
+    return {
+        "backend": first.outcome["backend"],
+        "version": first.outcome["backend_version"],
+        "samples": len(first.samples),
+        "completion_tokens": written,
+        "first_round_with_loading": loading,
+        "median": median,
+        "tokens_per_s": {
+            name: round(written / median[name]["wall_s"], 1) for name in ("job", "alone")
+        },
+        "speed_of_alone": {
+            unit: round(median["alone"][unit] / median["job"][unit], 3)
+            for unit in ("wall_s", "cpu_s")
+        },
+        "resumed_at_half_of_whole": {
+            unit: round(median["resumed"][unit] / median["job"][unit], 3)
+            for unit in ("wall_s", "cpu_s")
+        },
+    }
+
+
+def main() -> None:
+    """Measure, and print JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
+    parser.add_argument("--model", type=Path, help="a checkpoint; default: a tiny student")
+    parser.add_argument("--problems", type=Path, help="a file of valley.problem/1 records")
+    parser.add_argument("--limit", type=int, default=300, help="most problems (default: 300)")
+    parser.add_argument("--max-tokens", type=int, default=60, help="of an answer (default: 60)")
+    parser.add_argument("--batch-size", type=int, default=50, help="sequences (default: 50)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds (default: 5)")
+    parser.add_argument("--keep", type=Path, help="a folder to leave the tiny student in")
+    options = parser.parse_args()
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    if (options.model is None) != (options.problems is None):
+        parser.error("--model and --problems go together")
+    with tempfile.TemporaryDirectory(prefix="valley-bench-") as temporary:
+        given = (options.model, options.problems)
+        model, file = given if options.model else make_inputs(options.keep or Path(temporary))
+        problems = read_records(file, Problem)[: options.limit]
+        print(json.dumps(measure(options, model, problems), indent=1))
+
+
+if __name__ == "__main__":
+    main()

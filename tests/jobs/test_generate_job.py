@@ -1,0 +1,201 @@
+"""A generate job: it goes on where an earlier start was ended, and runs where only vLLM is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from valley.cluster.element import run_job
+from valley.data.config import TinyConfig
+from valley.data.render import instruction
+from valley.data.sources.tiny import TinyWorld
+from valley.evaluate.profiles import GenerateConfig, Profile
+from valley.evaluate.samples import Sample
+from valley.job import Job
+from valley.job_file import identity_of, read_job, write_result
+from valley.records import read_records, write_records
+from valley.store import Store
+from valley.student import load_model
+from valley.student_config import TinyStudent
+from valley.tiny_student import make_tiny
+
+REPOSITORY = Path(__file__).parent.parent.parent
+PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=300)).evaluation_problems()
+VLLM = Path(os.environ.get("VALLEY_VLLM_PYTHON", REPOSITORY / ".venv-vllm" / "bin" / "python"))
+needs_vllm = pytest.mark.skipif(
+    not VLLM.exists() and "VALLEY_REQUIRE_VLLM" not in os.environ,
+    reason="vLLM is not installed beside: `make vllm` installs it",
+)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """A tiny student whose weights are large enough that its answers differ."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("a student") / "model"
+    folder.mkdir()
+    # vLLM on CPU knows no heads narrower than 32.
+    made = TinyStudent(layers=1, hidden=64, intermediate=96, heads=2, seed=4)
+    make_tiny(made, [instruction(p) for p in PROBLEMS], folder)
+    network = load_model(folder, "fp32")
+    torch.manual_seed(0)
+    for weights in network.parameters():
+        if weights.dim() > 1:
+            torch.nn.init.normal_(weights, std=0.2)
+    network.save_pretrained(folder)
+    return folder
+
+
+class World:
+    """A store with a student and problems, in which generate jobs can be laid."""
+
+    def __init__(self, root: Path, student: Path, problems: int) -> None:
+        self.store = Store(root)
+        self.evaluation = self._made("prepare", {"e": 1})
+        folder = self.store.folder("prepare", "prepare", self.evaluation.identity)
+        write_records(folder / "evaluation.jsonl", PROBLEMS[:problems])
+        self.model = self._made("train", {"m": 1})
+        at = self.store.folder("train", "train", self.model.identity)
+        (at / "model").symlink_to(student)
+
+    def _made(self, kind: str, config: dict) -> Job:
+        job = Job(kind, identity_of(kind, config, {}), kind, config, {})
+        folder = self.store.lay(job, {})
+        write_result(read_job(folder), {}, {}, {})
+        return job
+
+    def lay(self, profile: Profile, execution: dict | None = None, **settings) -> Path:
+        """The folder of a new generate job."""
+        config = GenerateConfig(precision="fp32", **settings).semantic(profile)
+        return self.store.lay(self._job(config), execution or {})
+
+    def lay_part(self, profile: Profile, shard: tuple[int, int], **settings) -> Job:
+        """A new job that is a shard of one."""
+        config = GenerateConfig(precision="fp32", **settings).semantic(profile)
+        job = self._job({**config, "shard": list(shard)})
+        self.store.lay(job, {})
+        return job
+
+    def _job(self, config: dict) -> Job:
+        inputs = {"model": self.model, "evaluation": self.evaluation}
+        identity = identity_of("generate", config, {r: job.identity for r, job in inputs.items()})
+        return Job("generate", identity, "g", config, inputs)
+
+
+def outcome(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())["outcome"]
+
+
+def run_all(folders: list[Path], python: str | Path = sys.executable) -> subprocess.Popen:
+    """Run jobs in one process, as an array element does."""
+    code = "import sys; from valley.cluster.element import run_element; run_element(sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [python, "-c", code, *map(str, folders)], env=environment, cwd=folders[0].parent
+    )
+
+
+def test_a_killed_job_goes_on_and_ends_as_one_that_was_not(spaced, student):
+    profile = Profile(samples=2, temperature=0.8, max_tokens=300)
+    whole = World(spaced / "whole", student, 24).lay(profile, batch_size=4)
+    assert run_job(whole) == "made"
+    broken = World(spaced / "broken", student, 24).lay(profile, batch_size=4)
+    process = run_all([broken])
+    kept = broken / "resume" / "samples.jsonl"
+    while not kept.exists() or len(kept.read_bytes().splitlines()) < 1 + 8:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (broken / "result.json").exists()
+    with kept.open("ab") as file:
+        file.write(b'{"schema": "valley.sample/1", "problem')  # as a kill amid a write leaves it
+    assert run_job(broken) == "made"
+    assert (broken / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
+    assert 8 <= outcome(broken)["kept_samples"] < 48
+    assert outcome(broken)["resumed_samples"] == outcome(whole)["kept_samples"] == 0
+    assert not kept.exists()
+
+
+def test_what_was_kept_of_another_student_is_not_used(spaced, student):
+    world = World(spaced, student, 4)
+    folder = world.lay(Profile(max_tokens=4), batch_size=2)
+    kept = folder / "resume" / "samples.jsonl"
+    kept.parent.mkdir()
+    header = {"schema": "valley.generating/1", "student": "another"}
+    line = {"schema": "valley.sample/1", "problem_id": PROBLEMS[0].id, "index": 0, "text": "no"}
+    kept.write_text(json.dumps(header) + "\n" + json.dumps(line) + "\n")
+    assert run_job(folder) == "made"
+    assert outcome(folder)["kept_samples"] == 0
+
+
+def test_a_backend_that_is_not_there_is_named(spaced, student):
+    folder = World(spaced, student, 2).lay(Profile(), backend="vllm")
+    assert run_job(folder) == "none"
+    reason = (folder / "failed.json").read_text()
+    assert "vllm is not installed in" in reason and "resources.generate.python" in reason
+
+
+@pytest.mark.parametrize("shards", [2, 3, 40])
+def test_shards_make_the_samples_of_one_job(spaced, student, shards):
+    """40 shards are more than there are batches, so that some have nothing to do."""
+    profile = Profile(samples=2, temperature=0.8, max_tokens=8)
+    whole = World(spaced / "whole", student, 12).lay(profile, batch_size=4)
+    assert run_job(whole) == "made"
+    world = World(spaced / "shared", student, 12)
+    parts = [world.lay_part(profile, (i, shards), batch_size=4) for i in range(shards)]
+    merged = world.lay(profile, execution={"shards": [p.identity for p in parts]}, batch_size=4)
+    folders = [world.store.folder("generate", "", part.identity) for part in parts]
+    for folder in folders[1:]:
+        assert run_job(folder) == "made"
+    assert run_job(merged) == "none"  # a shard is missing, and there is no smaller denominator
+    assert f"shard 0 of {shards} has no result" in (merged / "failed.json").read_text()
+    assert run_job(folders[0]) == "made" and run_job(merged) == "made"
+    assert (merged / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
+    assert outcome(merged)["shards"] == shards
+    counted = ("samples", "prompt_tokens", "completion_tokens", "truncated", "backend")
+    assert [outcome(merged)[c] for c in counted] == [outcome(whole)[c] for c in counted]
+
+
+@needs_vllm
+@pytest.mark.vllm
+def test_vllm_answers_as_transformers_does(spaced, student):
+    """All problems, greedy; and samples whose seeds are their own, whatever they are decoded beside."""
+    greedy = Profile(max_tokens=40)
+    drawn = Profile(samples=2, temperature=0.8, top_p=0.95, max_tokens=20)
+    theirs = World(spaced / "transformers", student, 300).lay(greedy, batch_size=100)
+    assert run_job(theirs) == "made"
+    wide = World(spaced / "vllm", student, 300)
+    folders = [
+        wide.lay(greedy, batch_size=100, backend="vllm"),
+        World(spaced / "many", student, 12).lay(drawn, batch_size=24, backend="vllm"),
+        World(spaced / "few", student, 6).lay(drawn, batch_size=3, backend="vllm"),
+    ]
+    assert run_all(folders, VLLM).wait() == 0
+    result = json.loads((folders[0] / "result.json").read_text())
+    assert result["outcome"]["backend"] == "vllm"
+    assert result["provenance"]["versions"]["vllm"] == result["outcome"]["backend_version"]
+    assert "deepspeed" not in result["provenance"]["versions"]
+    pairs = zip(
+        *(read_records(f / "samples.jsonl", Sample) for f in (theirs, folders[0])), strict=True
+    )
+    assert not (found := [first_difference(a, b) for a, b in pairs if a != b]), found
+    many, few = (read_records(f / "samples.jsonl", Sample) for f in folders[1:])
+    assert few == many[:12] and len({s.text for s in many}) > 12
+
+
+def first_difference(ours: Sample, theirs: Sample) -> str:
+    """Where two answers part, in words, which are the tiny student's tokens."""
+    a, b = ours.text.split(), theirs.text.split()
+    at = next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
+    return f"{ours.problem_id}: word {at}: {a[at : at + 3]} and {b[at : at + 3]}"

@@ -1,0 +1,123 @@
+"""vLLM: continuous batching, each request with its own seed and limit.
+
+The engine is stepped here, so that answers come out as they are finished. It runs in this process (no
+second one that could outlive it) and batches what is there, `batch_size` at most: what a request is
+decoded beside depends on when others end, and so may its last digits. Prompts that begin alike, as those
+of a problem's samples do, are computed once (prefix caching).
+
+Nothing is left to vLLM's defaults that could change an answer: not `max_tokens`, which would be 16, nor
+what a checkpoint's generation_config.json says.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from valley.errors import UserError
+from valley.evaluate.backends.base import Answer, Decoding
+from valley.evaluate.profiles import BackendName
+from valley.evaluate.requests import Request
+
+OLDEST = (0, 20)
+"""The first release whose engine is known to be stepped in this way; 0.32 is what tests run."""
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+ENVIRONMENT = {
+    # In this process: scheduled alike in every run, and ended with it.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+    # An engine is reached from its own node alone.
+    "VLLM_HOST_IP": "127.0.0.1",
+    # GiB for keys and values, which a CPU's memory has no natural limit for.
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    # Else every engine of a machine would sit on the same cores.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""What is set before vLLM is imported, where the environment does not say otherwise."""
+
+
+class VllmBackend:
+    """An engine in this process, over all GPUs that the job has."""
+
+    name: BackendName = "vllm"
+    batches_are_whole = False
+    repeats = False
+
+    def __init__(self, decoding: Decoding) -> None:
+        self.version = _installed()
+        for variable, value in ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)
+        import torch
+        from vllm import LLM, SamplingParams
+
+        self._profile, self._ends = decoding.profile, decoding.ends
+        self._params = SamplingParams
+        self.llm: Any = LLM(
+            model=str(decoding.model_folder),
+            dtype=DTYPES[decoding.precision],
+            max_model_len=max(decoding.longest, 1),
+            max_num_seqs=decoding.batch_size,
+            tensor_parallel_size=max(1, torch.cuda.device_count()),
+            generation_config="vllm",
+            enable_prefix_caching=True,
+            seed=0,
+            # On a CPU compiling takes longer than it saves.
+            enforce_eager=not torch.cuda.is_available(),
+            disable_log_stats=True,
+        )
+
+    def answers(self, batches: list[list[Request]]) -> Iterator[list[Answer]]:
+        """Give the engine all requests, and yield answers as they are finished."""
+        engine, waiting = self.llm.llm_engine, {}
+        for number, request in enumerate(request for batch in batches for request in batch):
+            waiting[str(number)] = request
+            prompt = {"prompt_token_ids": request.prompt}
+            engine.add_request(str(number), prompt, self.sampling(request))
+        while waiting:
+            outputs = [output for output in engine.step() if output.finished]
+            if outputs:
+                yield [
+                    Answer(waiting.pop(output.request_id), list(output.outputs[0].token_ids))
+                    for output in outputs
+                ]
+
+    def sampling(self, request: Request) -> Any:
+        """What vLLM is told of a request, with nothing left to its defaults that changes an answer."""
+        return self._params(
+            n=1,
+            temperature=self._profile.temperature,
+            top_p=self._profile.top_p,
+            seed=request.seed,
+            max_tokens=request.max_tokens,
+            stop_token_ids=self._ends,
+            ignore_eos=True,  # of the engine's own choice; `stop_token_ids` are the checkpoint's
+            detokenize=False,
+        )
+
+
+def _installed() -> str:
+    """The version of vLLM in this interpreter.
+
+    Raises:
+        UserError: there is none, or an older one than is known to work.
+    """
+    for package in ("vllm", "vllm-cpu"):
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            continue
+        numbers = tuple(int(n) for n in found.split(".")[:2] if n.isdigit())
+        if numbers < OLDEST:
+            raise UserError(
+                f"generate.backend: vllm is {found} in this interpreter, and must be "
+                f"{'.'.join(map(str, OLDEST))} or newer"
+            )
+        return found
+    raise UserError(
+        f"generate.backend: vllm is not installed in {sys.executable}; name an interpreter that has it in "
+        "resources.generate.python (`make vllm` makes one), or set generate.backend to transformers"
+    )

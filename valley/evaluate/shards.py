@@ -1,0 +1,52 @@
+"""Shards: a generation that several array elements share, and how their samples become one set.
+
+The batches are planned of all requests, and a shard takes every k-th of them whole; so the samples are
+those of one element alone, as far as the backend answers alike in another process. The generation itself
+is then a job that waits for its shards and puts their samples in order. Its identity does not know of
+shards: what was made with another number of them, or with none, stays done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from valley.errors import UserError
+from valley.evaluate.samples import Sample
+from valley.records import read_records
+
+TOLD = ("backend", "backend_version")
+"""What shards say of how they were made, which may have several answers."""
+SUMMED = ("startup_s", "decode_s", "kept_samples")
+
+
+def merge(folders: list[Path], problem_ids: Iterable[str], samples: int) -> list[Sample]:
+    """The samples of all shards, by problem in the given order and then by index.
+
+    Args:
+        samples: per problem.
+
+    Raises:
+        UserError: one is missing, or there are others; names the first.
+    """
+    found = {
+        (sample.problem_id, sample.index): sample
+        for folder in folders
+        for sample in read_records(folder / "samples.jsonl", Sample)
+    }
+    wanted = [(problem_id, index) for problem_id in problem_ids for index in range(samples)]
+    if odd := sorted(found.keys() ^ set(wanted)):
+        problem_id, index = odd[0]
+        raise UserError(
+            f"the shards hold {len(found)} samples and {len(wanted)} are expected; the first that is "
+            f"missing or too many is sample {index} of {problem_id}; launch the sweep again"
+        )
+    return [found[key] for key in wanted]
+
+
+def merged_outcome(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """How a set of samples was made, of the outcomes of its shards."""
+    told = {name: "/".join(sorted({str(o[name]) for o in outcomes})) for name in TOLD}
+    sums = {name: round(sum(o[name] for o in outcomes), 3) for name in SUMMED}
+    return {**told, **sums, "shards": len(outcomes)}
