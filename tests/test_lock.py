@@ -103,7 +103,7 @@ def test_locks_of_a_thousand_jobs_cost_little_and_are_small():
     notes = launch_notes(sweep, whole.rows, circumstances, lambda job: 1.0)
     texts = [canonical_json(notes(job)) for job in whole.jobs[:1000]]
     assert len(texts) == 1000 and time.process_time() - began < 0.3
-    assert max(map(len, texts)) < 4000
+    assert max(map(len, texts)) < 5000  # each setting of a recipe takes some 25 characters
 
 
 def test_a_result_carries_what_its_launch_noted(world, spaced):

@@ -74,7 +74,7 @@ def padded_rows(
     tokens = torch.full((len(documents), longest), pad_token, dtype=torch.long)
     labels = torch.full((len(documents), longest), IGNORED, dtype=torch.long)
     for row, document in enumerate(documents):
-        ids = torch.as_tensor(document.tokens)
+        ids = torch.tensor(document.tokens)
         tokens[row, : len(ids)] = ids
         labels[row, document.prompt_tokens - 1 : len(ids) - 1] = ids[document.prompt_tokens :]
     return tokens.to(device), labels.to(device)
