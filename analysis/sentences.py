@@ -87,11 +87,17 @@ def _no_valley(series: Document) -> str:
 
 
 def _valley(series: Document) -> str:
-    valley, trough = series["valley"], series["trough"]
+    valley, trough, rise = series["valley"], series["trough"], series["valley"]["rise"]
+    # The curve may be lowest behind the valley, at its end.
+    again = (
+        "again"
+        if trough["size"] < rise["size"]
+        else (f"before, from {size(rise['other'])} to {size(rise['size'])} traces")
+    )
     text = (
         f"the score falls from {series['baseline']['value']:.3f} to {trough['value']:.3f} at "
-        f"{size(trough['size'])} traces, by {interval(series['depth'])}, and rises again "
-        f"(fall {p_value(valley['fall']['p'])}, rise {p_value(valley['rise']['p'])}, corrected)"
+        f"{size(trough['size'])} traces, by {interval(series['depth'])}, and rises {again} "
+        f"(fall {p_value(valley['fall']['p'])}, rise {p_value(rise['p'])}, corrected)"
     )
     if valley["recovered_above_baseline"]:
         sizes = ", ".join(map(size, valley["recovered_sizes"]))

@@ -484,3 +484,12 @@ def test_a_grid_without_arms_waits_for_no_pair(tmp_path):
     said = subtitle(paper)
     assert "no pair has both its scores yet" not in said
     assert any(text.startswith("this grid has no easy and hard") for text in said)
+
+
+def test_a_curve_that_ends_lowest_does_not_rise_again(tmp_path):
+    made = World(tmp_path / "runs")
+    for size, score in {0: 0.6, 32: 0.1, 64: 0.5, 128: 0.0}.items():
+        made.cell(score, size=size)
+    valley = summarise(collect(tmp_path / "runs"))["valley"]
+    assert valley["verdict"] == "VALLEY"
+    assert "and rises before, from 32 to 64 traces" in valley["sentence"]
