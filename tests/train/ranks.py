@@ -24,6 +24,7 @@ from valley.cluster.rendezvous import join_process_group, leave_process_group, p
 from valley.data.render import Document
 from valley.errors import Stopped
 from valley.train.config import TrainConfig
+from valley.train.head import CHUNK_LOGITS
 from valley.train.loop import train
 from valley.train.watchdog import Watchdog
 
@@ -81,6 +82,8 @@ def run(task: dict) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
+    # Or all of so small a student's logits would be one chunk, and held whole.
+    CHUNK_LOGITS["cpu"] = 2000
     task = json.loads(Path(sys.argv[1]).read_text())
     if (limit := task["file_limit"]) and limit["rank"] == place().rank:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))

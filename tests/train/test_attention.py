@@ -47,9 +47,9 @@ def test_packed_is_apart(name, attention):
     apart, packed = apart_and_packed(name, attention)
     rows = rows_of(DOCUMENTS, packed=True)
     torch.testing.assert_close(logits_of(packed, rows), logits_apart(apart), **TOLERANCE)
-    losses = [summed_loss(apart, rows_of([d], packed=False), whole=True) for d in DOCUMENTS]
+    losses = [summed_loss(apart, rows_of([d], packed=False)) for d in DOCUMENTS]
     torch.stack(losses).sum().backward()
-    summed_loss(packed, rows).backward()
+    summed_loss(packed, rows, chunk_logits=500).backward()
     assert difference(packed, apart) < 1e-5
 
 

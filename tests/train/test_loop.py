@@ -39,9 +39,7 @@ def alone(start, documents):
     stream = batches(docs, steps=30, batch_size=8, micro_batch_size=8, seed=3)
     for step, batch in enumerate(stream):
         documents_here = batch.micro_batches[0]
-        each = torch.stack(
-            [summed_loss(model, rows_of([d], packed=False), whole=True) for d in documents_here]
-        )
+        each = torch.stack([summed_loss(model, rows_of([d], packed=False)) for d in documents_here])
         loss = each.sum() / batch.response_tokens
         counts = torch.tensor([d.response_tokens for d in documents_here])
         halves = [slice(0, 8, 2), slice(1, 8, 2)]

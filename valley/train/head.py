@@ -29,19 +29,22 @@ CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 28}
 """Logits of a chunk: 64 MiB of float32, which a CPU's caches like, and 1 GiB."""
 
 
-def summed_loss(model: Any, rows: Rows, *, whole: bool = False) -> torch.Tensor:
+def summed_loss(model: Any, rows: Rows, chunk_logits: int | None = None) -> torch.Tensor:
     """The weighted sum, not the mean, of the response tokens' cross-entropies, in float32.
 
     Args:
         model: a causal language model of transformers, or DeepSpeed's engine around one.
-        whole: hold all logits, for comparison; so it is anyway where the head is not a plain one.
+        chunk_logits: how many logits may be held at once; None: as many as suits the device. Where
+            they are no more all are held, and so they are where the head is not a plain one.
     """
     inner = getattr(model, "module", model)
     call = {"input_ids": rows.tokens, "use_cache": False, **rows.options}
     head = inner.get_output_embeddings()
-    if whole or inner.config.model_type not in PLAIN_HEADS or head.bias is not None:
+    limit = chunk_logits or _chunk_logits(rows.tokens.device)
+    small = rows.positions * inner.config.vocab_size <= limit
+    if small or inner.config.model_type not in PLAIN_HEADS or head.bias is not None:
         return _of_logits(model(**call).logits, rows)
-    with _as_loss(head, rows):
+    with _as_loss(head, rows, limit):
         return model(**call).logits
 
 
@@ -50,14 +53,15 @@ def _of_logits(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
 
     # Only the rows that count: the prompt's logits are never needed in float32.
     counted = rows.labels != IGNORED
-    losses = torch.nn.functional.cross_entropy(
-        logits[counted].float(), rows.labels[counted], reduction="none"
-    )
-    return (losses if rows.weights is None else losses * rows.weights[counted]).sum()
+    cross_entropy = torch.nn.functional.cross_entropy
+    if rows.weights is None:
+        return cross_entropy(logits[counted].float(), rows.labels[counted], reduction="sum")
+    losses = cross_entropy(logits[counted].float(), rows.labels[counted], reduction="none")
+    return (losses * rows.weights[counted]).sum()
 
 
 @contextmanager
-def _as_loss(head: Any, rows: Rows) -> Iterator[None]:
+def _as_loss(head: Any, rows: Rows, limit: int) -> Iterator[None]:
     """Let an output layer return the loss of its inputs."""
     counted = rows.labels != IGNORED
     labels = rows.labels[counted]
@@ -71,13 +75,17 @@ def _as_loss(head: Any, rows: Rows) -> Iterator[None]:
                 head.weight, hidden[counted], labels
             )
             return loss
-        return chunked_loss(hidden[counted], head.weight, labels, weights)
+        return chunked_loss(hidden[counted], head.weight, labels, weights, limit)
 
     head.forward = forward
     try:
         yield
     finally:
         del head.forward
+
+
+def _chunk_logits(device: torch.device) -> int:
+    return CHUNK_LOGITS.get(device.type, CHUNK_LOGITS["cpu"])
 
 
 @cache
@@ -101,7 +109,7 @@ def chunked_loss(
         weights: (tokens,), float32, or None for 1 each.
         chunk_logits: how many logits may be held at once.
     """
-    limit = chunk_logits or CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS["cpu"])
+    limit = chunk_logits or _chunk_logits(hidden.device)
     loss: torch.Tensor = _function().apply(
         hidden, weight, labels, weights, max(1, limit // weight.shape[0])
     )

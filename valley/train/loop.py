@@ -214,7 +214,8 @@ class _Accumulation:
         import torch.distributed as dist
 
         engine = self.engine
-        scale = engine.gradient_accumulation_steps() * dist.get_world_size() / self.divisor(batch)
+        divisor = self.divisor(batch)
+        scale = engine.gradient_accumulation_steps() * dist.get_world_size()
         total = torch.zeros(1, device=engine.device)
         positions = 0
         local_norm = None
@@ -229,7 +230,7 @@ class _Accumulation:
             loss = summed_loss(engine, rows)
             total += loss.detach()
             positions += rows.positions
-            engine.backward(loss * scale)
+            engine.backward(loss / divisor * scale)
             if engine.is_gradient_accumulation_boundary():
                 local_norm = _norm_before_step(engine)
             engine.step()
