@@ -21,7 +21,7 @@ from valley.data.problem_file import ProblemFile
 from valley.errors import Stopped, UserError, exit_on_user_error
 from valley.evaluate.generate import Generated, Setting, generate
 from valley.evaluate.samples import count_samples
-from valley.evaluate.shards import merge, merged_outcome
+from valley.evaluate.shards import check_students, merge, merged_outcome
 from valley.job_file import JobFile
 from valley.records import write_records
 from valley.store import Store
@@ -37,7 +37,9 @@ def run(job: JobFile) -> dict[str, Any]:
     generated = make(job, problems)
     # A shard may have drawn nothing but prompts that are too long, or nothing at all.
     is_whole = "shard" not in job.config
-    counts = count_samples(generated.samples) if is_whole else _tokens(generated)
+    counts: dict[str, Any] = (
+        count_samples(generated.samples) if is_whole else _tokens(generated) | _student(job)
+    )
     write_records(job.folder / "samples.jsonl", generated.samples)
     return {**generated.outcome, **counts}
 
@@ -67,7 +69,7 @@ def _generated(job: JobFile, problems: ProblemFile) -> Generated:
             report=report,
             keep=job.folder / "resume" / "samples.jsonl",
             # A rebuilt student has a result of its own, and may differ in its last digits.
-            made_from=hashlib.sha256((model / "result.json").read_bytes()).hexdigest(),
+            made_from=_student(job)["student"],
             shard=(index, of),
         )
     except Interrupted as stop:
@@ -81,6 +83,12 @@ def _first_port(attempt: str) -> int:
     return 20000 + int.from_bytes(hashlib.sha256(attempt.encode()).digest()[:4], "big") % 12000
 
 
+def _student(job: JobFile) -> dict[str, str]:
+    """What tells the weights that answer from the same student's, trained again."""
+    result = (job.inputs["model"] / "result.json").read_bytes()
+    return {"student": hashlib.sha256(result).hexdigest()}
+
+
 def _merged(job: JobFile, problems: ProblemFile) -> Generated:
     store = Store(job.folder.parents[2].parent)
     results = [store.result("generate", identity) for identity in job.execution["shards"]]
@@ -89,8 +97,10 @@ def _merged(job: JobFile, problems: ProblemFile) -> Generated:
             f"shard {results.index(None)} of {len(results)} has no result; launch the sweep again"
         )
     folders = [store.folder("generate", "", identity) for identity in job.execution["shards"]]
+    outcomes = [result["outcome"] for result in results if result is not None]
+    check_students(folders, outcomes)
     samples = merge(folders, problems, job.config["profile"]["samples"])
-    return Generated(samples, merged_outcome([r["outcome"] for r in results if r is not None]))
+    return Generated(samples, merged_outcome(outcomes))
 
 
 def _tokens(generated: Generated) -> dict[str, int]:

@@ -16,8 +16,10 @@ from valley.cluster.element import run_job
 from valley.data.config import TinyConfig
 from valley.data.render import instruction
 from valley.data.sources.tiny import TinyWorld
+from valley.errors import UserError
 from valley.evaluate.profiles import GenerateConfig, Profile
 from valley.evaluate.samples import Sample
+from valley.evaluate.shards import check_students
 from valley.job import Job
 from valley.job_file import identity_of, read_job, write_result
 from valley.records import read_records, write_records
@@ -163,6 +165,13 @@ def test_shards_make_the_samples_of_one_job(spaced, student, shards):
     assert outcome(merged)["shards"] == shards
     counted = ("samples", "prompt_tokens", "completion_tokens", "truncated", "backend")
     assert [outcome(merged)[c] for c in counted] == [outcome(whole)[c] for c in counted]
+
+
+def test_shards_that_two_trainings_of_a_student_answered_are_not_put_together():
+    folders = [Path("/store/a"), Path("/store/b")]
+    check_students(folders, [{"student": "one"}, {"student": "one"}])
+    with pytest.raises(UserError, match=r"1 of 2 shards .* remove /store/a and launch again"):
+        check_students(folders, [{"student": "one"}, {"student": "two"}])
 
 
 @needs_vllm

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from simulated import rates
 
-from valley.statistics import Cell
+from valley.statistics import Cell, SeedNoise
 from valley.statistics.correlation import Measured, correlation
 
 SIZES = (1000, 2000, 4000, 8000, 16_000, 32_000)
@@ -34,3 +34,14 @@ def test_ties_share_their_rank():
 def test_too_few_cells_or_constant_sizes_have_none():
     assert correlation(SIZES[:3], measured((0.1, 0.5, 0.9))) is None
     assert correlation([5, 5, 5, 5], measured((0.1, 0.3, 0.5, 0.9))) is None
+
+
+def test_two_metrics_have_seeds_of_their_own_and_problems_in_common():
+    rng = np.random.default_rng(1)
+    noise = SeedNoise(variance=0.04, raw=0.04, df=5)
+    apart = [Cell(rng.random((2, 40))) for _ in range(5)]
+    alike = Measured([Cell(np.full((2, 40), 0.5))] * 5, noise)  # problems move nothing
+    first, second = alike.rows(2000, 0, stream=1), alike.rows(2000, 0, stream=2)
+    assert abs(np.corrcoef(first[1:].ravel(), second[1:].ravel())[0, 1]) < 0.05
+    rows = [Measured(apart).rows(50, 0, stream=stream) for stream in (1, 2)]
+    assert np.array_equal(*rows)

@@ -96,6 +96,10 @@ def test_what_documents_attention_does_not_know_is_refused():
     with pytest.raises(UserError, match="sliding_attention"):
         check_windows(windows, NAMES["documents"])
     check_windows(windows, "sdpa")
+    del windows.config.layer_types  # as in Mistral's configuration
+    windows.config.sliding_window = 4096
+    with pytest.raises(UserError, match="sliding_attention"):
+        check_windows(windows, NAMES["documents"])
     check_windows(student("llama"), NAMES["documents"])
     masked = student("llama", NAMES["documents"])
     masked.config.attention_dropout = 0.1

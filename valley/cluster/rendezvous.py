@@ -116,8 +116,11 @@ def join_process_group(
         world_size=where.world_size,
         timeout=None if timeout_s is None else timedelta(seconds=timeout_s),
     )
-    if note is not None and where.rank == 0:
-        note.unlink(missing_ok=True)
+    if note is not None:
+        # Opening a group of NCCL waits for nobody, and who comes later has yet to read the note.
+        dist.barrier()
+        if where.rank == 0:
+            note.unlink(missing_ok=True)
 
 
 def open_store(where: Place, note: Path, wait_s: float = JOIN_S) -> Any:

@@ -45,6 +45,25 @@ def merge(folders: list[Path], problem_ids: Iterable[str], samples: int) -> list
     return [found[key] for key in wanted]
 
 
+def check_students(folders: list[Path], outcomes: list[dict[str, Any]]) -> None:
+    """See that the same weights have answered in all shards.
+
+    Raises:
+        UserError: some shards were answered by a student that was trained again in between.
+    """
+    newest = outcomes[-1]["student"]
+    others = [
+        str(folder)
+        for folder, outcome in zip(folders, outcomes, strict=True)
+        if outcome["student"] != newest
+    ]
+    if others:
+        raise UserError(
+            f"{len(others)} of {len(folders)} shards were answered before their student was trained again, "
+            f"and its weights may differ; remove {', '.join(others)} and launch again"
+        )
+
+
 def merged_outcome(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
     """How a set of samples was made, of the outcomes of its shards."""
     told = {name: "/".join(sorted({str(o[name]) for o in outcomes})) for name in TOLD}

@@ -26,10 +26,10 @@ class Measured:
     cells: Sequence[Cell]
     noise: SeedNoise | None = None
 
-    def rows(self, draws: int, seed: int) -> Floats:
+    def rows(self, draws: int, seed: int, stream: int) -> Floats:
         """The metric's values, and then draws of them, [1 + draws, cells]."""
         scores = np.array([[cell.score for cell in self.cells]])
-        drawn = scores + deviations(list(self.cells), self.noise, draws, seed)
+        drawn = scores + deviations(list(self.cells), self.noise, draws, seed, stream=stream)
         return np.concatenate([scores, drawn])
 
 
@@ -46,10 +46,10 @@ def correlation(
     if len(second.cells) < LEAST_CELLS:
         return None
     if isinstance(first, Measured):
-        x = first.rows(draws, seed)
+        x = first.rows(draws, seed, stream=2)
     else:
         x = np.broadcast_to(np.asarray(first, dtype=float), (1 + draws, len(first)))
-    found = _spearman(x, second.rows(draws, seed))
+    found = _spearman(x, second.rows(draws, seed, stream=1))
     if np.isnan(found[0]):
         return None
     low, high = np.nanquantile(found[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()

@@ -39,17 +39,22 @@ def problem_draws(problems: int, draws: int = 10_000, seed: int = 0) -> Floats:
 
 
 def deviations(
-    cells: list[Cell], noise: SeedNoise | None, draws: int, seed: int, copies: int = 1
+    cells: list[Cell],
+    noise: SeedNoise | None,
+    draws: int,
+    seed: int,
+    copies: int = 1,
+    stream: int = 1,
 ) -> Floats:
     """Draws of every cell's score less the score, [draws, cells]: resampled problems, normal seeds.
 
     With `copies`, `cells` are that many versions of the same cells one after another, whose seeds move
-    together.
+    together. Another `stream` draws the same problems and other seeds.
     """
     means = np.stack([cell.by_problem for cell in cells], axis=1)
     found = problem_draws(len(means), draws, seed) @ means - means.mean(axis=0)
     if noise is not None:
-        rng = np.random.default_rng([seed, 1])
+        rng = np.random.default_rng([seed, stream])
         seeds = rng.standard_normal((draws, len(cells) // copies))
         found += np.tile(seeds, copies) * seed_sds(cells, noise)
     return found

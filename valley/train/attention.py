@@ -27,11 +27,15 @@ NAMES = {"flex": "flex_attention", "documents": OURS}
 
 
 def is_packed(config: TrainConfig) -> bool:
-    """Whether a micro-batch's documents lie in one row: where asked, and by default on GPUs."""
+    """Whether a micro-batch's documents lie in one row: where asked, and by default on GPUs in bf16.
+
+    The kernels that take documents apart on GPUs know half precision only.
+    """
     import torch
 
     if config.layout == "auto":
-        return config.packing == "epoch" or torch.cuda.is_available()
+        fast = torch.cuda.is_available() and config.precision == "bf16"
+        return config.packing == "epoch" or fast
     return config.layout == "packed"
 
 
@@ -49,6 +53,8 @@ def implementation(config: TrainConfig) -> str:
     if asked == "auto":
         if not is_packed(config):
             asked = "sdpa"
+        elif torch.cuda.is_available() and config.precision == "fp32":
+            asked = "flex"
         elif torch.cuda.is_available():
             asked = "flash_attention_2" if has_flash else _without_flash()
         else:
@@ -57,6 +63,15 @@ def implementation(config: TrainConfig) -> str:
         raise UserError(
             "train.attention: flash_attention_2 needs the package flash-attn, which is not installed "
             "here; install it, or set train.attention: documents or auto"
+        )
+    if (
+        asked in ("documents", "flash_attention_2")
+        and config.precision == "fp32"
+        and torch.cuda.is_available()
+    ):
+        raise UserError(
+            f"train.attention: {asked} takes half precision only on a GPU; set train.precision: bf16, or "
+            "train.attention: auto"
         )
     return NAMES.get(asked, asked)
 
@@ -68,6 +83,8 @@ def check_windows(model: Any, attention: str) -> None:
         UserError: the model has such layers.
     """
     layers = getattr(model.config, "layer_types", None) or []
+    if not layers and getattr(model.config, "sliding_window", None) is not None:
+        layers = ["sliding_attention"]  # all of them, as in Mistral's first models
     if attention == OURS and any(kind != "full_attention" for kind in layers):
         raise UserError(
             f"train.attention: documents knows no {', '.join(sorted({*layers} - {'full_attention'}))} "

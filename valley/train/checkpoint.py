@@ -51,8 +51,9 @@ def keep_student(engine: Any, tokenizer: Any, folder: Path, step: int, config: T
     keep = config.keep_evaluation
     try:
         save_student(engine, tokenizer, folder / f"step-{step}", config.zero_stage)
-    except UserError as error:
-        logger.warning("%s", error)
+    except Exception as error:  # quotas and races with other writers are of many kinds
+        logger.warning("the student of step %d is not kept: %s", step, error)
+        shutil.rmtree(folder / f".step-{step}.partial", ignore_errors=True)
     if engine.global_rank == 0 and keep is not None:
         kept = sorted(folder.glob("step-*"), key=lambda path: int(path.name[5:]))
         for old in kept[:-keep]:

@@ -79,6 +79,10 @@ class VllmBackend:
             engine.add_request(str(number), prompt, self.sampling(request))
         while waiting:
             outputs = [output for output in engine.step() if output.finished]
+            for output in outputs:
+                # An aborted answer is none; counted as one, it would be taken for a short one.
+                if (reason := output.outputs[0].finish_reason) not in ("stop", "length"):
+                    raise RuntimeError(f"vLLM ended request {output.request_id} as {reason}")
             if outputs:
                 yield [
                     Answer(waiting.pop(output.request_id), list(output.outputs[0].token_ids))
