@@ -57,6 +57,7 @@ def wait(reached, root, seconds=120):
 
 def wait_for_training(root, seconds=120):
     wait(lambda: (folder_of(root) / "result.json").exists(), root, seconds)
+    wait(lambda: whys(root)[-1], root)  # the stint ends after it
     return (folder_of(root) / "model" / "model.safetensors").read_bytes()
 
 
