@@ -23,7 +23,7 @@ help:
 	@echo "make test-slow   the tests that take longer than a minute"
 	@echo "make lint        ruff;   make format: let ruff format the code"
 	@echo "make typecheck   mypy"
-	@echo "make real        SmolLM2-135M on HumanEval (about 30 minutes on 2 cores)"
+	@echo "make real        SmolLM2-135M on HumanEval (about 22 minutes on 2 cores)"
 	@echo "make faults      faults injected into sweeps on a private Slurm cluster; writes docs/faults.md"
 	@echo "make rehearse    the paper's grid with tiny students, and 2,500 cells, on that cluster"
 	@echo "make bench       what launching and a whole sweep cost; prints JSON"

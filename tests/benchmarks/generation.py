@@ -28,6 +28,7 @@ from typing import Any
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from valley.data.chat import ChatConfig
 from valley.data.problems import Problem
@@ -39,26 +40,17 @@ from valley.records import read_records, write_records
 
 def make_inputs(folder: Path) -> tuple[Path, Path]:
     """A tiny student whose answers differ, and the problems of its world."""
-    import torch
+    from wild_student import make_wild
 
     from valley.data.config import TinyConfig
-    from valley.data.render import instruction
     from valley.data.sources.tiny import TinyWorld
-    from valley.student import load_model
     from valley.student_config import TinyStudent
-    from valley.tiny_student import make_tiny
 
     problems = TinyWorld(TinyConfig()).evaluation_problems()
     model = folder / "model"
     model.mkdir(parents=True, exist_ok=True)
     made = TinyStudent(layers=2, intermediate=256, seed=4)
-    make_tiny(made, [instruction(problem) for problem in problems], model)
-    network = load_model(model, "fp32")
-    torch.manual_seed(0)
-    for weights in network.parameters():
-        if weights.dim() > 1:
-            torch.nn.init.normal_(weights, std=0.1)
-    network.save_pretrained(model)
+    make_wild(made, problems, model, std=0.1)
     write_records(folder / "problems.jsonl", problems)
     return model, folder / "problems.jsonl"
 

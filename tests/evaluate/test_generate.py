@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from wild_student import make_wild
 
 from valley.data.chat import ChatConfig
 from valley.data.config import TinyConfig
@@ -18,7 +19,6 @@ from valley.evaluate.requests import sample_seed
 from valley.evaluate.samples import count_samples
 from valley.student import load_model, load_tokenizer
 from valley.student_config import TinyStudent
-from valley.tiny_student import make_tiny
 
 
 def generate(model, problems, profile, batch_size, precision, chat=None, **options):
@@ -32,18 +32,9 @@ PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=12)).evaluation_problems()
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A student with weights large enough that its nonsense differs from problem to problem."""
-    import torch
-
     folder = tmp_path_factory.mktemp("a student")
-    student = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
-    make_tiny(student, [instruction(p) for p in PROBLEMS], folder)
-    network = load_model(folder, "fp32")
-    torch.manual_seed(0)
-    for weights in network.parameters():
-        if weights.dim() > 1:
-            torch.nn.init.normal_(weights, std=0.3)
-    network.save_pretrained(folder)
+    made = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
+    make_wild(made, PROBLEMS, folder, std=0.3)
     return folder
 
 

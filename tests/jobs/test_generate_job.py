@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from wild_student import make_wild
 
 from valley.cluster.element import run_job
 from valley.data.config import TinyConfig
-from valley.data.render import instruction
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
 from valley.evaluate.profiles import GenerateConfig, Profile
@@ -24,9 +24,7 @@ from valley.job import Job
 from valley.job_file import identity_of, read_job, write_result
 from valley.records import read_records, write_records
 from valley.store import Store
-from valley.student import load_model
 from valley.student_config import TinyStudent
-from valley.tiny_student import make_tiny
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=300)).evaluation_problems()
@@ -39,20 +37,11 @@ needs_vllm = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
-    """A tiny student whose weights are large enough that its answers differ."""
-    import torch
-
     folder = tmp_path_factory.mktemp("a student") / "model"
     folder.mkdir()
     # vLLM on CPU knows no heads narrower than 32.
     made = TinyStudent(layers=1, hidden=64, intermediate=96, heads=2, seed=4)
-    make_tiny(made, [instruction(p) for p in PROBLEMS], folder)
-    network = load_model(folder, "fp32")
-    torch.manual_seed(0)
-    for weights in network.parameters():
-        if weights.dim() > 1:
-            torch.nn.init.normal_(weights, std=0.2)
-    network.save_pretrained(folder)
+    make_wild(made, PROBLEMS, folder, std=0.2)
     return folder
 
 

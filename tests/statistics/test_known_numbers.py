@@ -35,7 +35,7 @@ def test_exact_coverage_of_one_answer_is_93_to_97_percent(exact):
 @pytest.mark.parametrize(("samples", "seeds", "score"), [(1, 1, 0.02), (4, 3, 0.2), (16, 1, 0.5)])
 def test_coverage_of_a_score_and_of_a_difference(samples, seeds, score):
     found = covered(600, 279, samples, seeds, 0.0 if seeds == 1 else 0.01, score)
-    # The truth is .94 to .97 (docs/statistics.md); 600 replicates scatter by .009.
+    # Of these three it is .94 to .97 (docs/statistics.md); 600 replicates scatter by .009.
     assert all(0.918 <= c <= 0.992 for c in found)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from valley.data.pack import batches
 from valley.data.render import Document
+from valley.disk import lacks_room
 from valley.train.config import TrainConfig
-from valley.train.disk import lacks_room
 from valley.train.step_log import COMPUTED, StepLog
 from valley.train.throughput import Throughput
 

@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valley.data.render import Chat, Document
+from valley.disk import checksum
 from valley.errors import UserError
 from valley.once import once
 from valley.records import canonical_json, digest, write_text
@@ -190,7 +191,7 @@ def _write(
     """Tokenise the texts into the files of a new folder."""
     # Fed bit by bit, this becomes the `digest` of the list of pairs.
     hashed, separator = hashlib.sha256(b"["), b""
-    checksum = tokens = 0
+    of_tokens = tokens = 0
     lengths: list[int] = []
     prompts: list[int] = []
     with (folder / "tokens.bin").open("wb") as file:
@@ -202,7 +203,7 @@ def _write(
             lengths += [len(document.tokens) for document in documents]
             prompts += [document.prompt_tokens for document in documents]
             flat = np.concatenate([np.asarray(d.tokens, np.int32) for d in documents])
-            checksum = zlib.crc32(flat.data, checksum)
+            of_tokens = zlib.crc32(flat.data, of_tokens)
             file.write(flat.data)
             tokens += len(flat)
             said(len(lengths), tokens)
@@ -213,14 +214,14 @@ def _write(
     }
     for name, values in tables.items():
         np.save(folder / name, values)
-    sums = {name: _checksum(folder / name) for name in tables}
+    sums = {name: checksum(folder / name) for name in tables}
     meta = {
         "schema": SCHEMA,
         "key": key,
         "documents": len(lengths),
         "tokens": tokens,
         "texts": hashed.hexdigest(),
-        "crc32": {"tokens.bin": checksum, **sums},
+        "crc32": {"tokens.bin": of_tokens, **sums},
     }
     # Nothing is synced: what a power cut leaves behind has wrong checksums.
     write_text(folder / "meta.json", canonical_json(meta) + "\n", sync=False)
@@ -246,7 +247,7 @@ def _open(folder: Path, key: dict[str, Any]) -> Tokens | None:
         if meta["key"] != key:
             raise ValueError("made from something else")
         for name in FILES:
-            if _checksum(folder / name) != meta["crc32"][name]:
+            if checksum(folder / name) != meta["crc32"][name]:
                 raise ValueError(f"the checksum of {name} is wrong")
         bounds, prompts = np.load(folder / "bounds.npy"), np.load(folder / "prompts.npy")
         tokens = np.empty(0, np.int32)
@@ -257,14 +258,6 @@ def _open(folder: Path, key: dict[str, Any]) -> Tokens | None:
         if folder.exists():
             logger.warning("%s: a damaged token cache (%s)", folder, error)
         return None
-
-
-def _checksum(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
 
 
 def _set_aside(folder: Path) -> None:

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from valley.disk import lacks_room, sync, sync_folder
 from valley.errors import UserError
 from valley.train.config import TrainConfig
-from valley.train.disk import lacks_room, sync, sync_folder
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from valley.disk import lacks_room, size_and_sum, sync
 from valley.records import write_json
-from valley.train.disk import lacks_room, size_and_sum, sync
 from valley.train.fragments import load_states, state_of
 
 logger = logging.getLogger(__name__)

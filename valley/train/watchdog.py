@@ -6,7 +6,8 @@ watches itself, from a thread of its own:
 1. A sign of life (a step that is done) sets the clock back. The first may take `START_S`, if that is
    more: imports, weights and compilers take their time, however short a step is.
 2. Where none has come for `after_s`, the stacks of all the rank's threads go to its log. They are
-   written outside the interpreter, and so also where what hangs holds it.
+   written outside the interpreter, and so also where what hangs holds it. Then it says why: it may
+   yet end of having lost a rank that was ended first.
 3. `GRACE_S` later, when the other ranks have done the same, `end` is called, to end all of them.
 
 Time in which the process itself was stopped, as where a scheduler suspends jobs, does not count.
@@ -15,9 +16,12 @@ Time in which the process itself was stopped, as where a scheduler suspends jobs
 from __future__ import annotations
 
 import faulthandler
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 GRACE_S = 5.0
@@ -56,16 +60,19 @@ class Watchdog:
         self._signs += 1
 
     def _watch(self, after_s: float) -> None:
-        seen, idle_s, limit_s = -1, 0.0, after_s
+        seen, idle_s, limit_s, why = -1, 0.0, after_s, ""
         while idle_s < limit_s + GRACE_S:
             if self._signs != seen:
-                seen, idle_s = self._signs, 0.0
+                seen, idle_s, why = self._signs, 0.0, ""
                 limit_s = after_s if seen else max(after_s, START_S)
                 faulthandler.dump_traceback_later(limit_s, file=STDERR)
             if self._over.wait(TICK_S):
                 return
             idle_s += TICK_S
-        self.end(
-            f"stuck: no progress for {limit_s:g} s (train.stuck_after_s) after step {self._step}; "
-            "each rank's log shows where it stood"
-        )
+            if idle_s >= limit_s and not why:
+                why = (
+                    f"stuck: no progress for {limit_s:g} s (train.stuck_after_s) after step {self._step}; "
+                    "each rank's log shows where it stood"
+                )
+                logger.error("%s", why)
+        self.end(why)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from valley.data.candidates import Candidate, Wanted, everything
 from valley.data.problems import Problem
@@ -26,11 +26,27 @@ TEACHER = "DeepSeek-R1"
 FIRST_RELEASE_SOURCE = "opencodereasoning"
 
 
-class OpenCodeReasoning2:
-    """The second release, of one language."""
+@dataclass(frozen=True)
+class _Asked:
+    """What a row's reference came to."""
 
-    COLUMNS = ("r1_generation", "dataset", "split", "index", "id")
-    OPTIONAL = ("pass_rate", "judgement", "difficulty", "question_id")
+    problem: str | None
+    why: str
+    """Why there is none."""
+    label: str | None
+    """The difficulty that the question set states."""
+
+
+Resolve = Callable[[Any, Any, Any], _Asked]
+"""Finds a question by data set, split and index."""
+
+
+class _Release:
+    """What both releases have in common: rows that hold an answer, and refer to a question."""
+
+    ANSWER: ClassVar[str]
+    COLUMNS: ClassVar[tuple[str, ...]]
+    OPTIONAL: ClassVar[tuple[str, ...]]
 
     def __init__(self, paths: Sequence[Path], questions: Questions) -> None:
         self._paths = paths
@@ -42,47 +58,64 @@ class OpenCodeReasoning2:
         yield from self._questions.problems(wanted)
 
     def candidates(self) -> Iterator[Candidate]:
-        """Yield the traces whose question could be resolved."""
+        """Yield the traces whose question is there or could be resolved."""
         self._counts.clear()
         counts, resolve = self._counts, _remembering(self._questions)
         for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
             for row in batch.rows():
                 counts["rows"] += 1
-                parts, why = split_thought(row["r1_generation"])
+                parts, why = split_thought(row[self.ANSWER])
                 if parts is None:
                     counts[f"left out: {why}"] += 1
                     continue
-                asked = resolve(row["dataset"], row["split"], row["index"])
-                problem, stated = asked.problem, label(row["difficulty"])
-                if problem is None:
+                asked = self._asked(row, resolve)
+                if asked.problem is None:
                     counts[f"unresolved: {asked.why}"] += 1
                     continue
                 counts["candidates"] += 1
+                stated = label(row["difficulty"])
                 _count_doubt(asked, stated, counts)
-                yield Candidate(
-                    Trace(_trace_id(row), problem, *parts, teacher=TEACHER),
-                    label=stated,
-                    pass_rate=_pass_rate(row["pass_rate"], counts),
-                    judgement=_judgement(row["judgement"], counts),
-                    source=problem.rpartition("/")[0],
-                    question_id=row["question_id"] or None,
-                )
+                yield self._candidate(row, asked.problem, parts, stated)
 
     def counts(self) -> dict[str, int]:
         """Rows by what became of them, and why problems have no tests."""
         return _told(self._counts, self._questions.unusable)
 
+    def _asked(self, row: dict[str, Any], resolve: Resolve) -> _Asked:
+        return resolve(row["dataset"], row["split"], row["index"])
 
-class OpenCodeReasoning:
+    def _candidate(
+        self, row: dict[str, Any], problem: str, parts: tuple[str, str], stated: str | None
+    ) -> Candidate:
+        raise NotImplementedError
+
+
+class OpenCodeReasoning2(_Release):
+    """The second release, of one language."""
+
+    ANSWER = "r1_generation"
+    COLUMNS = (ANSWER, "dataset", "split", "index", "id")
+    OPTIONAL = ("pass_rate", "judgement", "difficulty", "question_id")
+
+    def _candidate(
+        self, row: dict[str, Any], problem: str, parts: tuple[str, str], stated: str | None
+    ) -> Candidate:
+        return Candidate(
+            Trace(_trace_id(row), problem, *parts, teacher=TEACHER),
+            label=stated,
+            pass_rate=_pass_rate(row["pass_rate"], self._counts),
+            judgement=_judgement(row["judgement"], self._counts),
+            source=problem.rpartition("/")[0],
+            question_id=row["question_id"] or None,
+        )
+
+
+class OpenCodeReasoning(_Release):
     """The first release: split_0 repeats its questions, split_1 refers to them."""
 
-    COLUMNS = ("output", "dataset", "split", "id")
+    ANSWER = "output"
+    COLUMNS = (ANSWER, "dataset", "split", "id")
     OPTIONAL = ("input", "difficulty", "index")
-
-    def __init__(self, paths: Sequence[Path], questions: Questions) -> None:
-        self._paths = paths
-        self._questions = questions
-        self._counts: Counter[str] = Counter()
 
     def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
         """Yield the wanted problems: those repeated in the rows, which have no tests, and the others."""
@@ -97,43 +130,26 @@ class OpenCodeReasoning:
                     yield Problem(
                         identity, _from(row), text, tests=[], difficulty=label(row["difficulty"])
                     )
-        yield from self._questions.problems(wanted)
+        yield from super().problems(wanted)
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Yield the traces whose question is there or could be resolved."""
-        self._counts.clear()
-        counts, resolve = self._counts, _remembering(self._questions)
-        for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
-            for row in batch.rows():
-                counts["rows"] += 1
-                parts, why = split_thought(row["output"])
-                if parts is None:
-                    counts[f"left out: {why}"] += 1
-                    continue
-                if text := _repeated(row):
-                    asked = _Asked(_question_of(text), "", None)
-                else:
-                    asked = resolve(row["dataset"], row["split"], row["index"])
-                if asked.problem is None:
-                    counts[f"unresolved: {asked.why}"] += 1
-                    continue
-                counts["candidates"] += 1
-                stated = label(row["difficulty"])
-                _count_doubt(asked, stated, counts)
-                # Ids here are of questions, each of which has many answers.
-                identity = f"{row['id']}/{_short(row['output'])}"
-                yield Candidate(
-                    Trace(identity, asked.problem, *parts, teacher=TEACHER),
-                    label=stated,
-                    pass_rate=None,
-                    judgement=None,
-                    source=_from(row),
-                    question_id=row["id"] or None,
-                )
+    def _asked(self, row: dict[str, Any], resolve: Resolve) -> _Asked:
+        if text := _repeated(row):
+            return _Asked(_question_of(text), "", None)
+        return super()._asked(row, resolve)
 
-    def counts(self) -> dict[str, int]:
-        """Rows by what became of them, and why problems have no tests."""
-        return _told(self._counts, self._questions.unusable)
+    def _candidate(
+        self, row: dict[str, Any], problem: str, parts: tuple[str, str], stated: str | None
+    ) -> Candidate:
+        # Ids here are of questions, each of which has many answers.
+        identity = f"{row['id']}/{_short(row['output'])}"
+        return Candidate(
+            Trace(identity, problem, *parts, teacher=TEACHER),
+            label=stated,
+            pass_rate=None,
+            judgement=None,
+            source=_from(row),
+            question_id=row["id"] or None,
+        )
 
 
 def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
@@ -155,18 +171,7 @@ def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
     return (thinking, answer), ""
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a row's reference came to."""
-
-    problem: str | None
-    why: str
-    """Why there is none."""
-    label: str | None
-    """The difficulty that the question set states."""
-
-
-def _remembering(questions: Questions) -> Callable[[Any, Any, Any], _Asked]:
+def _remembering(questions: Questions) -> Resolve:
     """`questions.resolve`, which is asked for the same row a hundred times over."""
     known: dict[tuple[Any, Any, Any], _Asked] = {}
 

@@ -26,17 +26,25 @@ def sync_folder(folder: Path) -> None:
     sync(folder)
 
 
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file's content.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            found = zlib.crc32(chunk, found)
+    return found
+
+
 def size_and_sum(path: Path) -> list[int]:
-    """A file's bytes and their CRC-32; empty where it cannot be read."""
-    size = checksum = 0
+    """A file's bytes and their checksum; empty where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                size += len(chunk)
-                checksum = zlib.crc32(chunk, checksum)
+        return [path.stat().st_size, checksum(path)]
     except OSError:
         return []
-    return [size, checksum]
 
 
 def lacks_room(folder: Path, needed: float) -> str:
