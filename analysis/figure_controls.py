@@ -56,12 +56,12 @@ def contrasts(document: Document) -> Figure:
     if not entries:
         axes.set_xlim(-10, 10)
     unmeasured = any(not entry["seeds_measured"] for entry in entries)
-    shown = sum(1 for e in entries if not _holds_zero(e["difference"]["interval"]))
+    shown = sum(1 for e in entries if e["verdict"] == "DIFFERENT")
     frame(
         figure,
         document,
         "What the traces are like",
-        f"{shown} of {len(entries)} paired differences have an interval without zero"
+        f"{shown} of {len(entries)} pairs DIFFERENT, corrected for all pairs of a profile"
         if entries
         else "no pair has both its scores yet"
         if document["contrasts_planned"]
@@ -70,10 +70,6 @@ def contrasts(document: Document) -> Figure:
         [axes],
     )
     return figure
-
-
-def _holds_zero(interval: list[float]) -> bool:
-    return interval[0] <= 0 <= interval[1]
 
 
 def _draw_contrast(axes: Axes, entry: Document, height: float, color: str, marker: str) -> None:

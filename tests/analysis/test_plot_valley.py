@@ -454,6 +454,9 @@ def test_figures_name_their_series_and_baselines(document):
         assert "VALLEY" in texts
         assert sum(text.startswith("baseline\n") for text in texts) == 2
         assert len(contrasts.axes[0].get_yticks()) == 4
+        different = sum(entry["verdict"] == "DIFFERENT" for entry in document["contrasts"])
+        said = [text.get_text() for text in contrasts.findobj(Text)]
+        assert any(text.startswith(f"{different} of ") for text in said)
         assert len(behaviour.axes) == 6
         assert all(axes.get_xlim() == behaviour.axes[0].get_xlim() for axes in behaviour.axes)
 
