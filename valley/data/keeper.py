@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import os
 from array import array
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from valley.data.index import Index
 
-COPY_BYTES = 1 << 20
+COPY_BYTES = 4 << 20
 
 
 class Keeper:
@@ -40,7 +42,7 @@ class Keeper:
         """By row, where its line stands in the spill file, if it is kept."""
 
     def offer(
-        self, row: int, rank: int, arms: list[tuple[str, str]], line: Callable[[], str]
+        self, row: int, rank: int, arms: list[tuple[str, str]], line: Callable[[], bytes]
     ) -> None:
         """Take in the next row. Rows are offered by number, from 0, without a gap.
 
@@ -66,7 +68,7 @@ class Keeper:
                 continue
             self._held[row] += 1
         if self._held[row]:
-            data = line().encode()
+            data = line()
             self._spill.write(data)
             self._offsets[row], self._sizes[row] = self._offset, len(data)
             self._offset += len(data)
@@ -80,8 +82,7 @@ class Keeper:
         self._spill.flush()
         with self._path.open("rb") as file:
             for row in rows:
-                file.seek(self._offsets[row])
-                yield file.read(self._sizes[row])
+                yield os.pread(file.fileno(), self._sizes[row], self._offsets[row])
 
     def size_bytes(self, row: int) -> int:
         """The bytes of a kept row's line."""
@@ -99,16 +100,34 @@ class Keeper:
         rows = self.rows()
         temporary = path.with_suffix(".tmp")
         offset, hasher = 0, hashlib.sha256()
-        with temporary.open("wb", buffering=COPY_BYTES) as file:
-            for row, line in zip(rows, self.lines(rows), strict=True):
-                line = change(row, line)
-                file.write(line)
-                hasher.update(line)
-                index.place(row, offset, len(line))
-                offset += len(line)
+        # A checksum takes as long as the copy, and another core has time for it.
+        with temporary.open("wb") as file, ThreadPoolExecutor(1) as helper:
+            hashed = helper.submit(hasher.update, b"")
+            for lines in self._batches(rows, change):
+                for row, line in lines:
+                    index.place(row, offset, len(line))
+                    offset += len(line)
+                data = b"".join(line for _, line in lines)
+                hashed.result()
+                hashed = helper.submit(hasher.update, data)
+                file.write(data)
         temporary.replace(path)
         self.close()
         return hasher.hexdigest()
+
+    def _batches(
+        self, rows: list[int], change: Callable[[int, bytes], bytes]
+    ) -> Iterator[list[tuple[int, bytes]]]:
+        """The final lines of rows, some megabytes at a time."""
+        lines: list[tuple[int, bytes]] = []
+        size = 0
+        for row, line in zip(rows, self.lines(rows), strict=True):
+            lines.append((row, change(row, line)))
+            size += len(line)
+            if size >= COPY_BYTES:
+                yield lines
+                lines, size = [], 0
+        yield lines
 
     def close(self) -> None:
         """Remove the spill file."""

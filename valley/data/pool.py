@@ -29,6 +29,7 @@ from valley.data.candidates import Candidate, Reader, Wanted, everything
 from valley.data.cleaning import Cleaning
 from valley.data.grading import Graded
 from valley.data.index import NAME, Index
+from valley.data.json_text import json_text
 from valley.data.keeper import Keeper
 from valley.data.labels import CorrectnessRule, DifficultyRule, Survey
 from valley.data.problem_file import ProblemFile
@@ -224,10 +225,14 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
     return [(level, correctness) for level in levels for correctness in ("all", name)]
 
 
-def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> str:
-    # `asdict` would copy what is as flat as this, and take as long as all the rest.
+def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
     value = {"schema": Trace.SCHEMA, **vars(trace), "difficulty": difficulty, "correct": correct}
-    return json.dumps(value, allow_nan=False) + "\n"
+    fields = (
+        b'"%b": %b'
+        % (name.encode(), json_text(one) if isinstance(one, str) else json.dumps(one).encode())
+        for name, one in value.items()
+    )
+    return b"{%b}\n" % b", ".join(fields)
 
 
 def _with_verdicts(
