@@ -14,7 +14,13 @@ class Stopped(Exception):
     """The work did as a stop flag asked, between two steps. Begun again, it goes on from what it kept."""
 
     def __init__(
-        self, step: int, steps: int, *, kept: int | None = None, gained: bool = True, fault: str = ""
+        self,
+        step: int,
+        steps: int,
+        *,
+        kept: int | None = None,
+        gained: bool = True,
+        fault: str = "",
     ) -> None:
         """Say where it stopped, and what of it is safe.
 

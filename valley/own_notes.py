@@ -31,7 +31,9 @@ def from_stop(store: Store, job: Named) -> Known | None:
         return Known("new", "stopped at its time limit; begins again", log, resumes=True)
     reason = f"stopped at its time limit at step {note['step']} of {note.get('steps')}; resumes"
     if note.get("fault"):
-        reason += f" after step {note.get('kept')}, since this one could not be kept: {note['fault']}"
+        reason += (
+            f" after step {note.get('kept')}, since this one could not be kept: {note['fault']}"
+        )
     return Known("new", reason, log, resumes=True)
 
 
