@@ -75,7 +75,7 @@ def _generated(job: JobFile, problems: ProblemFile) -> Generated:
     except Interrupted as stop:
         if not said:
             raise
-        raise Stopped(**said, kept=True) from stop
+        raise Stopped(**said) from stop
 
 
 def _first_port(attempt: str) -> int:

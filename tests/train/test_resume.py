@@ -15,6 +15,7 @@ from valley.data.pack import batches
 from valley.data.render import Document
 from valley.disk import lacks_room
 from valley.train.config import TrainConfig
+from valley.train.divergence import LOOKED_BACK
 from valley.train.step_log import COMPUTED, StepLog
 from valley.train.throughput import Throughput
 
@@ -39,6 +40,13 @@ def said(folder):
     return (folder / "said").read_text()
 
 
+def with_position(checkpoint: Path, change) -> None:
+    """Change what a checkpoint says of where it stands."""
+    marker = json.loads((checkpoint / "checkpoint.json").read_text())
+    change(marker["position"])
+    (checkpoint / "checkpoint.json").write_text(json.dumps(marker))
+
+
 def steps_kept(folder, name):
     return sorted(path.name for path in (folder / f"resume {name}").iterdir())
 
@@ -51,7 +59,7 @@ def trained(run_ranks):
         ends = {"by": "flag", "rank": world_size - 1, "step": 11}
         folder, logs = run_ranks({**stages, **halves_of(stages)}, world_size, ends=ends)
         for name in halves_of(stages):
-            assert f"{name}: stopped at step 11 of 30, kept: True" in said(folder)
+            assert f"{name}: stopped at step 11 of 30, kept: 11, gained: True" in said(folder)
             assert [line["step"] for line in logs[name]] == list(range(1, 12))
             assert not (folder / f"model {name}").exists()
             assert steps_kept(folder, name) == ["step-11"]
@@ -91,12 +99,17 @@ def test_what_does_not_fit_and_what_is_damaged(run_ranks, trained, spaced):
     (kept / ".step-16.partial").mkdir()
     marker = folder / "resume half zero2" / "step-11" / "checkpoint.json"
     marker.write_text(marker.read_text().replace("valley.checkpoint/2", "valley.checkpoint/1"))
+    with_position(kept / "step-11", lambda position: position.pop("losses"))  # an earlier version's
+    low = {"losses": [-9.0] * LOOKED_BACK}
+    with_position(folder / "resume half bf16 zero0" / "step-11", lambda p: p.update(low))
     configs = {
         **halves_of(STAGES),
         "half zero0": {**STAGES["zero0"], "learning_rate": 1e-3},
         "half zero3": {**STAGES["zero3"], "micro_batch_size": 4},
+        "half bf16 zero0": BF16["bf16 zero0"],
     }
-    _, logs = run_ranks(configs, 1, folder=folder)
+    ends = {"by": "error", "rank": 0, "step": 0}
+    _, logs = run_ranks(configs, 1, folder=folder, ends=ends)
     words = said(folder)
     assert "another training's checkpoint; the training begins at step 0" in words
     assert words.count("set aside as") == 3
@@ -106,7 +119,9 @@ def test_what_does_not_fit_and_what_is_damaged(run_ranks, trained, spaced):
     ]
     assert "a valley.checkpoint/1, and this version reads valley.checkpoint/2" in words
     assert words.count("begins at step 0") == 2
-    assert words.count("resumes after step 11") == 2
+    assert words.count("resumes after step 11") == 3
+    assert "half bf16 zero0: the training diverged: " in words
+    assert "above the median -9 of the 16 steps before" in words
     for name in ("zero1", "zero2"):
         assert len(logs[f"half {name}"]) == 30
         assert weights(folder, f"half {name}") == weights(before, name)
@@ -125,7 +140,7 @@ def test_other_ranks_and_another_stage_go_on_from_it(run_ranks, trained, spaced)
         shutil.copy(folder / f"half zero{stage}.jsonl", folder / f"{other}.jsonl")
     ends = {"by": "flag", "rank": 0, "step": 9}
     run_ranks({**halves_of(STAGES), **moved}, 1, folder=folder, ends=ends)
-    assert said(folder).count("stopped at step 20 of 30, kept: True") == 8
+    assert said(folder).count("stopped at step 20 of 30, kept: 20, gained: True") == 8
     assert said(folder).count("made by 2 ranks with ZeRO-") == 8
     back = {name: STAGES[name.removeprefix("half moved ")] for name in moved}
     _, logs = run_ranks({**halves_of(STAGES), **back}, 2, folder=folder)
