@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -111,6 +112,21 @@ def test_a_missing_shard_is_named(spaced):
         write_parquet(spaced / f"train-{number:05d}-of-00003.parquet", ROWS)
     with pytest.raises(UserError, match=r"data\.pool: .*train-00001-of-00003\.parquet is missing"):
         shard_files.find("data.pool", spaced, ["train-*.parquet"])
+
+
+def test_shards_whose_names_end_in_a_hash_are_counted_too(spaced):
+    names = [f"train-{number:05d}-of-00003-{number:016x}.parquet" for number in range(3)]
+    for name in names:
+        write_parquet(spaced / name, ROWS)
+    find = partial(shard_files.find, "data.pool", spaced, ["train-*.parquet"])
+    assert [path.name for path in find()] == names
+    write_parquet(spaced / f"train-00001-of-00003-{'f' * 16}.parquet", ROWS)
+    with pytest.raises(UserError, match=r"00001-of-00003-.* are the same shard of two revisions"):
+        find()
+    for path in spaced.glob("train-00001-*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"train-00001-of-00003-….parquet is missing; train-00000"):
+        find()
 
 
 def test_a_folder_without_the_files_says_what_was_expected(spaced):

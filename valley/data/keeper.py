@@ -7,19 +7,16 @@ go there in vain. At the end the kept ones are copied to `traces.jsonl`, in the 
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import os
 from array import array
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from valley.data.behind import Behind
 from valley.data.index import Index
-
-COPY_BYTES = 4 << 20
 
 
 class Keeper:
@@ -33,7 +30,7 @@ class Keeper:
         """
         self._keep = keep
         self._path = spill
-        self._spill = spill.open("wb")
+        self._spill = Behind(spill, checksum=False)
         self._offset = 0
         self._heaps: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self._held = array("b")
@@ -99,35 +96,20 @@ class Keeper:
         """
         rows = self.rows()
         temporary = path.with_suffix(".tmp")
-        offset, hasher = 0, hashlib.sha256()
-        # A checksum takes as long as the copy, and another core has time for it.
-        with temporary.open("wb") as file, ThreadPoolExecutor(1) as helper:
-            hashed = helper.submit(hasher.update, b"")
-            for lines in self._batches(rows, change):
-                for row, line in lines:
-                    index.place(row, offset, len(line))
-                    offset += len(line)
-                data = b"".join(line for _, line in lines)
-                hashed.result()
-                hashed = helper.submit(hasher.update, data)
-                file.write(data)
+        offset = 0
+        file = Behind(temporary, checksum=True)
+        try:
+            for row, line in zip(rows, self.lines(rows), strict=True):
+                line = change(row, line)
+                file.write(line)
+                index.place(row, offset, len(line))
+                offset += len(line)
+            digest = file.checksum()
+        finally:
+            file.close()
         temporary.replace(path)
         self.close()
-        return hasher.hexdigest()
-
-    def _batches(
-        self, rows: list[int], change: Callable[[int, bytes], bytes]
-    ) -> Iterator[list[tuple[int, bytes]]]:
-        """The final lines of rows, some megabytes at a time."""
-        lines: list[tuple[int, bytes]] = []
-        size = 0
-        for row, line in zip(rows, self.lines(rows), strict=True):
-            lines.append((row, change(row, line)))
-            size += len(line)
-            if size >= COPY_BYTES:
-                yield lines
-                lines, size = [], 0
-        yield lines
+        return digest
 
     def close(self) -> None:
         """Remove the spill file."""

@@ -29,7 +29,7 @@ from valley.data.candidates import Candidate, Reader, Wanted, everything
 from valley.data.cleaning import Cleaning
 from valley.data.grading import Graded
 from valley.data.index import NAME, Index
-from valley.data.json_text import json_text
+from valley.data.json_text import LONG, json_text
 from valley.data.keeper import Keeper
 from valley.data.labels import CorrectnessRule, DifficultyRule, Survey
 from valley.data.problem_file import ProblemFile
@@ -226,13 +226,13 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
 
 
 def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
+    # `asdict` would copy what is as flat as this, and take as long as all the rest.
     value = {"schema": Trace.SCHEMA, **vars(trace), "difficulty": difficulty, "correct": correct}
-    fields = (
-        b'"%b": %b'
-        % (name.encode(), json_text(one) if isinstance(one, str) else json.dumps(one).encode())
-        for name, one in value.items()
-    )
-    return b"{%b}\n" % b", ".join(fields)
+    if len(trace.thinking) < LONG or not trace.thinking.isascii():
+        return (json.dumps(value) + "\n").encode()
+    others = json.dumps(value | {"thinking": ""}).encode()
+    before, key, after = others.partition(b'"thinking": ')
+    return b"%b%b%b%b\n" % (before, key, json_text(trace.thinking), after.removeprefix(b'""'))
 
 
 def _with_verdicts(

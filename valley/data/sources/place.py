@@ -177,4 +177,6 @@ def split_patterns(split: str) -> list[str]:
         f"{split}-*.arrow",
         f"{split}.jsonl",
         f"{split}.jsonl.gz",
+        f"ALL/{split}-*.parquet",
+        f"all/{split}-*.parquet",
     ]

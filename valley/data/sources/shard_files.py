@@ -22,7 +22,10 @@ from valley.records import digest as digest_of
 
 WHOLE_BYTES = 16 << 20
 SAMPLED_BLOCKS, BLOCK_BYTES = 8, 1 << 16
-NUMBERED = re.compile(r"(?P<head>.*)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<tail>\..*)")
+NUMBERED = re.compile(
+    r"(?P<head>.*)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<hash>-[0-9a-f]{16})?(?P<suffix>\..*)"
+)
+"""`train-00003-of-00070.parquet`; in older data sets, such as code_contests, with a hash behind it."""
 LINES = (".jsonl", ".jsonl.gz")
 SUFFIXES = (".parquet", ".arrow", *LINES)
 
@@ -85,17 +88,25 @@ def _listed(patterns: Sequence[str]) -> str:
 
 
 def _check_numbers(where: str, paths: Sequence[Path]) -> None:
-    """Refuse shards of which one is missing: their names say how many there are."""
-    there = set(paths)
+    """Refuse shards of which one is missing or there twice: their names say how many there are."""
+    there: dict[tuple[Path, str, str, str], dict[int, Path]] = {}
     for path in paths:
         if match := NUMBERED.fullmatch(path.name):
-            head, total, tail = match["head"], match["total"], match["tail"]
-            for number in range(int(total)):
-                other = path.with_name(f"{head}-{number:05d}-of-{total}{tail}")
-                if other not in there:
-                    raise UserError(
-                        f"{where}: {other} is missing; {path.name} says that there are {int(total)}"
-                    )
+            tail = ("-…" if match["hash"] else "") + match["suffix"]
+            numbers = there.setdefault((path.parent, match["head"], match["total"], tail), {})
+            first = numbers.setdefault(int(match["number"]), path)
+            if first != path:
+                raise UserError(
+                    f"{where}: {path} and {first.name} are the same shard of two revisions; leave one"
+                )
+    for (folder, head, total, tail), numbers in there.items():
+        for number in range(int(total)):
+            if number not in numbers:
+                other = next(iter(numbers.values())).name
+                raise UserError(
+                    f"{where}: {folder / f'{head}-{number:05d}-of-{total}{tail}'} is missing; {other} "
+                    f"says that there are {int(total)}"
+                )
 
 
 def digest(root: Path, paths: Sequence[Path]) -> str:

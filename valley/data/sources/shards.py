@@ -21,6 +21,8 @@ from valley.errors import UserError
 BATCH_ROWS = 256
 BATCHES_AHEAD = 4
 """As many as a row group of 1,000 rows makes: the next is decoded while this one is used."""
+LONG_BYTES = 1000
+"""Of a value, in the mean."""
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -49,12 +51,15 @@ class Batch:
                 yield dict(zip(self.names, values, strict=True))
 
     def _values(self, name: str) -> Iterable[Any]:
-        # A text is made when its row is: a whole batch of long ones is more than caches hold.
         if isinstance(self.columns, dict):
             return self.columns[name]
         if name not in self.columns.schema.names:
             return itertools.repeat(None, len(self))
-        return (value.as_py() for value in self.columns.column(name))
+        column = self.columns.column(name)
+        if column.nbytes < LONG_BYTES * len(column):
+            return column.to_pylist()
+        # Long texts are made when their row is: those of a whole batch are more than caches hold.
+        return (value.as_py() for value in column)
 
 
 def count(paths: Sequence[Path]) -> int | None:
