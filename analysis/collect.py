@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 from cache import MARKS, Cache, frame_of, marks_of
+from frame_files import write_frame
 from results import Counts, Key, Lazily, Results
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import find_sweep
-from valley.records import write_text
 from valley.store import Store
 from valley.sweep import NAMED_AXES
 from valley.where import Where
@@ -204,12 +204,15 @@ def writable(folder: Path) -> Iterator[None]:
 def write_table(collected: Collected) -> Path:
     """Write the table to the one place where it stands, `results.csv` in the sweep's folder.
 
+    Returns:
+        Its path; `results.parquet` stands beside it.
+
     Raises:
-        UserError: the file cannot be written.
+        UserError: a file cannot be written.
     """
     path = collected.folder / "results.csv"
     with writable(path.parent):
-        write_text(path, collected.table.to_csv(index=False))
+        write_frame(collected.table, path)
     return path
 
 
@@ -243,17 +246,76 @@ def next_line(script: str, options: argparse.Namespace) -> str:
     return f"next: {shlex.join(words)}"
 
 
+def together(sweeps: list[Collected]) -> pd.DataFrame:
+    """One table of several sweeps, with the column `sweep` first.
+
+    A score that several sweeps share, by the identities of the jobs behind it, is one row: that of the
+    first sweep that has it, with the names of all in `sweep`, a `;` between them.
+    """
+    named: dict[tuple[str, ...], list[str]] = {}
+    kept = []
+    for collected in sweeps:
+        keys = list(zip(collected.table["cell"], collected.table["profile"], strict=True))
+        identities = [_identities(collected.places[key]) for key in keys]
+        kept.append(collected.table[[one not in named for one in identities]])
+        for one in identities:
+            named.setdefault(one, []).append(collected.sweep)
+    table = pd.concat(kept, ignore_index=True)
+    first = [*NAMED_AXES]
+    later = ("cell", "profile", "state", "steps")
+    axes = sorted({axis for one in sweeps for axis in one.axes} - set(first))
+    rest = [name for name in table.columns if name not in {*first, *later, *axes}]
+    table = table[[*first, *axes, *later, *rest]]
+    table.insert(0, "sweep", [";".join(dict.fromkeys(names)) for names in named.values()])
+    return table
+
+
+def _identities(places: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(place.rpartition("-")[2] for _, place in sorted(places.items()))
+
+
+def _several(options: argparse.Namespace) -> int:
+    """Write one table of several sweeps and say what is in it."""
+    sweeps = [collect(options.root, name) for name in (options.sweep, *options.also)]
+    table = together(sweeps)
+    path = options.out or options.root / "results.csv"
+    with writable(path.parent):
+        write_frame(table, path)
+    _say_left_out(sweeps)
+    print(f"{path}: {(table['state'] == 'done').sum()} of {len(table)} rows measured")
+    return 0
+
+
+def _say_left_out(sweeps: list[Collected]) -> None:
+    for sentence in dict.fromkeys(sentence for one in sweeps for sentence in one.damaged):
+        print(f"left out: {sentence}")
+    for one in sweeps:
+        if one.note:
+            print(f"note: {one.note}")
+
+
 def main() -> int:
     """Write `results.csv` and say what is in it."""
     parser = argparse.ArgumentParser(
         prog="python analysis/collect.py", description="Gather a sweep's results into one table."
     )
     sweep_options(parser)
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another sweep, to be put into one table with the first; may be given several times",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="of several sweeps: the table's file; default: results.csv in --root"
+    )
     options = parser.parse_args()
+    if options.also:
+        return _several(options)
     collected = collect(options.root, options.sweep)
     path = write_table(collected)
-    for sentence in collected.damaged:
-        print(f"left out: {sentence}")
+    _say_left_out([collected])
     for reason, number in Counter(reason for _, _, reason in collected.missing).most_common():
         print(f"missing: {number} x {reason}")
     print(f"{path}: {len(collected.counts)} of {len(collected.table)} rows measured")
