@@ -68,9 +68,7 @@ class Cache:
         try:
             table = pa.Table.from_pandas(facts.reset_index(names="place"), preserve_index=False)
             kept = {**(table.schema.metadata or {}), b"valley": VERSION.encode()}
-            pq.write_table(
-                table.replace_schema_metadata(kept), temporary, write_page_checksum=True
-            )
+            pq.write_table(table.replace_schema_metadata(kept), temporary, write_page_checksum=True)
             temporary.replace(self.path)
         except (OSError, ValueError, TypeError) as error:  # Arrow's errors are of these
             with contextlib.suppress(OSError):

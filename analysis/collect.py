@@ -227,6 +227,11 @@ def sweep_options(parser: argparse.ArgumentParser) -> None:
         help="a sweep's name, or its grid file; default: the one launched last",
     )
     named.add_argument("--sweep", metavar="NAME", help="the same")
+    root_option(parser)
+
+
+def root_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--root`."""
     parser.add_argument(
         "--root", type=Path, default=_default_root(), help="default: VALLEY_ROOT or runs"
     )
@@ -274,11 +279,11 @@ def _identities(places: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(place.rpartition("-")[2] for _, place in sorted(places.items()))
 
 
-def _several(options: argparse.Namespace) -> int:
+def _several(root: Path, names: list[str], out: Path | None) -> int:
     """Write one table of several sweeps and say what is in it."""
-    sweeps = [collect(options.root, name) for name in (options.sweep, *options.also)]
+    sweeps = [collect(root, name) for name in names]
     table = together(sweeps)
-    path = options.out or options.root / "results.csv"
+    path = out or root / "results.csv"
     with writable(path.parent):
         write_frame(table, path)
     _say_left_out(sweeps)
@@ -299,20 +304,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python analysis/collect.py", description="Gather a sweep's results into one table."
     )
-    sweep_options(parser)
     parser.add_argument(
-        "--also",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="another sweep, to be put into one table with the first; may be given several times",
+        "names",
+        nargs="*",
+        metavar="sweep",
+        help="sweeps by name or grid file, several for one table of all; default: the one launched last",
     )
+    parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="the same")
+    root_option(parser)
     parser.add_argument(
-        "--out", type=Path, help="of several sweeps: the table's file; default: results.csv in --root"
+        "--out",
+        type=Path,
+        help="of several sweeps: the table's file; default: results.csv in --root",
     )
     options = parser.parse_args()
-    if options.also:
-        return _several(options)
+    names = [*options.names, *options.sweep]
+    options.sweep = names[0] if names else None
+    if len(names) > 1:
+        return _several(options.root, names, options.out)
+    if options.out is not None:
+        parser.error("--out is for the table of several sweeps")
     collected = collect(options.root, options.sweep)
     path = write_table(collected)
     _say_left_out([collected])
