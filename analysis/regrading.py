@@ -22,16 +22,16 @@ from typing import Any
 
 from results import Counts, Results, counts_of
 
-from valley.data.chat import THINK_OPEN
 from valley.data.flags import flags_of
 from valley.data.problem_file import ProblemFile
+from valley.data.render import THINK_OPEN
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grading import grade_files
 from valley.evaluate.per_problem import pack
 from valley.evaluate.samples import Sample, Verdict
 from valley.evaluate.score import score
-from valley.records import digest, iterate_records, read_records, write_json
+from valley.records import digest, read_records, write_json
 
 SCHEMA = "valley.regraded/1"
 
