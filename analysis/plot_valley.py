@@ -10,10 +10,12 @@ from pathlib import Path
 
 import drawing
 from collect import STATUS, Collected, collect, next_line, sweep_options, writable, write_table
+from figure_axes import Wanted, axes_figure, points_of
 from figure_controls import behaviour, contrasts
 from figure_valley import valley
+from frame_files import write_frame
 from sentences import Document
-from summary import summarise
+from summary import footer, summarise
 
 from valley.errors import exit_on_user_error
 from valley.records import write_json
@@ -76,6 +78,25 @@ def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
     return collected, document, paths
 
 
+def plot_axes(options: argparse.Namespace, wanted: Wanted) -> int:
+    """Draw score against the axes that were asked for, with what is drawn beside it as a table."""
+    whole = collect(options.root, options.sweep)
+    collected = whole.where(Where.parse(options.where))
+    points = points_of(collected, wanted, options.profile)
+    folder = options.out or whole.folder / "figures"
+    name = "-by-".join(wanted.named)
+    with writable(folder):
+        with drawing.style():
+            figure = axes_figure(points, wanted, footer(collected))
+            paths = drawing.save(figure, folder, name)
+        write_frame(points, folder / f"{name}.csv")
+    for sentence in collected.damaged:
+        print(f"left out: {sentence}")
+    for path in (*paths, folder / f"{name}.csv"):
+        print(path)
+    return 0
+
+
 def main() -> int:
     """Write the files and name them; the verdicts are the last lines printed, one per profile."""
     parser = argparse.ArgumentParser(
@@ -83,7 +104,12 @@ def main() -> int:
         description="Draw a sweep's results so far, with a verdict.",
     )
     figure_options(parser)
+    parser.add_argument("--x", metavar="AXIS", help="draw score against any axis instead (size)")
+    parser.add_argument("--hue", metavar="AXIS", help="its values are series; `profile` too")
+    parser.add_argument("--facet", metavar="AXIS", help="its values are panels; `profile` too")
     options = parser.parse_args()
+    if options.x or options.hue or options.facet:
+        return plot_axes(options, Wanted(options.x or "size", options.hue, options.facet))
     collected, document, paths = plot(options)
     for sentence in collected.damaged:
         print(f"left out: {sentence}")

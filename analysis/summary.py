@@ -189,6 +189,17 @@ def _provenance(collected: Collected) -> Document:
     }
 
 
+def footer(collected: Collected) -> Document:
+    """What a figure's small print says, without a verdict."""
+    return {
+        "sweep": collected.sweep,
+        "planned": len(collected.table),
+        "missing": collected.missing,
+        "damaged": collected.damaged,
+        "provenance": _provenance(collected),
+    }
+
+
 def _errors(table: pd.DataFrame) -> int:
     """Answers that could not be graded: they stay in the denominator, as not passed."""
     found = table.get("infrastructure_errors", pd.Series(dtype=float))

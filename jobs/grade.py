@@ -9,6 +9,7 @@ from valley.cluster.element import foreground
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grading import grade_files
+from valley.evaluate.per_problem import pack
 from valley.evaluate.samples import Sample, verdicts_digest
 from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
@@ -48,7 +49,7 @@ def run(job: JobFile) -> dict[str, Any]:
         )
     rows = iterate_records(samples, Sample)
     return {
-        **score(graded.problems.values(), rows, graded.verdicts, k=config.k),
+        **pack(score(graded.problems.values(), rows, graded.verdicts, k=config.k)),
         "verdicts_digest": verdicts_digest(graded.verdicts),
         "isolation": find_isolation(config.sandbox).layers,
     }
