@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from results import Counts, Results, counts_of
+from results import Counts, Results, counts_of, with_likelihood
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import find_sweep
@@ -121,7 +121,8 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
             continue
         found = {kind: reader.result(place) for kind, place in own.items()}
         results = {kind: result for kind, result in found.items() if result is not None}
-        counts[key] = counts_of(results["grade"]["outcome"])
+        made = results["generate"]["outcome"] if "generate" in results else None
+        counts[key] = with_likelihood(counts_of(results["grade"]["outcome"]), made)
         provenance[key] = {kind: _provenance(result) for kind, result in results.items()}
         rows.append({**row, "state": "done", "steps": line["steps"], **_measured(results)})
     others = {axis for line in lines.values() for axis in line["axes"]} - set(NAMED_AXES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ class Counts:
     """Per-problem counts of one (cell, profile), each an integer array of shape [problems].
 
     `completed` are the samples that ended by themselves, `opened` and `think_closed` those whose
-    thought was opened and closed.
+    thought was opened and closed. Not every result has the rest: `tests_passed`, sums over samples of the
+    share of tests passed before the first failure, [problems]; and of held-out traces, in a set that is
+    named by a digest, the negative log-likelihood per response token, [traces].
     """
 
     samples: np.ndarray
@@ -25,6 +27,9 @@ class Counts:
     completed: np.ndarray
     opened: np.ndarray
     think_closed: np.ndarray
+    tests_passed: np.ndarray | None = None
+    held_out: str = ""
+    nll: np.ndarray | None = None
 
 
 def counts_of(outcome: dict[str, Any]) -> Counts:
@@ -43,7 +48,26 @@ def counts_of(outcome: dict[str, Any]) -> Counts:
         ((array < 0) | (array > samples)).any() for array in [passed, *rest]
     ):
         raise ValueError("a problem without samples, or a count outside 0..samples")
-    return Counts(samples, passed, *rest)
+    tests = outcome.get("tests_passed")
+    if tests is not None:
+        tests = np.asarray(tests, dtype=np.float64)
+        if tests.shape != samples.shape or not ((tests >= 0) & (tests <= samples + 1e-5)).all():
+            raise ValueError("tests_passed are not one sum of shares per problem")
+    completed, opened, think_closed = rest
+    return Counts(samples, passed, completed, opened, think_closed, tests)
+
+
+def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:
+    """Counts with what a generation's outcome says of held-out traces, if it does.
+
+    A trace that is longer than the context counts in no checkpoint of the student.
+    """
+    found = (generated or {}).get("held_out")
+    if found is None:
+        return counts
+    pairs = zip(found["nll"], found["tokens"], strict=True)
+    per_token = [nll / tokens for nll, tokens in pairs if nll is not None]
+    return replace(counts, held_out=found["traces"], nll=np.array(per_token))
 
 
 class Results:

@@ -69,7 +69,9 @@ def test_locks_of_either_profile_plan_the_same_jobs(make, spaced):
 def test_a_set_that_reaches_what_is_held_out_is_refused_before_anything_runs(make):
     check_held_out(trail(*make(HELD, "size=[0, 980]")), {})
     check_held_out(trail(*make("size=[0, 981]")), {})
-    with pytest.raises(UserError, match=r"grid\[0\].size: a set of 981 traces .* at most 980 do not"):
+    with pytest.raises(
+        UserError, match=r"grid\[0\].size: a set of 981 traces .* at most 980 do not"
+    ):
         check_held_out(trail(*make(HELD, "size=[0, 981]")), {})
 
 
