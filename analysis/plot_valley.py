@@ -11,6 +11,7 @@ from pathlib import Path
 import drawing
 from collect import STATUS, Collected, collect, next_line, sweep_options, writable, write_table
 from figure_axes import Wanted, axes_figure, points_of
+from figure_continuous import continuous
 from figure_controls import behaviour, contrasts
 from figure_valley import valley
 from frame_files import write_frame
@@ -25,6 +26,7 @@ FIGURES = {
     "valley": valley,
     "contrasts": contrasts,
     "behaviour": behaviour,
+    "continuous": continuous,
 }
 
 
@@ -46,11 +48,12 @@ def figure_options(parser: argparse.ArgumentParser) -> None:
 
 
 def draw(document: Document, folder: Path) -> list[Path]:
-    """Write every figure as PNG and PDF into an existing folder; returns their paths."""
+    """Write every figure that has something to show as PNG and PDF into a folder; returns their paths."""
     paths = []
     with drawing.style():
         for name, figure in FIGURES.items():
-            paths += drawing.save(figure(document), folder, name)
+            if (drawn := figure(document)) is not None:
+                paths += drawing.save(drawn, folder, name)
     return paths
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from valley.errors import UserError
-from valley.evaluate.per_problem import NAMES, arrays, check
+from valley.evaluate.per_problem import NAMES, arrays, check, shares_passed
 from valley.state import Ticket
 from valley.store import Store
 
@@ -24,7 +24,9 @@ class Counts:
     """Per-problem counts of one (cell, profile), each an integer array of shape [problems].
 
     `completed` are the samples that ended by themselves, `opened` and `think_closed` those whose
-    thought was opened and closed.
+    thought was opened and closed. Not every result has the rest: `tests_passed`, sums over samples of the
+    share of tests passed before the first failure, [problems]; and of held-out traces, in a set that is
+    named by a digest, the negative log-likelihood per response token, [traces].
     """
 
     samples: np.ndarray
@@ -32,12 +34,28 @@ class Counts:
     completed: np.ndarray
     opened: np.ndarray
     think_closed: np.ndarray
+    tests_passed: np.ndarray | None = None
+    held_out: str = ""
+    nll: np.ndarray | None = None
 
 
 def counts_of(outcome: dict[str, Any]) -> Counts:
     """The arrays of a grade's outcome. Raises ValueError, KeyError or TypeError where they are off."""
     found = arrays(outcome)
-    return Counts(found["samples"], *(found[name] for name in NAMES))
+    return Counts(found["samples"], *(found[name] for name in NAMES), shares_passed(outcome))
+
+
+def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:
+    """Counts with what a generation's outcome says of held-out traces, if it does.
+
+    A trace that is longer than the context counts in no checkpoint of the student.
+    """
+    found = (generated or {}).get("held_out")
+    if found is None:
+        return counts
+    pairs = zip(found["nll"], found["tokens"], strict=True)
+    per_token = [nll / tokens for nll, tokens in pairs if nll is not None]
+    return replace(counts, held_out=found["traces"], nll=np.array(per_token))
 
 
 class Lazily(Mapping[Key, V]):
@@ -101,7 +119,9 @@ class Results:
         Raises:
             UserError: they have gone since the table was made.
         """
-        return counts_of(self._there(places["grade"])["outcome"])
+        counts = counts_of(self._there(places["grade"])["outcome"])
+        made = self.result(places["generate"]) if "generate" in places else None
+        return with_likelihood(counts, None if made is None else made["outcome"])
 
     def provenance(self, places: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         """Where a cell's results come from, by kind; of a generation also what decoded."""

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 import checks
+import continuous
 import controls
 import further_sentences
 import pandas as pd
@@ -53,7 +54,7 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
         else {"sd": view.noise.sd, "degrees_of_freedom": view.noise.df},
     }
     document |= dict.fromkeys(
-        ("trough", "depth", "recovery_size", "shape", "truncation", "deciding")
+        ("trough", "depth", "recovery_size", "shape", "continuous", "truncation", "deciding")
     )
     if baseline is None or not there:
         lacking = "baseline" if baseline is None else "sizes"
@@ -71,6 +72,7 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     if alone:
         return document
     document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
+    document["continuous"] = continuous.metrics(view, stage, subset, document["trough"]["size"])
     document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
     document["deciding"] = checks.what_decides(curve, view.noise)
     twinned = any(arm.steps and arm.size == document["trough"]["size"] for arm in view.planned)

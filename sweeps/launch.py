@@ -27,6 +27,7 @@ from running import Launch
 from valley.cluster import slurm
 from valley.cluster.machine import check_room
 from valley.errors import UserError, exit_on_user_error
+from valley.held_out_check import check_held_out
 from valley.job import Trail
 from valley.ledger import Ledger
 from valley.lock import read_locked
@@ -254,15 +255,19 @@ def _part(whole: Trail, conditions: Where) -> Trail:
 
 def _check_pool(planned: Trail, store: Store) -> list[str]:
     """Hold the sizes against what the pools hold: exactly, once they are prepared; what is not known."""
-    pools = {}
+    pools, rooms = {}, {}
     for identity in planned.pools:
         if (result := store.result("prepare", identity)) is not None:
             # It brings NumPy, which a first launch does without.
+            from valley.data.held_out import room
             from valley.data.subset import capacity
 
             folder = store.folders("prepare")[identity[:16]]
             pools[identity] = Pool(result["outcome"]["strata"], capacity(folder))
-    return check_pool(planned, pools)
+            rooms[identity] = room(folder)
+    unknown = check_pool(planned, pools)
+    check_held_out(planned, rooms)
+    return unknown
 
 
 def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:

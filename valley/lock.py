@@ -57,6 +57,8 @@ class Locks:
             # They could not be applied to the one profile that is left, so they are filled in.
             generate = cell.recipe.generate.model_dump(mode="json")
             axes = {name: axes[name] for name in axes if not name.startswith("generate.")}
+        if profile != next(iter(generate["profiles"])):
+            generate = {**generate, "held_out": None}  # which is the first profile's alone
         name = axes["student"]
         stages = {str(number): whole["stages"][str(number)] for number in self._chain(cell)}
         return {

@@ -55,6 +55,8 @@ class _Shared:
     """What precedes trainings, and what they made."""
     select: SelectConfig | None
     """None where all of it is left at its defaults."""
+    held_out: Job | None
+    """The traces whose likelihood the first profile's generation measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class _Builder:
             grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
             select=recipe.data.select if recipe.data.select.semantic() else None,
+            held_out=self.preparations.held_out(recipe),
         )
 
     def start(self, cell: Cell) -> Job:
@@ -175,18 +178,22 @@ class _Builder:
         roles = f'"evaluation":"{evaluation.identity}",'
         asked = f'{roles}"model":"{model.identity}"'
         rows = []
-        for profile in shared.profiles:
+        for place, profile in enumerate(shared.profiles):
             examples = shared.data.evaluation_size * profile.samples
             whose, slot = f"{label}-{profile.slot}", profile.name
             inputs = {"model": model, "evaluation": evaluation}
+            mine, mine_asked = inputs, asked
+            if place == 0 and shared.held_out is not None:
+                mine = {**inputs, "held_out": shared.held_out}
+                mine_asked = roles_text(mine)
             number = len(profile.shards)
             shards = tuple(
                 job(
                     "generate",
                     f"{whose}-{i}of{number}",
                     settings,
-                    inputs,
-                    asked,
+                    mine if i == 1 else inputs,
+                    mine_asked if i == 1 else asked,
                     name,
                     None,
                     after,
@@ -201,8 +208,8 @@ class _Builder:
                 "generate",
                 whose,
                 profile.settings,
-                inputs,
-                asked,
+                mine,
+                mine_asked,
                 name,
                 {"shards": [shard.identity for shard in shards]} if shards else None,
                 shards or after,

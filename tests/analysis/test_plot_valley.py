@@ -115,7 +115,9 @@ def test_the_command_writes_figures_numbers_and_table_and_ends_with_the_verdict(
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     written = sorted(path.name for path in out.iterdir())
-    figures = [f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")]
+    # No result here has a continuous metric.
+    drawn = [name for name in FIGURES if name != "continuous"]
+    figures = [f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
     assert written == sorted([*figures, "valley.json"])
     assert not (full / "sweeps" / "demo" / "results.csv").exists()
     assert [Path(line).name for line in lines[:7]] == [*figures, "valley.json"]
@@ -429,7 +431,7 @@ def test_no_text_of_any_figure_covers_another_or_leaves_the_page(tmp_path, situa
     document = summarise(collect(tmp_path))
     with style():
         for figure in FIGURES.values():
-            assert overlapping(figure(document)) == []
+            assert (drawn := figure(document)) is None or overlapping(drawn) == []
 
 
 def test_overlaps_would_be_seen(document):
@@ -441,7 +443,8 @@ def test_overlaps_would_be_seen(document):
 
 def test_figures_name_their_series_and_baselines(document):
     with style():
-        valley, contrasts, behaviour = (draw(document) for draw in FIGURES.values())
+        names = ("valley", "contrasts", "behaviour")
+        valley, contrasts, behaviour = (FIGURES[name](document) for name in names)
         labels = valley.axes[0].get_legend_handles_labels()[1]
         for start in (
             "greedy: mean",

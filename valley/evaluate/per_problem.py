@@ -3,7 +3,8 @@
     "per_problem": {"samples": 4, "passed": "0413…", "completed": "4444…", "opened": …, "think_closed": …}
 
 Each text has the count of the first problem first, as one hexadecimal digit where a problem has at most 15
-samples, two up to 255, and four beyond. As lists of numbers the counts of 880 problems took a result from
+samples, two up to 255, and four beyond; `tests_passed` has four for each, of the mean share of tests passed
+before the first failure, in parts of 60,000. As lists of numbers the counts of 880 problems took a result from
 6 to 39 KB, and twelve times as long to read. Results from before have the lists: `counts` with a pair
 [samples, passed] per problem, and a list for each of the others. Both are read.
 """
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 NAMES = ("passed", "completed", "opened", "think_closed")
-LISTS = ("counts", *NAMES[1:])
+LISTS = ("counts", *NAMES[1:], "tests_passed")
 """The keys that results from before have instead."""
 DIGITS = b"0123456789abcdef"
+PARTS = 60_000
+"""Of a share: what is a number of tests that divides this is kept exactly."""
 VALUES = bytes(DIGITS.find(byte) if byte in DIGITS else 255 for byte in range(256))
 
 
@@ -33,6 +36,9 @@ def pack(outcome: Mapping[str, Any]) -> dict[str, Any]:
         name: "".join(f"{number:0{width}x}" for number in numbers)
         for name, numbers in lists.items()
     }
+    if "tests_passed" in outcome:
+        parts = (round(total / samples * PARTS) for total in outcome["tests_passed"])
+        digits["tests_passed"] = "".join(f"{number:04x}" for number in parts)
     rest = {name: value for name, value in outcome.items() if name not in LISTS}
     return rest | {"per_problem": {"samples": samples, **digits}}
 
@@ -65,6 +71,28 @@ def arrays(outcome: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {"samples": samples, **numbers}
 
 
+def shares_passed(outcome: Mapping[str, Any]) -> np.ndarray | None:
+    """Per problem the sum over samples of the share of tests passed before the first failure.
+
+    None of results from before this was kept.
+
+    Raises:
+        ValueError, TypeError: they are not as they should be.
+    """
+    import numpy as np
+
+    samples = arrays(outcome)["samples"]
+    if (digits := outcome.get("per_problem", {}).get("tests_passed")) is not None:
+        found = np.frombuffer(bytes.fromhex(digits), ">u2") / PARTS * samples
+    elif (sums := outcome.get("tests_passed")) is not None:
+        found = np.asarray(sums, dtype=np.float64)
+    else:
+        return None
+    if found.shape != samples.shape or not ((found >= 0) & (found <= samples + 1e-5)).all():
+        raise ValueError("tests_passed are not one sum of shares per problem")
+    return found
+
+
 def check(outcome: Mapping[str, Any]) -> None:
     """Whether `arrays` can be had, at a fraction of its cost where it is digits.
 
@@ -73,8 +101,11 @@ def check(outcome: Mapping[str, Any]) -> None:
     """
     found = outcome.get("per_problem")
     if found is None or not 1 <= found["samples"] <= 15:
-        arrays(outcome)
+        shares_passed(outcome)
         return
+    shares = found.get("tests_passed")
+    if shares is not None and len(shares) != 4 * len(found["passed"]):
+        raise ValueError("tests_passed are not one share per problem")
     texts = [found[name] for name in NAMES]
     if not texts[0] or len(set(map(len, texts))) > 1:
         raise ValueError("the per-problem arrays differ in length, or there is no problem")

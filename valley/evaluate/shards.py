@@ -18,6 +18,8 @@ from valley.records import read_records
 
 TOLD = ("backend", "backend_version")
 """What shards say of how they were made, which may have several answers."""
+OF_THE_FIRST = ("held_out",)
+"""What the first shard alone has found out."""
 SUMMED = ("startup_s", "decode_s", "kept_samples")
 
 
@@ -68,4 +70,5 @@ def merged_outcome(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
     """How a set of samples was made, of the outcomes of its shards."""
     told = {name: "/".join(sorted({str(o[name]) for o in outcomes})) for name in TOLD}
     sums = {name: round(sum(o[name] for o in outcomes), 3) for name in SUMMED}
-    return {**told, **sums, "shards": len(outcomes)}
+    first = {name: outcomes[0][name] for name in OF_THE_FIRST if name in outcomes[0]}
+    return {**told, **sums, **first, "shards": len(outcomes)}
