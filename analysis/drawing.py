@@ -24,7 +24,7 @@ from valley.records import write_text
 WIDTH_IN = 5.4
 BLACK, GREY, BLUE, VERMILION, GREEN = "#000000", "#666666", "#0072B2", "#D55E00", "#009E73"
 PURPLE, SKY, AMBER = "#CC79A7", "#56B4E9", "#E69F00"
-FURTHER_LOOKS = (
+FURTHER_LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#882255", "P", (0, (6, 2))),
     ("#999933", "X", (0, (4, 1, 1, 1))),
     ("#44AA99", "v", (0, (2, 1))),
@@ -40,7 +40,11 @@ ARM_LOOKS = {
 }
 """Colour and marker of what was trained on, in every figure."""
 OTHER_ARM = (GREY, "s")
-PROFILE_LOOKS = ((BLUE, "o", "-"), (VERMILION, "s", "--"), (PURPLE, "^", "-."))
+PROFILE_LOOKS: tuple[tuple[str, str, Any], ...] = (
+    (BLUE, "o", "-"),
+    (VERMILION, "s", "--"),
+    (PURPLE, "^", "-."),
+)
 """Colour, marker and line of the first profiles; more would not be told apart."""
 STYLE: Any = {
     "backend": "Agg",
@@ -78,7 +82,6 @@ BREAK: dict[str, Any] = {
 SMALL = 6.5
 COLUMNS = 106
 """Characters of small print that fit the width."""
-NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @contextmanager
@@ -106,7 +109,7 @@ def zero_place(sizes: list[int]) -> float:
     return sizes[0] / max(1.7, (sizes[-1] / sizes[0]) ** 0.09)
 
 
-def size_axis(axes: Axes, sizes: list[int], labels: int = 18, zero: bool = False) -> None:
+def size_axis(axes: Axes, sizes: list[int], labels: int = 13, zero: bool = False) -> None:
     """A log axis with the sizes themselves as ticks; at most `labels` of them, spread.
 
     `zero` adds a place for the baseline at the left, behind a break of the axis.
@@ -160,10 +163,11 @@ def frame(
     """
     handles: dict[str, Any] = {}
     for axes in legend_of:
-        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | handles
     # Series first: matplotlib lists what has error bars after all plain lines.
     handles = dict(sorted(handles.items(), key=lambda h: not isinstance(h[1], ErrorbarContainer)))
-    columns = 2 if any(len(label) > 24 for label in handles) else 3
+    longest = max(map(len, handles), default=0)
+    columns = 1 if longest > 46 else 2 if longest > 24 else 3
     parts = [*_measured(document), *filter(None, small_print)]
     notes = _filled(parts)
     warnings = _filled([f"MIXED {m.partition(' (')[0]}" for m in document["provenance"]["mixed"]])
@@ -175,10 +179,11 @@ def frame(
     head_in = 0.40
     figure.text(0.01, 1 - 0.06 / height_in, headline, fontsize=9.5, weight="bold", va="top")
     figure.text(0.01, 1 - 0.24 / height_in, finding, fontsize=8, va="top")
-    for lines, bottom_in, look in (
+    small: list[tuple[list[str], float, dict[str, Any]]] = [
         (notes, 0.05, {"color": GREY}),
         (warnings, plain_in, {"color": VERMILION, "weight": "bold"}),
-    ):
+    ]
+    for lines, bottom_in, look in small:
         if lines:
             place = bottom_in / height_in
             figure.text(0.01, place, "\n".join(lines), fontsize=SMALL, va="bottom", **look)
@@ -197,9 +202,13 @@ def frame(
 
 def _filled(parts: list[str]) -> list[str]:
     """Lines of small print; a part is not broken where it fits a line."""
-    whole = " · ".join(part.replace(" ", NO_BREAK) for part in parts)
-    lines = wrap(whole, COLUMNS, break_on_hyphens=False)
-    return [line.replace(NO_BREAK, " ") for line in lines]
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 3 + len(part) <= COLUMNS:
+            lines[-1] += f" · {part}"
+        else:
+            lines += wrap(part, COLUMNS)
+    return lines
 
 
 def _measured(document: Document) -> list[str]:

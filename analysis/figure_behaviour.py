@@ -7,7 +7,6 @@ from typing import Any
 from drawing import ARM_LOOKS, GREY, OTHER_ARM, WIDTH_IN, frame, size_axis, zero_place
 from marks import Drawing, error_bars, hollow, level, note
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sentences import Document
 
@@ -23,7 +22,7 @@ BESIDE = {
 STAGE_FILLS = ("full", "none", "bottom", "top")
 
 
-def behaviour(document: Document) -> Figure:
+def behaviour(document: Document) -> Drawing:
     """Whether answers end, are truncated, and close their thought, against size by stage."""
     entries = arms_of(document)
     sizes = sorted({entry["size"] for entry in entries if entry["size"]})
@@ -36,7 +35,7 @@ def behaviour(document: Document) -> Figure:
         for row, (metric, label) in enumerate(RATES.items()):
             axes = grid[row][column]
             axes.set_label(f"{label}, stage {stage}")
-            size_axis(axes, sizes, labels=14 // len(stages), zero=True)
+            size_axis(axes, sizes, labels=max(2, 11 // len(stages)), zero=True)
             _draw_arms(axes, there, metric, sizes)
             _rate_axis(axes)
             if stage == document["stage"]:
@@ -57,7 +56,7 @@ def behaviour(document: Document) -> Figure:
     return figure
 
 
-def behaviour_by_score(document: Document) -> Figure:
+def behaviour_by_score(document: Document) -> Drawing:
     """The same rates against the score of each arm."""
     entries = arms_of(document)
     figure = Drawing(WIDTH_IN, 3.6)
@@ -97,7 +96,11 @@ def arms_of(document: Document) -> list[Document]:
 def arm_name(difficulty: str, correctness: str) -> str:
     """What was trained on, in a word."""
     if difficulty == "all" or correctness == "all":
-        return {"all": "all traces"}.get(correctness, correctness) if difficulty == "all" else difficulty
+        return (
+            {"all": "all traces"}.get(correctness, correctness)
+            if difficulty == "all"
+            else difficulty
+        )
     return f"{difficulty}, {correctness}"
 
 
@@ -115,9 +118,9 @@ def _headline(document: Document, against: str) -> tuple[str, str]:
             way = "rises" if low > 0 else "falls"
             shown.append(f"{label} {way}")
         value = f"{found[metric]['value']:+.2f} ({low:+.2f} to {high:+.2f})".replace("-", "−")
-        said.append(f"{label} {value}")
+        said.append(f"{label.removeprefix('thought ')} {value}")
     lead = f"{' and '.join(shown)} with {against}" if shown else "INCONCLUSIVE"
-    return lead[0].upper() + lead[1:], f"correlation with {against}: {', '.join(said)}"
+    return lead[0].upper() + lead[1:], f"rank correlations: {', '.join(said)}"
 
 
 def _rate_axis(axes: Axes) -> None:
@@ -126,9 +129,13 @@ def _rate_axis(axes: Axes) -> None:
     axes.grid(axis="y", color="#dddddd", linewidth=0.5)
 
 
+def _complement(share: Any) -> Any:
+    return 1 - share
+
+
 def _truncated_axis(axes: Axes) -> None:
     """Truncated is what is not completed: the same points, read at the right."""
-    right = axes.secondary_yaxis("right", functions=(lambda y: 1 - y, lambda y: 1 - y))
+    right = axes.secondary_yaxis("right", functions=(_complement, _complement))
     right.set_ylabel("truncated")
     right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     right.spines["right"].set_visible(True)
@@ -140,8 +147,14 @@ def _draw_arms(axes: Axes, entries: list[Document], metric: str, sizes: list[int
         color, marker = ARM_LOOKS["all", "all"]
         level(axes, baseline[0][metric], "baseline", color, True, linewidth=0.9, linestyle=":")
         error_bars(
-            axes, [0], [baseline[0][metric]], "baseline", [zero_place(sizes)], color=color,
-            marker=marker, linestyle="none",
+            axes,
+            [0],
+            [baseline[0][metric]],
+            "baseline",
+            [zero_place(sizes)],
+            color=color,
+            marker=marker,
+            linestyle="none",
         )
     subsets = dict.fromkeys((e["difficulty"], e["correctness"]) for e in entries if e["size"])
     for subset in sorted(subsets, key=lambda s: [*ARM_LOOKS, s].index(s)):
@@ -175,5 +188,3 @@ def _draw_at_score(axes: Axes, entry: Document, metric: str, stages: list[int]) 
     )
     series = f"{name}, stage {entry['stage']}, {entry['size']} traces"
     note(axes, series, "rate, 95 % interval", score["value"], rate["value"], *rate["interval"])
-
-

@@ -7,11 +7,10 @@ from collections import Counter
 from drawing import BLACK, GREY, PROFILE_LOOKS, SMALL, WIDTH_IN, frame, tick
 from marks import HOLLOW, Drawing, note
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from sentences import Document
 
 
-def contrasts(document: Document) -> Figure:
+def contrasts(document: Document) -> Drawing:
     """Easy − hard and correct − incorrect by stage, as paired differences around a zero line."""
     entries, missing = document["contrasts"], document["contrasts_missing"]
     profiles = [document["profile"], *document["profiles"]]

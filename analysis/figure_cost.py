@@ -7,7 +7,6 @@ from drawing import ARM_LOOKS, GREEN, OTHER_ARM, WIDTH_IN, frame
 from figure_behaviour import arm_name
 from marks import Drawing, error_bars, level
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from sentences import Document
 
@@ -15,7 +14,7 @@ MEASURES = {"steps": "optimizer steps", "tokens": "tokens trained on", "hours": 
 """By the name in the document, the axis' label; the hours' is their unit."""
 
 
-def cost(document: Document) -> Figure:
+def cost(document: Document) -> Drawing:
     """pass@1 against optimizer steps, trained tokens and GPU-hours (of CPUs, core-hours)."""
     entries = [
         entry
@@ -49,7 +48,10 @@ def _headline(document: Document) -> tuple[str, str]:
         if (twin["profile"], twin["stage"]) == (document["profile"], document["stage"])
     ]
     if trough is None or not twins:
-        return "INCONCLUSIVE", "no twins with other numbers of steps: size and steps go together here"
+        return (
+            "INCONCLUSIVE",
+            "no twins with other numbers of steps: size and steps go together here",
+        )
     # The twin of the lowest size, or else of the size nearest to it.
     twin = min(twins, key=lambda t: (abs(t["size"] - trough["size"]), -t["steps"]))
     gain = twin["difference_to_usual"]
@@ -69,7 +71,13 @@ def _headline(document: Document) -> tuple[str, str]:
 def _draw(axes: Axes, document: Document, entries: list[Document], measure: str) -> None:
     if document["baseline"] is not None:
         level(
-            axes, document["baseline"], "baseline", "#666666", True, linewidth=0.9, linestyle=":",
+            axes,
+            document["baseline"],
+            "baseline",
+            "#666666",
+            True,
+            linewidth=0.9,
+            linestyle=":",
             label="baseline",
         )
     kinds: dict[tuple[str, str, bool], list[Document]] = {}

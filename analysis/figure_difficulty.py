@@ -6,13 +6,12 @@ from typing import Any
 
 from drawing import BLACK, PROFILE_LOOKS, WIDTH_IN, frame, size_axis, zero_place
 from marks import Drawing, error_bars, hollow, level, margin_labels
-from matplotlib.figure import Figure
 from sentences import Document
 
 LOOKS: tuple[tuple[str, str, Any], ...] = (
-    ("#009E73", "^", "-"),
-    ("#E69F00", "o", "--"),
-    ("#CC79A7", "v", "-."),
+    ("#44AA99", "^", "-"),
+    ("#999933", "o", "--"),
+    ("#882255", "v", "-."),
     (BLACK, "D", ":"),
     PROFILE_LOOKS[1],
     PROFILE_LOOKS[0],
@@ -20,7 +19,7 @@ LOOKS: tuple[tuple[str, str, Any], ...] = (
 HEIGHT_IN = 2.6
 
 
-def difficulty(document: Document) -> Figure:
+def difficulty(document: Document) -> Drawing:
     """pass@1 of the easy, medium and hard problems against size."""
     levels = document["by_level"]["levels"]
     figure = Drawing(WIDTH_IN, 4.1)

@@ -6,7 +6,6 @@ import matplotlib
 from drawing import WIDTH_IN, frame, tick
 from marks import Drawing, margin_labels, points
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from sentences import Document
 
@@ -15,7 +14,7 @@ LABELS = 12
 """Of curves, at most, each with its size at its end."""
 
 
-def losses(document: Document) -> Figure:
+def losses(document: Document) -> Drawing:
     """Training loss against optimizer steps: a line per training, darker for more traces."""
     subset = (document["difficulty"], document["correctness"])
     entries = [
@@ -86,7 +85,7 @@ def _label_ends(axes: Axes, entries: list[Document], colors: dict[int, str]) -> 
     labels = []
     for size in reversed(list(reversed(sizes))[::every]):
         height = scale.transform((1, ends[size]))[1]
-        labels.append((height, f"{tick(size)} traces", colors[size]))
+        labels.append((height, f"{tick(size)} trace{'' if size == 1 else 's'}", colors[size]))
     bottom, top = (scale.transform((1, bound))[1] for bound in (low, high))
     # The labels' heights are shares of the axes', which are logarithmic.
     shares = [((height - bottom) / (top - bottom), text, color) for height, text, color in labels]
@@ -105,13 +104,11 @@ def _headline(entries: list[Document]) -> tuple[str, str]:
     (low, at_low), (high, at_high) = min(last), max(last)
     return (
         "Training losses (descriptive; no test is made of them)",
-        f"they end between {low:.2g} ({at_low:,} traces) and {high:.2g} ({at_high:,} traces)",
+        f"they end between {low:.2g} (size {at_low:,}) and {high:.2g} (size {at_high:,})",
     )
 
 
-def _small_print(
-    document: Document, entries: list[Document], curves: list[Document]
-) -> list[str]:
+def _small_print(document: Document, entries: list[Document], curves: list[Document]) -> list[str]:
     parts = [f"student {document['student']}", f"stage {document['stage']}"]
     parts.append(f"{len(curves)} trainings, a line for each seed")
     if running := sum(1 for entry in curves if not entry["done"]):

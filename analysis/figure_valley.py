@@ -20,7 +20,6 @@ from drawing import (
 from figure_panels import PANELS, Look, draw_panel
 from marks import Drawing, error_bars, hollow, level, margin_labels, note, points
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from sentences import Document
 
 from valley.statistics.curve import NEGLIGIBLE
@@ -33,7 +32,11 @@ HEIGHT_IN = 2.5
 PANEL_IN = 0.95
 
 
-def valley(document: Document) -> Figure:
+Curve = tuple[Document, tuple[str, str, int], Look]
+"""A series of the document with its `name`; its profile, student and stage; how it looks."""
+
+
+def valley(document: Document) -> Drawing:
     """Score against size, and under it, of one width, what tells a valley from an artefact."""
     figure = Drawing(WIDTH_IN, HEIGHT_IN + PANEL_IN * len(PANELS) + 1.7)
     rows = figure.subplots(
@@ -72,13 +75,14 @@ def valley(document: Document) -> Figure:
     return figure
 
 
-def _with_looks(document: Document) -> list[tuple[Document, tuple[str, str, int], Look]]:
+def _with_looks(document: Document) -> list[Curve]:
     """The curves: profiles, then further stages and students; each with profile, student and stage."""
     student, stage = document["student"], document["stage"]
-    found = []
+    found: list[Curve] = []
     profiles = [document, *document["profiles"].values()]
     for one, look in zip(profiles, PROFILE_LOOKS, strict=False):
-        found.append((one | {"name": one["profile"]}, (one["profile"], student, stage), look))
+        name = ", ".join([*([student] if document["students"][1:] else []), one["profile"]])
+        found.append((one | {"name": name}, (one["profile"], student, stage), look))
     for one, look in zip(document["further_curves"], FURTHER_LOOKS, strict=False):
         name = one["student"] if one["student"] != student else f"stage {one['stage']}"
         if one["student"] != student and one["stage"] != stage:
@@ -117,9 +121,7 @@ def _draw_band(axes: Axes, document: Document) -> None:
         note(axes, document["profile"], "truncated all wrong to all right", size, None, *band[size])
 
 
-def _draw_curve(
-    axes: Axes, series: Document, look: Look, shift: float, planned: list[int]
-) -> None:
+def _draw_curve(axes: Axes, series: Document, look: Look, shift: float, planned: list[int]) -> None:
     color, marker, line = look
     name = series["name"]
     for point in series["curve"]:
@@ -153,7 +155,7 @@ def _draw_curve(
         )
 
 
-def _draw_baselines(axes: Axes, series: list[tuple[Document, tuple[str, str, int], Look]]) -> None:
+def _draw_baselines(axes: Axes, series: list[Curve]) -> None:
     """A dotted line across the plot for each curve, and a band for the first."""
     if (first := series[0][0]["baseline"]) is not None:
         color = series[0][2][0]
@@ -163,7 +165,7 @@ def _draw_baselines(axes: Axes, series: list[tuple[Document, tuple[str, str, int
 
 
 def _baselines(
-    series: list[tuple[Document, tuple[str, str, int], Look]],
+    series: list[Curve],
 ) -> list[tuple[float, list[str], str]]:
     """Each height of a baseline, the curves that have it, and its colour: black where they share it."""
     found: dict[float, list[tuple[str, str]]] = {}
@@ -176,17 +178,14 @@ def _baselines(
     ]
 
 
-def _label_margin(axes: Axes, series: list[tuple[Document, tuple[str, str, int], Look]]) -> None:
-    """Each curve's name at its end, and each baseline's height, in the right margin."""
+def _label_margin(axes: Axes, series: list[Curve]) -> None:
+    """Each curve's name at its end, and each baseline's height in its colour, in the right margin."""
     labels = [
         (one["curve"][-1]["value"], fill(one["name"], 16), look[0])
         for one, _, look in series
         if one["curve"]
     ]
-    alone = len(_baselines(series)) == 1
-    for value, names, color in _baselines(series):
-        whose = "" if alone else f"{fill(' and '.join(names), 16)}\n"
-        labels.append((value, f"baseline\n{whose}{value:.3f}", color))
+    labels += [(value, f"baseline {value:.3f}", color) for value, _, color in _baselines(series)]
     margin_labels(axes, labels, HEIGHT_IN)
 
 

@@ -88,7 +88,9 @@ def level(
     axes: Axes, estimate: Document | float, series: str, color: str, band: bool, **look: Any
 ) -> None:
     """A baseline across the panel, with its interval as a band."""
-    found = estimate if isinstance(estimate, dict) else {"value": estimate, "interval": (None,) * 2}
+    found: Document = {"value": estimate, "interval": (None, None)}
+    if isinstance(estimate, dict):
+        found = estimate
     axes.axhline(found["value"], color=color, zorder=1, **look)
     if band and isinstance(estimate, dict):
         axes.axhspan(*found["interval"], color=color, alpha=0.12, linewidth=0, zorder=0)
@@ -118,7 +120,7 @@ def margin_labels(
         limits: what the heights run between, where that is not the axes' own data.
     """
     bottom, top = limits or axes.get_ylim()
-    line = 6.5 * 1.25 / 72 / height_in
+    line = 6.5 * 1.5 / 72 / height_in
     ordered = sorted(labels, key=lambda label: -label[0])
     heights = [line * (text.count("\n") + 1) for _, text, _ in ordered]
     places: list[float] = []

@@ -10,6 +10,7 @@ from sentences import Document
 
 from valley.errors import UserError
 
+EXAMPLE = "analysis/overlays/paper.json is an example"
 FOLDER = Path(__file__).parent / "overlays"
 
 
@@ -58,7 +59,8 @@ def load(name: str) -> Document:
         raise UserError(f"--overlay {name}: no such overlay or file; overlays that ship: {names}")
     try:
         return Overlay.model_validate(json.loads(path.read_text(encoding="utf-8"))).model_dump()
-    except (ValidationError, ValueError, OSError) as error:
-        raise UserError(
-            f"--overlay {path}: {error}; analysis/overlays/paper.json is an example"
-        ) from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"--overlay {path}: {faults} ({EXAMPLE})") from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"--overlay {path}: not JSON ({error}; {EXAMPLE})") from error

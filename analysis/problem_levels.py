@@ -111,5 +111,3 @@ def _sentence(levels: list[Document], tests: int) -> str | None:
         f"Largest falls below the baseline by the problems' difficulty: {'; '.join(parts)} "
         f"(95 %, corrected for {tests} comparisons)."
     )
-
-
