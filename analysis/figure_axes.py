@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from arms import STEPS_AXIS, passed
 from collect import Collected
+from marks import Drawing, error_bars
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from sentences import Document
 
 from valley.errors import UserError
@@ -134,7 +134,7 @@ def _score(cell: Cell | None, noise: SeedNoise | None) -> dict[str, float]:
     return {"pass@1": found.value, "pass@1_low": found.low, "pass@1_high": found.high}
 
 
-def axes_figure(points: pd.DataFrame, wanted: Wanted, document: Document) -> Figure:
+def axes_figure(points: pd.DataFrame, wanted: Wanted, document: Document) -> Drawing:
     """Score along x, a series per hue, a panel per facet.
 
     Raises:
@@ -153,7 +153,7 @@ def axes_figure(points: pd.DataFrame, wanted: Wanted, document: Document) -> Fig
             )
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(drawing.WIDTH_IN, 1.3 + 2.2 * rows))
+    figure = Drawing(drawing.WIDTH_IN, 1.3 + 2.2 * rows)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     places = _places(points[wanted.x])
     for axes, panel in zip(grid.flat, panels, strict=False):
@@ -218,7 +218,7 @@ def _panel(
         joined = line if len(there) > 1 and all(map(_is_number, places)) else "none"
         look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": joined}
         if estimates:
-            drawing.error_bars(axes, at, estimates, label=label, **look)
+            error_bars(axes, list(there[wanted.x]), estimates, label, at, label=label, **look)
         gaps = own[own["pass@1"].isna()]["place"]
         axes.plot(
             gaps,

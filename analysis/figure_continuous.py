@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from drawing import BLACK, BLUE, WIDTH_IN, error_bars, frame, size_axis
+from drawing import BLACK, BLUE, WIDTH_IN, frame, size_axis
+from marks import Drawing, error_bars, level
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from sentences import Document
 
 LABELS = {
@@ -13,15 +13,16 @@ LABELS = {
 }
 
 
-def continuous(document: Document) -> Figure | None:
+def continuous(document: Document) -> Drawing | None:
     """A panel per metric, one below the other; None where the results hold none."""
     found = document["continuous"] or {}
     if not found:
         return None
-    figure = Figure(figsize=(WIDTH_IN, 1.5 + 1.7 * len(found)))
+    figure = Drawing(WIDTH_IN, 1.5 + 1.7 * len(found))
     panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
     sizes = sorted({point["size"] for metric in found.values() for point in metric["curve"]})
     for axes, (name, metric) in zip(panels, found.items(), strict=True):
+        axes.set_label(LABELS[name])
         _panel(axes, metric)
         axes.set_ylabel(LABELS[name])
         size_axis(axes, sizes)
@@ -43,12 +44,12 @@ def continuous(document: Document) -> Figure | None:
 
 
 def _panel(axes: Axes, metric: Document) -> None:
-    base = metric["baseline"]
     dashes = (0, (5, 3))
-    axes.axhline(base["value"], color=BLACK, linewidth=0.9, linestyle=dashes, label="baseline")
-    axes.axhspan(*base["interval"], color=BLACK, alpha=0.12, linewidth=0)
-    places = [point["size"] for point in metric["curve"]]
-    error_bars(axes, places, metric["curve"], color=BLUE, marker="o", label="mean, 95 % interval")
+    look = {"linewidth": 0.9, "linestyle": dashes, "label": "baseline"}
+    level(axes, metric["baseline"], "baseline", BLACK, True, **look)
+    sizes = [point["size"] for point in metric["curve"]]
+    label = "mean, 95 % interval"
+    error_bars(axes, sizes, metric["curve"], "traces", color=BLUE, marker="o", label=label)
     axes.grid(axis="y", color="#dddddd", linewidth=0.5)
 
 

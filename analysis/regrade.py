@@ -15,9 +15,9 @@ import pandas as pd
 from arms import View, main_curve, views_of
 from collect import Collected, collect, sweep_options, writable
 from controls import estimate
-from drawing import BLUE, VERMILION, error_bars, frame, size_axis
+from drawing import BLUE, VERMILION, frame, size_axis
 from frame_files import write_frame
-from matplotlib.figure import Figure
+from marks import Drawing, error_bars, level
 from pydantic import ValidationError
 from regrading import Regraded, Regrader, Rules
 from results import Key, Results
@@ -93,9 +93,9 @@ def _columns(name: str, value: float, low: float, high: float) -> dict[str, floa
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def figure_of(before: View, after: View, document: Document, rules: Rules, finding: str) -> Figure:
+def figure_of(before: View, after: View, document: Document, rules: Rules, finding: str) -> Drawing:
     """The main curve both ways; the baseline of each is a line."""
-    figure = Figure(figsize=(drawing.WIDTH_IN, 3.6))
+    figure = Drawing(drawing.WIDTH_IN, 3.6)
     axes = figure.add_subplot()
     stage, subset = main_curve(before)
     arms = [arm for arm in before.sizes(stage, subset) if arm in before.counts]
@@ -108,8 +108,10 @@ def figure_of(before: View, after: View, document: Document, rules: Rules, findi
         if cells:
             error_bars(
                 axes,
-                [size * shift for size, _ in cells],
+                [size for size, _ in cells],
                 [estimate(score_interval(cell)) for _, cell in cells],
+                name,
+                [size * shift for size, _ in cells],
                 color=color,
                 marker=marker,
                 linestyle=line,
@@ -117,7 +119,7 @@ def figure_of(before: View, after: View, document: Document, rules: Rules, findi
             )
         for arm in view.counts:
             if arm.size == 0 and arm.stage == stage and (cell := view.cell(arm)) is not None:
-                axes.axhline(cell.score, color=color, linewidth=1, linestyle=":", zorder=0)
+                level(axes, cell.score, name, color, False, linewidth=1, linestyle=":")
     size_axis(axes, [arm.size for arm in arms])
     axes.set_ylim(0, None)
     axes.set_xlabel("distillation traces (log scale; dotted: baseline)")

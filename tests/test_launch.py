@@ -302,7 +302,9 @@ def test_a_launcher_that_is_stopped_goes_on_where_it_was(finished, spaced, numbe
     for path, at in finished_then.items():
         assert path.stat().st_mtime_ns == at
     outcomes = {name: r["outcome"]["per_problem"] for name, r in results(whole, "grade").items()}
-    assert {name: r["outcome"]["per_problem"] for name, r in results(root, "grade").items()} == outcomes
+    assert {
+        name: r["outcome"]["per_problem"] for name, r in results(root, "grade").items()
+    } == outcomes
 
 
 def test_a_second_launcher_is_told_of_the_first(finished, spaced):
