@@ -236,7 +236,8 @@ def _panel(
     else:
         axes.set_xticks(list(places.values()), [_short(value) for value in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xlabel(f"{wanted.x} (log scale)" if is_log else wanted.x)
+    how = "log scale" if is_log else "evenly spaced" if all(map(_is_number, places)) else ""
+    axes.set_xlabel(f"{wanted.x} ({how})" if how else wanted.x)
     axes.set_ylim(0, None)
 
 

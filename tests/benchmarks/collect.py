@@ -35,9 +35,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=int, default=100_000)
     parser.add_argument("--problems", type=int, default=880)
-    parser.add_argument("--lists", action="store_true", help="as results from before had the counts")
+    parser.add_argument(
+        "--lists", action="store_true", help="as results from before had the counts"
+    )
     parser.add_argument("--generate", action="store_true", help="each cell has a generation too")
-    parser.add_argument("--folder", type=Path, help="keep the store there; default: a temporary one")
+    parser.add_argument(
+        "--folder", type=Path, help="keep the store there; default: a temporary one"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = options.folder or Path(temporary)
@@ -143,9 +147,7 @@ def _split(outcome: dict[str, Any]) -> Callable[[str, str, str], str]:
     text = json.dumps(result, indent=1, sort_keys=True) + "\n"
 
     def filled(kind: str, identity: str, label: str) -> str:
-        return (
-            text.replace("KIND", kind).replace("IDENTITY", identity).replace("LABEL", label)
-        )
+        return text.replace("KIND", kind).replace("IDENTITY", identity).replace("LABEL", label)
 
     return filled
 
@@ -159,7 +161,9 @@ def _outcome(problems: int, rng: np.random.Generator) -> dict[str, Any]:
         )
         for i in range(problems)
     ]
-    answers = [Sample(p.id, 0, 0, "<think></think>", "stop", 100, 1000 + i) for i, p in enumerate(every)]
+    answers = [
+        Sample(p.id, 0, 0, "<think></think>", "stop", 100, 1000 + i) for i, p in enumerate(every)
+    ]
     status = np.where(rng.random(problems) < 0.2, "passed", "wrong_answer")
     verdicts = [
         Verdict(p.id, 0, str(s), None, int(s == "passed"), 1, 0.1, 0.1)
