@@ -120,6 +120,7 @@ def figure_of(before: View, after: View, document: Document, rules: Rules, findi
                 axes.axhline(cell.score, color=color, linewidth=1, linestyle=":", zorder=0)
     size_axis(axes, [arm.size for arm in arms])
     axes.set_ylim(0, None)
+    axes.set_ylim(-0.02 * axes.get_ylim()[1], None)  # so that a marker at zero is whole
     axes.set_xlabel("distillation traces (log scale; dotted: baseline)")
     axes.set_ylabel("pass@1")
     note = "95 % intervals over problems, of these answers"
