@@ -96,16 +96,17 @@ def _read(path: Path) -> pd.DataFrame:
 def marks_of(store: Store, places: Iterable[str]) -> dict[str, Mark]:
     """What tells the result file of each folder now; a folder without one is left out."""
     found = {}
+    base = f"{store.path}/"
     for place in places:
         try:
-            status = os.stat(f"{store.path}/{place}/result.json")
+            status = os.stat(f"{base}{place}/result.json")
         except OSError:
             # Another sweep may have made the folder at the same time, under its own label.
             job = Ticket.of(place)
             if (other := store.place(job.kind, job.label, job.identity)) == place:
                 continue
             try:
-                status = os.stat(f"{store.path}/{other}/result.json")
+                status = os.stat(f"{base}{other}/result.json")
             except OSError:
                 continue
         found[place] = (status.st_mtime_ns, status.st_size, status.st_ino)

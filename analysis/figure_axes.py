@@ -229,15 +229,17 @@ def _panel(
             markerfacecolor="white",
             markeredgecolor=drawing.GREY,
             clip_on=False,
-            **({"label": "missing"} if len(gaps) else {}),
+            label="missing" if len(gaps) else "_",
         )
     if is_log:
         drawing.size_axis(axes, list(places), labels)
     else:
         axes.set_xticks(list(places.values()), [_short(value) for value in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xlabel(f"{wanted.x} (log scale)" if is_log else wanted.x)
+    how = "log scale" if is_log else "evenly spaced" if all(map(_is_number, places)) else ""
+    axes.set_xlabel(f"{wanted.x} ({how})" if how else wanted.x)
     axes.set_ylim(0, None)
+    axes.set_ylim(-0.02 * axes.get_ylim()[1], None)  # so that a marker at zero is whole
 
 
 def _short(value: Any) -> str:

@@ -25,12 +25,13 @@ def write_frame(table: pd.DataFrame, path: Path) -> None:
     import pyarrow.parquet
 
     arrow = _arrow(table)
-    csv = (path, lambda to: pyarrow.csv.write_csv(arrow, to))
-    parquet = (path.with_suffix(".parquet"), lambda to: pyarrow.parquet.write_table(arrow, to))
-    for target, write in (csv, parquet):
+    for target in (path, path.with_suffix(".parquet")):
         temporary = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}.tmp")
         try:
-            write(temporary)
+            if target == path:
+                pyarrow.csv.write_csv(arrow, temporary)
+            else:
+                pyarrow.parquet.write_table(arrow, temporary)
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)

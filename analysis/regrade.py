@@ -122,6 +122,7 @@ def figure_of(before: View, after: View, document: Document, rules: Rules, findi
                 level(axes, cell.score, name, color, False, linewidth=1, linestyle=":")
     size_axis(axes, [arm.size for arm in arms])
     axes.set_ylim(0, None)
+    axes.set_ylim(-0.02 * axes.get_ylim()[1], None)  # so that a marker at zero is whole
     axes.set_xlabel("distillation traces (log scale; dotted: baseline)")
     axes.set_ylabel("pass@1")
     note = "95 % intervals over problems, of these answers"
