@@ -102,10 +102,14 @@ def _gpus(folder: Path) -> dict[str, int]:
 
 def sentence(total: Cost) -> str:
     """What all jobs took, and what is to come."""
-    text = f"{total.done:,} of {total.jobs:,} jobs are done; they took {hours(total.measured_h)} hours"
+    text = (
+        f"{total.done:,} of {total.jobs:,} jobs are done; they took {hours(total.measured_h)} hours"
+    )
     if total.ratio is not None:
         text += f", {total.ratio:.2g} times as long as estimated at their launch"
-    used = f"{hours(total.cpu_h)} CPU-hours of computing and {hours(total.gpu_h)} GPU-hours reserved"
+    used = (
+        f"{hours(total.cpu_h)} CPU-hours of computing and {hours(total.gpu_h)} GPU-hours reserved"
+    )
     text += f" ({used})."
     if total.to_come_h > 0:
         text += f" What is not done is estimated at {hours(total.to_come_h)} hours."

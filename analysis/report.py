@@ -11,12 +11,10 @@ import argparse
 import base64
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
-import sentences
 from collect import STATUS, Collected, next_line, writable
 from costs import costs, hours
 from costs import sentence as cost_sentence
@@ -25,20 +23,19 @@ from plot_valley import FIGURES, figure_options, plot
 from sentences import Document
 from tables import latex, markdown, tables
 
-from valley.ledger import Ledger
 from valley.errors import exit_on_user_error
+from valley.ledger import Ledger
 from valley.records import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 FORMATS = {".svg": "image/svg+xml", ".png": "image/png"}
 """Those that a page can hold, the preferred first."""
-METRICS = ("steps", "pass@1", "completion_rate", "think_closed_rate", "train_wall_s")
+RATES = ("pass@1", "completion_rate", "think_closed_rate")
+METRICS = ("steps", *RATES, "train_wall_s")
 TRACES, ARTEFACTS, CURVE = "Kinds of traces", "A valley, or an artefact", "The curve"
 
 
-def page(
-    collected: Collected, document: Document, figures: list[Path], folder: Path
-) -> str:
+def page(collected: Collected, document: Document, figures: list[Path], folder: Path) -> str:
     """The report as HTML.
 
     Args:
@@ -107,15 +104,19 @@ def _next_steps(document: Document) -> list[str]:
 
 def _findings(document: Document) -> list[tuple[str, list[str]]]:
     """Every sentence that stands neither at the top nor among what is next, by what it is about."""
-    own = [e for e in document["contrasts"] + document["interactions"]]
     artefacts = document["profile_comparisons"] + document["twins"]
     curve = [part for name in ("shape", "truncation") if (part := document[name])]
-    about = {e["sentence"]: TRACES for e in own}
+    about = {e["sentence"]: TRACES for e in document["contrasts"] + document["interactions"]}
     about |= {e["sentence"]: ARTEFACTS for e in artefacts + curve[1:]}
     about |= {e["sentence"]: CURVE for e in curve[:1] + document["correlations"]}
     told = {series["valley"]["sentence"] for series in (document, *document["profiles"].values())}
     told.add(document["valley"].get("next", ""))
-    groups: dict[str, list[str]] = {TRACES: [], ARTEFACTS: [], CURVE: [], "Seeds and conditions": []}
+    groups: dict[str, list[str]] = {
+        TRACES: [],
+        ARTEFACTS: [],
+        CURVE: [],
+        "Seeds and conditions": [],
+    }
     for sentence in document["sentences"]:
         if sentence not in told:
             groups[about.get(sentence, "Seeds and conditions")].append(sentence)
@@ -150,7 +151,7 @@ def _figures(document: Document, paths: list[Path]) -> Iterator[Document]:
 def _cells(collected: Collected, lines: list[Document], folder: Path) -> Document:
     """The table of cells: what all share apart, then a row of texts and links for each."""
     columns = [*collected.axes, "profile", "state", *(m for m in METRICS if m in collected.table)]
-    texts = {name: [_spelled(value) for value in collected.table[name]] for name in columns}
+    texts = {name: [_spelled(name, value) for value in collected.table[name]] for name in columns}
     shared = {
         name: texts[name][0]
         for name in columns
@@ -158,7 +159,9 @@ def _cells(collected: Collected, lines: list[Document], folder: Path) -> Documen
     }
     shown = [name for name in columns if name not in shared and any(texts[name])]
     links = EvidenceLinks(collected.folder.parent.parent / "store", folder)
-    rows = zip(zip(*(texts[name] for name in shown), strict=True), map(links.of, lines), strict=True)
+    rows = zip(
+        zip(*(texts[name] for name in shown), strict=True), map(links.of, lines), strict=True
+    )
     return {
         "shared": shared,
         "columns": [(name, all(map(_is_number, filter(None, texts[name])))) for name in shown],
@@ -174,10 +177,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _spelled(value: Any) -> str:
+def _spelled(name: str, value: Any) -> str:
+    """A value of a column; whole numbers are floats where the column has gaps."""
     if value is None or value != value:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3f}" if name in RATES else f"{value:.6g}"
+    return str(value)
 
 
 def _commits(collected: Collected) -> list[str]:
