@@ -129,6 +129,7 @@ def _figures(document: Document, paths: list[Path]) -> Iterator[Document]:
         "valley": [document["valley"]["sentence"]],
         "contrasts": [c["sentence"] for c in document["contrasts"]],
         "behaviour": [c["sentence"] for c in document["correlations"]],
+        "behaviour_by_score": [c["sentence"] for c in document["correlations"]],
     }
     by_name: dict[str, dict[str, Path]] = {}
     for path in paths:
