@@ -57,7 +57,7 @@ STYLE: Any = {
     "axes.spines.right": False,
     "legend.fontsize": 7,
     "legend.frameon": False,
-    "xtick.labelsize": 7.5,
+    "xtick.labelsize": 7,
     "ytick.labelsize": 7.5,
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
@@ -157,13 +157,14 @@ def frame(
     small_print: Iterable[str] = (),
     legend_of: Iterable[Axes] = (),
 ) -> None:
-    """Everything around the axes: two lines above, one legend of all axes and the small print below.
+    """Everything around the axes: the headline and the finding above, one legend of all axes and the small print below.
 
     The layout engine knows nothing of these, so their heights are set aside from what it lays out.
     """
     handles: dict[str, Any] = {}
     for axes in legend_of:
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | handles
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
     # Series first: matplotlib lists what has error bars after all plain lines.
     handles = dict(sorted(handles.items(), key=lambda h: not isinstance(h[1], ErrorbarContainer)))
     longest = max(map(len, handles), default=0)
@@ -176,7 +177,7 @@ def frame(
     plain_in = len(notes) * SMALL * 1.3 / 72 + 0.06
     note_in = plain_in + len(warnings) * SMALL * 1.3 / 72
     legend_in = -(-len(handles) // columns) * 11 / 72 + (0.08 if handles else 0)
-    head_in = 0.40
+    head_in = 0.40 + 0.14 * finding.count("\n")
     figure.text(0.01, 1 - 0.06 / height_in, headline, fontsize=9.5, weight="bold", va="top")
     figure.text(0.01, 1 - 0.24 / height_in, finding, fontsize=8, va="top")
     small: list[tuple[list[str], float, dict[str, Any]]] = [

@@ -14,15 +14,13 @@ from drawing import (
     WIDTH_IN,
     frame,
     size_axis,
-    tick,
     zero_place,
 )
 from figure_panels import PANELS, Look, draw_panel
 from marks import Drawing, error_bars, hollow, level, margin_labels, note, points
 from matplotlib.axes import Axes
 from sentences import Document
-
-from valley.statistics.curve import NEGLIGIBLE
+from valley_title import finding, seeds_by_size
 
 TWIN_MARKERS = ("D", "P", "X", "v")
 OVERLAY_MARKERS = ("*", "h", "p", "8")
@@ -66,12 +64,12 @@ def valley(document: Document) -> Drawing:
     size_axis(rows[-1], planned, zero=True)
     for row in rows[:-1]:
         row.tick_params(labelbottom=False)
-    seeds = f"seeds: {_seeds(document['curve'])}" if document["curve"] else ""
+    seeds = f"seeds: {seeds_by_size(document['curve'])}" if document["curve"] else ""
     students = "student " + ", ".join(document["students"])
     small_print = [students, f"stage {document['stage']}", seeds]
     small_print += [f"{o['label']}: {o['evaluation']}" for o in document["overlays"]]
-    headline, finding = sentences.label(document["valley"]), _finding(document)
-    frame(figure, document, headline, finding, small_print, [axes])
+    headline = sentences.label(document["valley"])
+    frame(figure, document, headline, finding(document), small_print, [axes])
     return figure
 
 
@@ -266,44 +264,4 @@ def _draw_landmarks(axes: Axes, document: Document) -> None:
         linestyle=":",
         zorder=1,
         label=f"baseline crossed at {sentences.recovery(document)}",
-    )
-
-
-def _finding(document: Document) -> str:
-    """The finding under the headline, in one line."""
-    found = document["valley"]
-    if found["verdict"] == "VALLEY":
-        again = (
-            "recovered above it"
-            if found["recovered_above_baseline"]
-            else "not shown above it again"
-        )
-        where = sentences.size(document["trough"]["size"])
-        return (
-            f"{sentences.interval(document['depth'])} below the baseline at {where} traces, {again}"
-        )
-    if found["verdict"] == "NO VALLEY":
-        fell = "the score falls, and a rise" if found["fell"] else "a valley"
-        return f"{fell} of {sentences.points(NEGLIGIBLE)} points or more is excluded"
-    return {
-        "baseline": "the baseline has no score yet",
-        "sizes": "only the baseline has a score yet",
-        "second size": "one size alone cannot show a fall and a rise",
-        "fall": "no size is shown below the baseline, nor is a valley excluded",
-        "rise": "the score falls, and no rise after it is shown",
-    }[found["lacking"]]
-
-
-def _seeds(curve: list[Document]) -> str:
-    """Runs of sizes with equal numbers of seeds, such as `3 at 32–512, 1 at 1024–4096`."""
-    runs: list[list[int]] = []
-    for point in curve:
-        number = len(point["seeds"])
-        if runs and runs[-1][0] == number:
-            runs[-1][2] = point["size"]
-        else:
-            runs.append([number, point["size"], point["size"]])
-    return ", ".join(
-        f"{number} at {tick(first)}" + (f"–{tick(last)}" if last != first else "")
-        for number, first, last in runs
     )

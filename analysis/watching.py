@@ -12,7 +12,7 @@ from valley.places import Ticket
 from valley.store import Store
 
 State = tuple[tuple[str, int], ...]
-"""The results that are there: each grading's folder and when its result was written, in ns."""
+"""Each planned grading's folder, and when its result was written, in ns; 0 where there is none."""
 
 
 def state_of(root: Path, sweep: str | None) -> State:
@@ -26,7 +26,7 @@ def state_of(root: Path, sweep: str | None) -> State:
         try:
             found.append((place, path.stat().st_mtime_ns))
         except OSError:
-            continue
+            found.append((place, 0))
     return tuple(found)
 
 
