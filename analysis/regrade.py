@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import drawing
 import pandas as pd
-from arms import View, main_curve, views_of
+from arms import View, by_student, main_curve, views_of
 from collect import Collected, collect, sweep_options, writable
 from controls import estimate
 from drawing import BLUE, VERMILION, frame, size_axis
@@ -135,6 +135,11 @@ def main() -> int:
     options = _parser().parse_args()
     rules = _rules(options)
     collected = collect(options.root, options.sweep).where(Where.parse(options.where))
+    if len(students := by_student(collected)) > 1:
+        raise UserError(
+            f"sweep {collected.sweep!r}: students {', '.join(students)}; regrade one at a time, with "
+            "--where student=NAME"
+        )
     if not collected.counts:
         raise UserError(
             f"sweep {collected.sweep!r}: nothing is graded yet, so nothing can be regraded"
@@ -169,7 +174,7 @@ def main() -> int:
         finding = f"original: {verdicts[0]}; regraded: {verdicts[1]}"
         with drawing.style():
             figure = figure_of(views[0][profile], views[1][profile], documents[1], rules, finding)
-            paths = drawing.save(figure, out, "regraded")
+            paths = drawing.save(figure, out, "curves")
     for path in (out / "regraded.csv", out / "regraded.json", *paths):
         print(path)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))

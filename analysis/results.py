@@ -42,7 +42,8 @@ class Counts:
 def counts_of(outcome: dict[str, Any]) -> Counts:
     """The arrays of a grade's outcome. Raises ValueError, KeyError or TypeError where they are off."""
     found = arrays(outcome)
-    return Counts(found["samples"], *(found[name] for name in NAMES), shares_passed(outcome))
+    counts = Counts(found["samples"], *(found[name] for name in NAMES))  # as it lists them
+    return replace(counts, tests_passed=shares_passed(outcome))
 
 
 def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:

@@ -79,7 +79,7 @@ def _generated(job: JobFile, problems: ProblemFile) -> Generated:
     except Interrupted as stop:
         if not said:
             raise
-        raise Stopped(**said) from stop
+        raise Stopped(said["step"], said["steps"]) from stop
 
 
 def _held_out(job: JobFile) -> HeldOut | None:

@@ -53,7 +53,7 @@ def test_panels_series_and_labels_are_those_of_the_axes(collected):
     wanted = Wanted("difficulty", "stage", "profile")
     points = points_of(chosen, wanted, None)
     with style():
-        figure = axes_figure(points, wanted, footer(chosen))
+        figure = axes_figure(points, wanted, footer(chosen, None))
     assert [axes.get_title() for axes in figure.axes] == ["", ""]
     assert [axes.get_title("left") for axes in figure.axes] == ["profile greedy", "profile direct"]
     ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
@@ -65,4 +65,4 @@ def test_more_series_than_can_be_told_apart_are_refused(collected):
     chosen = collected.where(Where.parse(["difficulty=all", "correctness=all", *NO_TWINS]))
     points = points_of(chosen, Wanted("stage", "size"), None)
     with style(), pytest.raises(UserError, match=r"--hue size: 10 values, and at most 6"):
-        axes_figure(points, Wanted("stage", "size"), footer(chosen))
+        axes_figure(points, Wanted("stage", "size"), footer(chosen, None))
