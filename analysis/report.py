@@ -129,6 +129,7 @@ def _figures(document: Document, paths: list[Path]) -> Iterator[Document]:
         "valley": [document["valley"]["sentence"]],
         "contrasts": [c["sentence"] for c in document["contrasts"]],
         "behaviour": [c["sentence"] for c in document["correlations"]],
+        "cost": [twin["sentence"] for twin in document["twins"]],
         "behaviour_by_score": [c["sentence"] for c in document["correlations"]],
     }
     by_name: dict[str, dict[str, Path]] = {}
@@ -144,7 +145,7 @@ def _figures(document: Document, paths: list[Path]) -> Iterator[Document]:
         yield {
             "title": title,
             "shows": shows,
-            "alt": " ".join([shows or title, *said.get(name, said["valley"])]),
+            "alt": " ".join([shows or title, *said.get(name, [])]),
             "source": f"data:{FORMATS[path.suffix]};base64,{data}",
         }
 
