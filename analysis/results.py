@@ -42,8 +42,8 @@ class Counts:
 def counts_of(outcome: dict[str, Any]) -> Counts:
     """The arrays of a grade's outcome. Raises ValueError, KeyError or TypeError where they are off."""
     found = arrays(outcome)
-    counts = Counts(found["samples"], *(found[name] for name in NAMES))  # as it lists them
-    return replace(counts, tests_passed=shares_passed(outcome))
+    samples, passed, completed, opened, closed = (found[name] for name in ("samples", *NAMES))
+    return Counts(samples, passed, completed, opened, closed, shares_passed(outcome))
 
 
 def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:
