@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "statistics")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "statistics"), str(ROOT / "tests" / "benchmarks")]
 
 from simulated import OWN, curves, rates  # noqa: E402
 from verdict_simulations import PARTS as VERDICTS  # noqa: E402
