@@ -149,7 +149,9 @@ def test_missing_pairs_are_hollow(drawn):
 
 
 def test_the_truncation_rate_is_read_at_the_right_of_the_completion_rate(drawn):
-    drawn["behaviour"].draw_without_rendering()  # what is read at the right follows when it is drawn
+    drawn[
+        "behaviour"
+    ].draw_without_rendering()  # what is read at the right follows when it is drawn
     (right,) = drawn["behaviour"].axes[0].child_axes
     assert right.get_ylabel() == "truncated"
     low, high = drawn["behaviour"].axes[0].get_ylim()

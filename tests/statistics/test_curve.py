@@ -149,6 +149,13 @@ def test_every_curve_has_one_of_three_verdicts(scores, seeds, problems):
         assert marks.depth.low <= marks.depth.high
 
 
+def test_scores_that_are_all_alike_exclude_a_valley_only_with_problems_enough():
+    for problems, verdict in ((12, "INCONCLUSIVE"), (880, "NO VALLEY")):
+        cell = Cell(np.zeros((1, problems)))
+        found = valley_test(Curve(cell, SIZES[:3], (cell, cell, cell)), draws=DRAWS)
+        assert found.verdict == verdict and min(fall.upper for fall in found.below) > 0
+
+
 def test_a_single_seed_s_valley_stands_up_to_its_overturning_sd_and_no_further():
     curve = make(np.random.default_rng(8), VALLEY)
     sd = overturning_seed_sd(curve, draws=DRAWS)
