@@ -32,7 +32,10 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
     made = World(tmp_path, problems=20)
     made.cell(0.5, size=0, missing=True)
     program = (
-        "import sys; sys.path[:0] = sys.argv[2:]; from pathlib import Path; from watching import watch;"
+        "import signal, sys; sys.path[:0] = sys.argv[2:];"
+        # What was started in the background, as these tests may have been, ignores Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from pathlib import Path; from watching import watch;"
         "sys.exit(watch(Path(sys.argv[1]), None, 0.1, lambda: 1))"
     )
     paths = [str(SCRIPT.parent), str(SCRIPT.parents[1])]

@@ -119,10 +119,8 @@ def test_what_does_not_fit_and_what_is_damaged(run_ranks, trained, spaced):
     words = said(folder)
     assert "another training's checkpoint; the training begins at step 0" in words
     assert words.count("set aside as") == 3
-    assert steps_kept(folder, "half zero1") == [
-        "step-7",
-        *(f"step-{step}.damaged-1" for step in (13, 14, 15)),
-    ]
+    damaged = {f"step-{step}.damaged-1" for step in (13, 14, 15)}
+    assert set(steps_kept(folder, "half zero1")) == {"step-7", *damaged}
     assert "a valley.checkpoint/1, and this version reads valley.checkpoint/2" in words
     assert words.count("begins at step 0") == 2
     assert words.count("resumes after step 7") == 3

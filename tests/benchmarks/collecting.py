@@ -1,4 +1,4 @@
-"""How long collecting takes: `python tests/benchmarks/collect.py --results 100000`.
+"""How long collecting takes: `python tests/benchmarks/collecting.py --results 100000`.
 
 Makes a store of grade results as grade jobs write them, each its own cell, collects it three times (first,
 from the cache, and with one result changed), and prints seconds by the clock and of CPU time. `--lists` writes
