@@ -7,16 +7,17 @@ go there in vain. At the end the kept ones are copied to `traces.jsonl`, in the 
 
 from __future__ import annotations
 
+import hashlib
 import heapq
-import os
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from valley.data.behind import Behind
 from valley.data.index import Index
+
+COPY_BYTES = 1 << 20
 
 
 class Keeper:
@@ -30,7 +31,7 @@ class Keeper:
         """
         self._keep = keep
         self._path = spill
-        self._spill = Behind(spill, checksum=False)
+        self._spill = spill.open("wb")
         self._offset = 0
         self._heaps: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self._held = array("b")
@@ -39,7 +40,7 @@ class Keeper:
         """By row, where its line stands in the spill file, if it is kept."""
 
     def offer(
-        self, row: int, rank: int, arms: list[tuple[str, str]], line: Callable[[], bytes]
+        self, row: int, rank: int, arms: list[tuple[str, str]], line: Callable[[], str]
     ) -> None:
         """Take in the next row. Rows are offered by number, from 0, without a gap.
 
@@ -65,7 +66,7 @@ class Keeper:
                 continue
             self._held[row] += 1
         if self._held[row]:
-            data = line()
+            data = line().encode()
             self._spill.write(data)
             self._offsets[row], self._sizes[row] = self._offset, len(data)
             self._offset += len(data)
@@ -79,7 +80,8 @@ class Keeper:
         self._spill.flush()
         with self._path.open("rb") as file:
             for row in rows:
-                yield os.pread(file.fileno(), self._sizes[row], self._offsets[row])
+                file.seek(self._offsets[row])
+                yield file.read(self._sizes[row])
 
     def size_bytes(self, row: int) -> int:
         """The bytes of a kept row's line."""
@@ -96,20 +98,17 @@ class Keeper:
         """
         rows = self.rows()
         temporary = path.with_suffix(".tmp")
-        offset = 0
-        file = Behind(temporary, checksum=True)
-        try:
+        offset, hasher = 0, hashlib.sha256()
+        with temporary.open("wb", buffering=COPY_BYTES) as file:
             for row, line in zip(rows, self.lines(rows), strict=True):
                 line = change(row, line)
                 file.write(line)
+                hasher.update(line)
                 index.place(row, offset, len(line))
                 offset += len(line)
-            digest = file.checksum()
-        finally:
-            file.close()
         temporary.replace(path)
         self.close()
-        return digest
+        return hasher.hexdigest()
 
     def close(self) -> None:
         """Remove the spill file."""

@@ -29,7 +29,6 @@ from valley.data.candidates import Candidate, Reader, Wanted, everything
 from valley.data.cleaning import Cleaning
 from valley.data.grading import Graded
 from valley.data.index import NAME, Index
-from valley.data.json_text import LONG, json_text
 from valley.data.keeper import Keeper
 from valley.data.labels import CorrectnessRule, DifficultyRule, Survey
 from valley.data.problem_file import ProblemFile
@@ -225,14 +224,10 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
     return [(level, correctness) for level in levels for correctness in ("all", name)]
 
 
-def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
+def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> str:
     # `asdict` would copy what is as flat as this, and take as long as all the rest.
     value = {"schema": Trace.SCHEMA, **vars(trace), "difficulty": difficulty, "correct": correct}
-    if len(trace.thinking) < LONG or not trace.thinking.isascii():
-        return (json.dumps(value) + "\n").encode()
-    others = json.dumps(value | {"thinking": ""}).encode()
-    before, key, after = others.partition(b'"thinking": ')
-    return b"%b%b%b%b\n" % (before, key, json_text(trace.thinking), after.removeprefix(b'""'))
+    return json.dumps(value, allow_nan=False) + "\n"
 
 
 def _with_verdicts(

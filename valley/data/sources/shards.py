@@ -21,45 +21,23 @@ from valley.errors import UserError
 BATCH_ROWS = 256
 BATCHES_AHEAD = 4
 """As many as a row group of 1,000 rows makes: the next is decoded while this one is used."""
-LONG_BYTES = 1000
-"""Of a value, in the mean."""
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of a shard."""
+    """Some rows of a shard, by column."""
 
     path: Path
-    names: tuple[str, ...]
-    columns: Any
-    """By name: lists, or an Arrow batch, in which an optional column may be missing."""
+    columns: dict[str, list[Any]]
 
     def __len__(self) -> int:
-        if isinstance(self.columns, dict):
-            return len(self.columns[self.names[0]])
-        return int(self.columns.num_rows)
+        return len(next(iter(self.columns.values())))
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows one by one.
-
-        Raises:
-            UserError: a text is damaged.
-        """
-        with readable(self.path):
-            for values in zip(*map(self._values, self.names), strict=True):
-                yield dict(zip(self.names, values, strict=True))
-
-    def _values(self, name: str) -> Iterable[Any]:
-        if isinstance(self.columns, dict):
-            return self.columns[name]
-        if name not in self.columns.schema.names:
-            return itertools.repeat(None, len(self))
-        column = self.columns.column(name)
-        if column.nbytes < LONG_BYTES * len(column):
-            return column.to_pylist()
-        # Long texts are made when their row is: those of a whole batch are more than caches hold.
-        return (value.as_py() for value in column)
+        """Yield the rows one by one."""
+        for values in zip(*self.columns.values(), strict=True):
+            yield dict(zip(self.columns, values, strict=True))
 
 
 def count(paths: Sequence[Path]) -> int | None:
@@ -117,7 +95,9 @@ def read(
     if batch_rows >= BATCH_ROWS:  # rows are small: decoding takes as long as much of what follows
         batches = ahead(batches, BATCHES_AHEAD)
     for path, values in batches:
-        yield Batch(path, (*columns, *optional), values)
+        with readable(path):
+            batch = Batch(path, _lists(values, columns, optional))
+        yield batch
 
 
 def _read(
@@ -151,6 +131,17 @@ def _read_arrow(
         for whole in stream:
             for start in range(0, whole.num_rows, batch_rows):
                 yield whole.select(wanted).slice(start, batch_rows)
+
+
+def _lists(batch: Any, columns: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of a batch as lists; one that is missing holds None."""
+    if isinstance(batch, dict):
+        return batch
+    there = batch.schema.names
+    return {
+        name: batch.column(name).to_pylist() if name in there else [None] * batch.num_rows
+        for name in (*columns, *optional)
+    }
 
 
 def _check_end(path: Path) -> None:
