@@ -8,7 +8,6 @@ each other: the last one's is kept. It only saves time: one that cannot be read 
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from valley.records import whole
 from valley.state import Ticket
 from valley.store import Store
 
@@ -64,15 +64,13 @@ class Cache:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        temporary = self.path.with_name(f".{NAME}.{os.uname().nodename}.{os.getpid()}.tmp")
         try:
             table = pa.Table.from_pandas(facts.reset_index(names="place"), preserve_index=False)
             kept = {**(table.schema.metadata or {}), b"valley": VERSION.encode()}
-            pq.write_table(table.replace_schema_metadata(kept), temporary, write_page_checksum=True)
-            temporary.replace(self.path)
+            table = table.replace_schema_metadata(kept)
+            with whole(self.path) as temporary:
+                pq.write_table(table, temporary, write_page_checksum=True)
         except (OSError, ValueError, TypeError) as error:  # Arrow's errors are of these
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             self.note = f"{self.path}: not written ({error}); the next time takes longer"
 
 

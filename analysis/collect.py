@@ -8,8 +8,6 @@ neither is fatal.
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from cache import MARKS, Cache, frame_of, marks_of
 from frame_files import write_frame
+from options import PLOT, STATUS, next_line, root_option
 from results import Counts, Key, Lazily, Results
 
 from valley.errors import UserError, exit_on_user_error
@@ -27,8 +26,6 @@ from valley.ledger import find_sweep
 from valley.store import Store
 from valley.sweep import NAMED_AXES
 from valley.where import Where
-
-STATUS, PLOT = "sweeps/status.py", "analysis/plot_valley.py"
 
 V = TypeVar("V")
 
@@ -214,41 +211,6 @@ def write_table(collected: Collected) -> Path:
     with writable(path.parent):
         write_frame(collected.table, path)
     return path
-
-
-def sweep_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options by which every analysis script finds its sweep: its name alone, or `--sweep`."""
-    named = parser.add_mutually_exclusive_group()
-    named.add_argument(
-        "sweep",
-        nargs="?",
-        # Where it is absent, `--sweep` may have been given.
-        default=argparse.SUPPRESS,
-        help="a sweep's name, or its grid file; default: the one launched last",
-    )
-    named.add_argument("--sweep", metavar="NAME", help="the same")
-    root_option(parser)
-
-
-def root_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--root`."""
-    parser.add_argument(
-        "--root", type=Path, default=_default_root(), help="default: VALLEY_ROOT or runs"
-    )
-
-
-def _default_root() -> Path:
-    return Path(os.environ.get("VALLEY_ROOT", "runs"))
-
-
-def next_line(script: str, options: argparse.Namespace) -> str:
-    """The `next:` line that runs another script on the same sweep and root."""
-    words = ["python", script]
-    if options.sweep is not None:
-        words += [options.sweep] if script == STATUS else ["--sweep", options.sweep]
-    if options.root != _default_root():
-        words += ["--root", str(options.root)]
-    return f"next: {shlex.join(words)}"
 
 
 def together(sweeps: list[Collected]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.ticker import FixedLocator, NullLocator
 from sentences import Document
 
-from valley.records import write_text
+from valley.records import whole, write_text
 
 WIDTH_IN = 5.4
 BLACK, GREY, BLUE, VERMILION, GREEN = "#000000", "#666666", "#0072B2", "#D55E00", "#009E73"
@@ -98,8 +98,9 @@ def save(figure: Drawing, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.{ending}" for ending in (*FORMATS, "csv")]
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once, and not again for each format
-    for path in paths[:-1]:
-        figure.savefig(path, metadata=FORMATS[path.suffix[1:]])
+    for path, (ending, metadata) in zip(paths, FORMATS.items(), strict=False):
+        with whole(path) as temporary:
+            figure.savefig(temporary, format=ending, metadata=metadata)
     write_text(paths[-1], figure.csv())
     return paths
 

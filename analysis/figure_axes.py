@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from arms import STEPS_AXIS, passed
 from collect import Collected
-from marks import Drawing, error_bars
+from marks import HOLLOW, Drawing, error_bars
 from matplotlib.axes import Axes
 from sentences import Document
 
@@ -224,12 +224,8 @@ def _panel(
             gaps,
             [0] * len(gaps),
             transform=axes.get_xaxis_transform(),
-            linestyle="none",
-            marker="o",
-            markerfacecolor="white",
-            markeredgecolor=drawing.GREY,
-            clip_on=False,
             label="missing" if len(gaps) else "_",
+            **HOLLOW,
         )
     if is_log:
         drawing.size_axis(axes, list(places), labels)

@@ -67,6 +67,8 @@ def valley(document: Document) -> Drawing:
     seeds = f"seeds: {seeds_by_size(document['curve'])}" if document["curve"] else ""
     students = "student " + ", ".join(document["students"])
     small_print = [students, f"stage {document['stage']}", seeds]
+    undrawn = 1 + len(document["profiles"]) + len(document["further_curves"]) - len(series)
+    small_print += [f"{undrawn} further curves are in valley.json alone"] if undrawn else []
     small_print += [f"{o['label']}: {o['evaluation']}" for o in document["overlays"]]
     headline = sentences.label(document["valley"])
     frame(figure, document, headline, finding(document), small_print, [axes])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from collect import Collected
 from sentences import Document
 
@@ -45,3 +47,55 @@ def footing(collected: Collected) -> Document:
         ),
         "max_tokens": {name: one.get("max_tokens") for name, one in profiles.items()},
     }
+
+
+def provenance(collected: Collected) -> Document:
+    """What the scores rest on, and where the points of one plot were not made alike."""
+    samples = Counter(int(c.samples.sum()) for c in collected.counts.values())
+    first = next(iter(collected.counts.values()), None)
+    found: Document = {}
+    for by_kind in collected.provenance.values():
+        for kind, made in by_kind.items():
+            # A process names the packages that it had imported, so each counts by itself.
+            facts = {name: made.get(name) for name in ("snapshot", "device")}
+            if "backend" in made:
+                facts["backend"] = made["backend"]
+            for name, value in {**facts, **made.get("versions", {})}.items():
+                found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
+    mixed = [
+        f"{kind}: {len(values)} different {name} ({', '.join(sorted(values))})"
+        for kind, facts in sorted(found.items())
+        for name, values in facts.items()
+        if len(values) > 1
+    ]
+    digests = collected.table.get("problem_set", pd.Series(dtype=str)).dropna()
+    return {
+        "problem_set": digests.iloc[0] if len(digests) else None,
+        "problems": None if first is None else len(first.samples),
+        "samples_per_cell": sorted(samples),
+        "infrastructure_errors": _errors(collected.table),
+        "made_with": {
+            kind: {name: sorted(values) for name, values in facts.items()}
+            for kind, facts in sorted(found.items())
+        },
+        "mixed": mixed,
+    }
+
+
+def footer(collected: Collected, profile: str | None) -> Document:
+    """What a figure's small print says, without a verdict."""
+    return {
+        "profile": profile,
+        "footing": footing(collected),
+        "sweep": collected.sweep,
+        "planned": len(collected.table),
+        "missing": collected.missing,
+        "damaged": collected.damaged,
+        "provenance": provenance(collected),
+    }
+
+
+def _errors(table: pd.DataFrame) -> int:
+    """Answers that could not be graded: they stay in the denominator, as not passed."""
+    found = table.get("infrastructure_errors", pd.Series(dtype=float))
+    return int(found.fillna(0).sum())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from valley.records import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,16 +27,11 @@ def write_frame(table: pd.DataFrame, path: Path) -> None:
 
     arrow = _arrow(table)
     for target in (path, path.with_suffix(".parquet")):
-        temporary = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}.tmp")
-        try:
+        with whole(target) as temporary:
             if target == path:
                 pyarrow.csv.write_csv(arrow, temporary)
             else:
                 pyarrow.parquet.write_table(arrow, temporary)
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 def _arrow(table: pd.DataFrame) -> pa.Table:

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 import drawing
-from collect import STATUS, Collected, collect, next_line, sweep_options, writable, write_table
+from collect import Collected, collect, writable, write_table
 from figure_axes import Wanted, axes_figure, points_of
 from figure_behaviour import behaviour, behaviour_by_score
 from figure_continuous import continuous
@@ -18,10 +18,12 @@ from figure_cost import cost
 from figure_difficulty import difficulty
 from figure_loss import losses
 from figure_valley import valley
+from footing import footer
 from frame_files import write_frame
+from options import STATUS, next_line, sweep_options
 from overlays import load
 from sentences import Document
-from summary import footer, summarise
+from summary import summarise
 from watching import watch
 
 from valley.errors import exit_on_user_error

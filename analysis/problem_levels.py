@@ -12,7 +12,6 @@ from collect import Collected
 from controls import estimate
 from sentences import Document, interval
 
-from valley.ledger import Ledger
 from valley.places import Ticket
 from valley.statistics import Cell, SeedNoise, difference, score_interval, seed_noise
 from valley.store import Store
@@ -25,11 +24,7 @@ FALL_LEVEL = 0.95
 def problem_levels(collected: Collected) -> list[str] | None:
     """Each problem's difficulty in the order of the counts; None where the evaluation set is not there."""
     store = Store(collected.folder.parents[1], read_only=True)
-    places = {
-        row["jobs"]["grade"]
-        for row in Ledger(collected.folder).rows()
-        if (row["cell"], row["profile"]) in collected.counts
-    }
+    places = {collected.places[key]["grade"] for key in collected.counts}
     for place in sorted(places)[:1]:
         result = store.result("grade", Ticket.of(place).identity)
         evaluation = (result or {}).get("inputs", {}).get("evaluation")

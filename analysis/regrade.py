@@ -13,11 +13,12 @@ from typing import Any, get_args
 import drawing
 import pandas as pd
 from arms import View, by_student, main_curve, views_of
-from collect import Collected, collect, sweep_options, writable
+from collect import Collected, collect, writable
 from controls import estimate
 from drawing import BLUE, VERMILION, frame, size_axis
 from frame_files import write_frame
 from marks import Drawing, error_bars, level
+from options import sweep_options
 from pydantic import ValidationError
 from regrading import Regraded, Regrader, Rules
 from results import Key, Results

@@ -15,10 +15,11 @@ from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
-from collect import STATUS, Collected, next_line, writable
+from collect import Collected, writable
 from costs import costs, hours
 from costs import sentence as cost_sentence
 from evidence_links import EvidenceLinks
+from options import STATUS, next_line
 from plot_valley import FIGURES, figure_options, plot
 from sentences import Document
 from tables import latex, markdown, tables
@@ -72,7 +73,7 @@ def page(collected: Collected, document: Document, figures: list[Path], folder: 
         costs=found,
         cost_sentence=cost_sentence(found[-1]),
         steps=_next_steps(document),
-        commits=_commits(collected),
+        commits=document["footing"]["commits"],
         latest=_latest(collected),
         measured=len(collected.counts),
         style=style,
@@ -131,6 +132,8 @@ def _figures(document: Document, paths: list[Path]) -> Iterator[Document]:
         "behaviour": [c["sentence"] for c in document["correlations"]],
         "cost": [twin["sentence"] for twin in document["twins"]],
         "behaviour_by_score": [c["sentence"] for c in document["correlations"]],
+        "difficulty": [s for s in (document["by_level"]["sentence"],) if s],
+        "continuous": [m["sentence"] for m in (document["continuous"] or {}).values()],
     }
     by_name: dict[str, dict[str, Path]] = {}
     for path in paths:
@@ -186,17 +189,6 @@ def _spelled(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if name in RATES else f"{value:.6g}"
     return str(value)
-
-
-def _commits(collected: Collected) -> list[str]:
-    """The versions of the code that jobs were launched from."""
-    found = set()
-    for by_kind in collected.provenance.values():
-        for provenance in by_kind.values():
-            git = (provenance.get("launched") or {}).get("git") or {}
-            if commit := git.get("commit"):
-                found.add(f"{commit}{' with uncommitted changes' if git.get('dirty') else ''}")
-    return sorted(found)
 
 
 def _latest(collected: Collected) -> str | None:

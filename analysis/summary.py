@@ -10,19 +10,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, replace
 
 import checks
 import continuous
 import controls
 import further_sentences
-import pandas as pd
 import sentences
 from arms import Arm, View, baseline_of, by_student, main_curve, views_of
 from collect import Collected
 from controls import estimate, finite, rate_correlations
-from footing import footing
+from footing import footing, provenance
 from measures import behaviour
 from problem_levels import by_level, problem_levels
 from sentences import Document
@@ -183,58 +181,6 @@ def _further_curves(
     return found
 
 
-def _provenance(collected: Collected) -> Document:
-    """What the scores rest on, and where the points of one plot were not made alike."""
-    samples = Counter(int(c.samples.sum()) for c in collected.counts.values())
-    first = next(iter(collected.counts.values()), None)
-    found: Document = {}
-    for by_kind in collected.provenance.values():
-        for kind, provenance in by_kind.items():
-            # A process names the packages that it had imported, so each counts by itself.
-            facts = {name: provenance.get(name) for name in ("snapshot", "device")}
-            if "backend" in provenance:
-                facts["backend"] = provenance["backend"]
-            for name, value in {**facts, **provenance.get("versions", {})}.items():
-                found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
-    mixed = [
-        f"{kind}: {len(values)} different {name} ({', '.join(sorted(values))})"
-        for kind, facts in sorted(found.items())
-        for name, values in facts.items()
-        if len(values) > 1
-    ]
-    digests = collected.table.get("problem_set", pd.Series(dtype=str)).dropna()
-    return {
-        "problem_set": digests.iloc[0] if len(digests) else None,
-        "problems": None if first is None else len(first.samples),
-        "samples_per_cell": sorted(samples),
-        "infrastructure_errors": _errors(collected.table),
-        "made_with": {
-            kind: {name: sorted(values) for name, values in facts.items()}
-            for kind, facts in sorted(found.items())
-        },
-        "mixed": mixed,
-    }
-
-
-def footer(collected: Collected, profile: str | None) -> Document:
-    """What a figure's small print says, without a verdict."""
-    return {
-        "profile": profile,
-        "footing": footing(collected),
-        "sweep": collected.sweep,
-        "planned": len(collected.table),
-        "missing": collected.missing,
-        "damaged": collected.damaged,
-        "provenance": _provenance(collected),
-    }
-
-
-def _errors(table: pd.DataFrame) -> int:
-    """Answers that could not be graded: they stay in the denominator, as not passed."""
-    found = table.get("infrastructure_errors", pd.Series(dtype=float))
-    return int(found.fillna(0).sum())
-
-
 def summarise(collected: Collected, profile: str | None = None) -> Document:
     """The document written as `valley.json`; every number in figures and report is in it.
 
@@ -298,7 +244,7 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
             dict(zip(("cell", "profile", "reason"), row, strict=True)) for row in collected.missing
         ],
         "damaged": collected.damaged,
-        "provenance": _provenance(collected),
+        "provenance": provenance(collected),
         "footing": footing(collected),
     }
     document["valley"]["sentence"] = sentences.verdict(document)

@@ -14,7 +14,6 @@ import numpy as np
 from collect import Collected
 from sentences import Document
 
-from valley.ledger import Ledger
 from valley.places import Ticket
 from valley.store import Store
 
@@ -36,9 +35,7 @@ def trainings(collected: Collected) -> dict[str, Training]:
     """By cell. Cells that were not trained, or whose training has not begun, are left out."""
     store = Store(collected.folder.parents[1], read_only=True)
     places = {
-        row["cell"]: row["jobs"]["train"]
-        for row in Ledger(collected.folder).rows()
-        if row["jobs"]["train"] is not None and (row["cell"], row["profile"]) in collected.cells
+        cell: jobs["train"] for (cell, _), jobs in collected.places.items() if "train" in jobs
     }
     found = {cell: _training(store, Ticket.of(place)) for cell, place in places.items()}
     return {cell: training for cell, training in found.items() if training is not None}

@@ -2,7 +2,7 @@ import pytest
 from collect import collect
 from drawing import style
 from figure_axes import Wanted, axes_figure, points_of
-from summary import footer
+from footing import footer
 from synthetic_sweep import default_sweep
 
 from valley.errors import UserError

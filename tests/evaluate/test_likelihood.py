@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from wild_student import make_wild
+from wild_student import small_wild
 
 from valley.data.chat import ChatConfig
 from valley.data.config import TinyConfig
@@ -17,7 +17,6 @@ from valley.evaluate.likelihood import HeldOut
 from valley.evaluate.profiles import Profile
 from valley.records import digest
 from valley.student import load_model, load_tokenizer
-from valley.student_config import TinyStudent
 
 PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=12)).evaluation_problems()
 SETTING = Setting(Profile(max_tokens=2, prefill="x, add"), 8, "fp32", ChatConfig())
@@ -30,10 +29,7 @@ TRACES = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("a student")
-    made = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
-    make_wild(made, PROBLEMS, folder, std=0.3)
-    return folder
+    return small_wild(PROBLEMS, tmp_path_factory.mktemp("a student"))
 
 
 def scored(model, traces, **options):
