@@ -123,8 +123,8 @@ def size_axis(axes: Axes, sizes: list[int], labels: int = 13, zero: bool = False
         return
     left = zero_place(sizes) if zero else sizes[0]
     axes.set_xlim(left / 1.5, sizes[-1] * 1.5)
-    shown: list[float] = [*_spread(sizes, labels)]
-    names = [tick(int(size)) for size in shown]
+    spread = _spread(sizes, labels)
+    shown, names = [*map(float, spread)], [tick(size) for size in spread]
     if zero:
         shown, names = [left, *shown], ["0", *names]
         middle = (left * sizes[0]) ** 0.5

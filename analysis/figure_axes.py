@@ -6,6 +6,7 @@ that differ in another axis are never averaged: choose one of its values with `-
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,18 +159,24 @@ def axes_figure(points: pd.DataFrame, wanted: Wanted, document: Document) -> Dra
     places = _places(points[wanted.x])
     for axes, panel in zip(grid.flat, panels, strict=False):
         inside = points if panel is None else points[points[wanted.facet] == panel]
-        _panel(axes, inside, wanted, series, places, labels=18 // columns)
+        _panel(axes, inside, wanted, series, places, labels=13 // columns)
         if panel is not None:
             axes.set_title(f"{wanted.facet} {panel}")
     for axes in list(grid.flat)[len(panels) :]:
         axes.remove()
     for axes in grid[:, 0]:
         axes.set_ylabel("pass@1")
+    # All panels share this one's axis, and have drawn by now.
+    grid[0, 0].set_ylim(0, None)
+    grid[0, 0].set_ylim(-0.02 * grid[0, 0].get_ylim()[1], None)  # so that a marker at zero is whole
     shown = [f"by {wanted.hue}"] if wanted.hue else []
     gaps = int(points["pass@1"].isna().sum())
-    small = ["95 % intervals", f"{gaps} of {len(points)} points missing"]
+    small = [f"{gaps} of {len(points)} points missing"]
+    finding = (
+        "95 % intervals over problems, and over seeds where a point has several; nothing is tested"
+    )
     title = " ".join([f"pass@1 against {wanted.x}", *shown])
-    drawing.frame(figure, document, title, "", small, list(grid.flat)[: len(panels)])
+    drawing.frame(figure, document, title, finding, small, list(grid.flat)[: len(panels)])
     return figure
 
 
@@ -185,12 +192,20 @@ def _is_number(value: Any) -> bool:
 
 
 def _places(values: pd.Series) -> dict[Any, float]:
-    """Where each value stands: positive numbers at themselves on a log axis, all else side by side."""
+    """Where each value stands: numbers at themselves on a log axis, 0 at its left; all else side by side."""
     ordered = _ordered(values)
-    spread = [v for v in ordered if _is_number(v) and v > 0]
-    if len(spread) == len(ordered) and spread[-1] >= 10 * spread[0]:
-        return {value: float(value) for value in ordered}
+    if spread := _spread(ordered):
+        return {value: float(value or drawing.zero_place(spread)) for value in ordered}
     return {value: float(i) for i, value in enumerate(ordered)}
+
+
+def _spread(values: Iterable[Any]) -> list[Any]:
+    """The positive ones where all are numbers from 0 up and reach over a power of ten; else none."""
+    values = list(values)
+    if not all(_is_number(value) and value >= 0 for value in values):
+        return []
+    positive = sorted(value for value in values if value)
+    return positive if positive and positive[-1] >= 10 * positive[0] else []
 
 
 def _panel(
@@ -201,7 +216,8 @@ def _panel(
     places: dict[Any, float],
     labels: int,
 ) -> None:
-    is_log = list(places.values()) != [float(i) for i in range(len(places))]
+    spread = _spread(places)
+    is_log = bool(spread)
     step = 0.05 if is_log else 0.1
     for number, value in enumerate(series):
         color, marker, line = LOOKS[number]
@@ -219,23 +235,22 @@ def _panel(
         look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": joined}
         if estimates:
             error_bars(axes, list(there[wanted.x]), estimates, label, at, label=label, **look)
-        gaps = own[own["pass@1"].isna()]["place"]
-        axes.plot(
-            gaps,
-            [0] * len(gaps),
-            transform=axes.get_xaxis_transform(),
-            label="missing" if len(gaps) else "_",
-            **HOLLOW,
-        )
+        # An empty mark that is not clipped would lie at the page's corner for the layout.
+        if len(gaps := own[own["pass@1"].isna()]["place"]):
+            across = axes.get_xaxis_transform()
+            axes.plot(gaps, [0] * len(gaps), transform=across, label="missing", **HOLLOW)
     if is_log:
-        drawing.size_axis(axes, list(places), labels)
+        drawing.size_axis(axes, spread, labels, zero=len(spread) < len(places))
     else:
-        axes.set_xticks(list(places.values()), [_short(value) for value in places])
+        every = -(-len(places) // labels)
+        names = {place: _short(value) for value, place in list(places.items())[::every]}
+        crowded = sum(map(len, names.values())) > 4 * labels
+        axes.set_xticks(list(names), list(names.values()))
+        if crowded:
+            axes.tick_params(axis="x", labelrotation=30)
         axes.set_xlim(-0.5, len(places) - 0.5)
     how = "log scale" if is_log else "evenly spaced" if all(map(_is_number, places)) else ""
     axes.set_xlabel(f"{wanted.x} ({how})" if how else wanted.x)
-    axes.set_ylim(0, None)
-    axes.set_ylim(-0.02 * axes.get_ylim()[1], None)  # so that a marker at zero is whole
 
 
 def _short(value: Any) -> str:

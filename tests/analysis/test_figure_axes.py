@@ -1,8 +1,12 @@
+from itertools import pairwise
+
+import pandas as pd
 import pytest
 from collect import collect
 from drawing import style
 from figure_axes import Wanted, axes_figure, points_of
 from footing import footer
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from synthetic_sweep import default_sweep
 
 from valley.errors import UserError
@@ -66,3 +70,42 @@ def test_more_series_than_can_be_told_apart_are_refused(collected):
     points = points_of(chosen, Wanted("stage", "size"), None)
     with style(), pytest.raises(UserError, match=r"--hue size: 10 values, and at most 6"):
         axes_figure(points, Wanted("stage", "size"), footer(chosen, None))
+
+
+@pytest.mark.parametrize("x", ["size", "difficulty"])
+def test_every_point_of_every_panel_is_on_the_page(collected, x):
+    chosen = collected.where(Where.parse(["correctness=all", *NO_TWINS]))
+    if x == "difficulty":
+        chosen = chosen.where(Where.parse(["size=512"]))
+    wanted = Wanted(x, "profile" if x == "difficulty" else "difficulty", "stage")
+    points = points_of(chosen, wanted, None)
+    with style():
+        figure = axes_figure(points, wanted, footer(chosen, None))
+        figure.draw_without_rendering()
+    drawn = 0
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        for bars in axes.containers:
+            heights = bars[0].get_ydata()
+            assert all(low <= height <= high for height in heights)
+            drawn += len(heights)
+    assert drawn == points["pass@1"].notna().sum() > 0
+    # The panels share the page, and their ticks do not cover each other.
+    assert sum(axes.get_position().width for axes in figure.axes) > 0.75
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes:
+        boxes = [t.get_window_extent(renderer) for t in axes.get_xticklabels() if t.get_text()]
+        boxes.sort(key=lambda box: box.x0)
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_numbers_below_one_are_spelled_on_a_log_axis():
+    rows = [{"train.learning_rate": rate, "seeds": 1, "pass@1": 0.5} for rate in (1e-5, 1e-3)]
+    points = pd.DataFrame(rows).assign(**{"pass@1_low": 0.4, "pass@1_high": 0.6})
+    document = {"footing": {"plan": "", "code": [], "max_tokens": {}}, "sweep": "s", "planned": 2}
+    document |= {"missing": [], "damaged": [], "profile": None}
+    document["provenance"] = {"problems": None, "made_with": {}, "mixed": []}
+    with style():
+        figure = axes_figure(points, Wanted("train.learning_rate"), document)
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks == ["1e-05", "0.001"]
