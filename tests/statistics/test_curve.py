@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -208,10 +207,10 @@ def test_landmarks_cover_their_truth(seeds, seed_sd):
     assert abs(np.median(errors)) <= 0.05
 
 
-def test_a_hundred_cells_are_drawn_ten_thousand_times_in_seconds():
+def test_a_hundred_cells_are_drawn_ten_thousand_times_in_seconds(cpu_s):
     rng = np.random.default_rng(10)
     rates = rng.random((880, 100))
-    start = time.process_time()
+    start = cpu_s()
     problem_draws(880, 10_000, seed=10) @ rates
-    assert time.process_time() - start < 5  # 0.8 s on one core that is its own
+    assert cpu_s() - start < 5  # 0.8 s on one core that is its own
     problem_draws.cache_clear()
