@@ -10,8 +10,8 @@ from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grading import grade_files
 from valley.evaluate.per_problem import pack
+from valley.evaluate.probe import find_isolation
 from valley.evaluate.samples import Sample, verdicts_digest
-from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
 from valley.job_file import JobFile
 from valley.records import iterate_records
