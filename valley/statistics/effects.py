@@ -18,7 +18,6 @@ import numpy as np
 from valley.statistics.intervals import contrast_interval, contrasts, difference
 from valley.statistics.scores import Cell, Estimate, Floats
 from valley.statistics.seeds import SeedNoise
-from valley.t_distribution import t_cdf
 
 ALPHA = 0.05
 DEFAULT_SHARE = 0.25
@@ -65,7 +64,7 @@ def effects(
 
 def _p(pair: Pair, noise: SeedNoise | None) -> float:
     row = contrasts(np.array([[1.0, -1.0]]), [pair.first, pair.second], noise)
-    return 2 * t_cdf(-abs(float(row.value[0] / row.standard_error[0])), float(row.df[0]))
+    return 2 * float(row.p_above(np.abs(row.value))[0])
 
 
 def _effect(pair: Pair, noise: SeedNoise | None, delta: float | None, p: float) -> Effect:
