@@ -24,7 +24,7 @@ FEW = 6
 """Degrees of freedom from which Satterthwaite's approximation is used: it is near enough in simulations."""
 NODES = 200
 FURTHEST = 8.0
-STEPS = 60
+STEPS = 45
 
 
 @dataclass(frozen=True)
