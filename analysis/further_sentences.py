@@ -69,7 +69,7 @@ def next_step(series: Document, twinned: bool) -> str:
 
 def _deciding(found: Document | None) -> str:
     if found is None:
-        return "run the baseline and two sizes or more."
+        return "run the baseline and two sizes or more, on several problems."
     depth = points(found["depth"])
     now = _design(found["now"])
     if found["enough"]:

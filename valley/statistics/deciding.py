@@ -73,8 +73,8 @@ class _Variances:
 def deciding(
     curve: Curve, noise: SeedNoise | None = None, *, depth: float = NEGLIGIBLE, draws: int = 2000
 ) -> Deciding | None:
-    """What would decide about a valley of `depth`; None of fewer than two sizes."""
-    if len(curve.sizes) < 2:
+    """What would decide about a valley of `depth`; None of fewer than two sizes or problems."""
+    if len(curve.sizes) < 2 or curve.baseline.rates.shape[1] < 2:
         return None
     variances, assumed = _variances(list(curve.cells), noise)
     first = curve.cells[0]

@@ -22,9 +22,9 @@ from valley.t_distribution import NORMAL
 
 FEW = 6
 """Degrees of freedom from which Satterthwaite's approximation is used: it is near enough in simulations."""
-NODES = 200
+NODES = 100
 FURTHEST = 8.0
-STEPS = 45
+STEPS = 40
 
 
 @dataclass(frozen=True)
