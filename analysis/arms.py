@@ -98,6 +98,7 @@ def views_of(collected: Collected) -> dict[str, View]:
         counts: dict[Arm, dict[int, Counts]] = {}
         planned: Counter[Arm] = Counter()
         steps: dict[Arm, int] = {}
+        names: dict[tuple[Arm, int], str] = {}
         for row in table[table["profile"] == profile].to_dict("records"):
             matched = row[STEPS_AXIS] if twins and not pd.isna(row[STEPS_AXIS]) else None
             arm = Arm(
@@ -109,7 +110,13 @@ def views_of(collected: Collected) -> dict[str, View]:
             )
             planned[arm] += 1
             if (key := (row["cell"], profile)) in collected.counts:
-                counts.setdefault(arm, {})[int(row["seed"])] = collected.counts[key]
+                seed = int(row["seed"])
+                if (other := names.setdefault((arm, seed), row["cell"])) != row["cell"]:
+                    raise UserError(
+                        f"sweep {collected.sweep!r}: cells {other} and {row['cell']} are of one seed and "
+                        "differ in none of the axes that a curve has; choose one with --where"
+                    )
+                counts.setdefault(arm, {})[seed] = collected.counts[key]
                 steps[arm] = int(row["steps"])
         noise = noise_of(counts, passed)
         views[profile] = View(profile, counts, dict(planned), steps, noise)

@@ -76,6 +76,6 @@ def shape(curve: Curve, trough_size: int, noise: SeedNoise | None) -> Document:
 
 
 def what_decides(curve: Curve, noise: SeedNoise | None) -> Document | None:
-    """The designs that would decide about a valley; None of fewer than two sizes."""
+    """The designs that would decide about a valley; None of fewer than two sizes or problems."""
     found = deciding(curve, noise)
     return None if found is None else asdict(found)

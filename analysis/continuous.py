@@ -76,26 +76,12 @@ def metrics(
 def _metric(
     metric: Metric, view: View, stage: int, subset: tuple[str, str], trough_size: int
 ) -> Document | None:
-    at_start = view.counts.get(baseline_of(stage), {})
-    # What was measured on other held-out traces is no point of one curve.
-    same = {counts.held_out for counts in at_start.values()}
-
-    def cell(arm: Arm) -> Cell | None:
-        there = view.counts.get(arm, {})
-        seeds = [there[seed] for seed in sorted(there) if metric.has(there[seed])]
-        if not metric.bounded:
-            seeds = [counts for counts in seeds if counts.held_out in same]
-        if not seeds:
-            return None
-        rates = np.stack([metric.rate(counts) for counts in seeds])
-        samples = min(int(counts.samples.min()) for counts in seeds)
-        return Cell(rates, given=arm.size == 0, samples=samples, bounded=metric.bounded)
-
-    baseline = cell(baseline_of(stage))
-    there = [(arm.size, c) for arm in view.sizes(stage, subset) if (c := cell(arm)) is not None]
+    cells = _cells(metric, view, stage)
+    baseline = cells.get(baseline_of(stage))
+    there = [(arm.size, cells[arm]) for arm in view.sizes(stage, subset) if arm in cells]
     if baseline is None or not there:
         return None
-    noise = seed_noise(c for arm in view.counts if (c := cell(arm)) is not None and not c.given)
+    noise = seed_noise(cell for cell in cells.values() if not cell.given)
     document: Document = {
         "baseline": _signed(metric.sign, estimate(score_interval(baseline))),
         "curve": [
@@ -115,6 +101,30 @@ def _metric(
             "curvature": {c.scale: estimate(c.estimate) | {"p": c.p} for c in shape.curvatures},
         }
     return document | {"sentence": words.continuous(metric.name, document)}
+
+
+def _cells(metric: Metric, view: View, stage: int) -> dict[Arm, Cell]:
+    """Every arm that has the metric; none where fewer than two problems or traces have it in all of them."""
+    at_start = view.counts.get(baseline_of(stage), {})
+    # What was measured on other held-out traces is no point of one curve.
+    same = {(c.held_out, len(metric.rate(c))) for c in at_start.values() if metric.has(c)}
+    found = {}
+    for arm, seeds in view.counts.items():
+        has = [seeds[seed] for seed in sorted(seeds) if metric.has(seeds[seed])]
+        if not metric.bounded:
+            has = [c for c in has if (c.held_out, len(metric.rate(c))) in same]
+        if has:
+            samples = min(int(counts.samples.min()) for counts in has)
+            found[arm] = np.stack([metric.rate(counts) for counts in has]), samples
+    if not found:
+        return {}
+    everywhere = np.all([np.isfinite(rates).all(axis=0) for rates, _ in found.values()], axis=0)
+    if everywhere.sum() < 2:
+        return {}
+    return {
+        arm: Cell(rates[:, everywhere], arm.size == 0, samples, metric.bounded)
+        for arm, (rates, samples) in found.items()
+    }
 
 
 def _signed(sign: int, found: Document) -> Document:

@@ -21,7 +21,9 @@ from valley.statistics import (
     seed_noise,
 )
 from valley.statistics.correlation import Measured, correlation
-from valley.statistics.effects import Pair, effects, interaction
+from valley.statistics.effects import Pair, effects
+from valley.statistics.effects import interactions as interactions_of
+from valley.statistics.scores import LEVEL
 
 PAIRS = (("difficulty", "easy", "hard"), ("correctness", "correct", "incorrect"))
 
@@ -62,14 +64,20 @@ def twins(view: View) -> list[Document]:
     return entries
 
 
-def against_profile(main: View, other: View, stage: int, arm: Arm) -> Document | None:
-    """How much of the fall at `arm` depends on how the student is asked: a difference of differences."""
+def against_profile(main: View, other: View, stage: int, arm: Arm, sizes: int) -> Document | None:
+    """How much of the fall at `arm` depends on how the student is asked: a difference of differences.
+
+    Args:
+        arm: where the main profile's curve is lowest. It is known by its scores alone, so every interval is
+            corrected (Bonferroni) for the `sizes` that it could have been.
+    """
+    level = 1 - (1 - LEVEL) / sizes
     falls = {}
     for view in (main, other):
         baseline, cell = view.cell(baseline_of(stage)), view.cell(arm)
         if baseline is None or cell is None:
             return None
-        falls[view.profile] = difference(baseline, cell, view.noise)
+        falls[view.profile] = difference(baseline, cell, view.noise, level=level)
     apart = {
         a: cell
         for a, seeds in main.counts.items()
@@ -78,9 +86,11 @@ def against_profile(main: View, other: View, stage: int, arm: Arm) -> Document |
     if arm not in apart or baseline_of(stage) not in apart:
         return None
     noise = seed_noise(cell for cell in apart.values() if not cell.given)
-    part = contrast_interval([1.0, -1.0], [apart[baseline_of(stage)], apart[arm]], noise)
+    cells = [apart[baseline_of(stage)], apart[arm]]
+    part = contrast_interval([1.0, -1.0], cells, noise, level=level)
     entry: Document = {
         "size": arm.size,
+        "sizes": sizes,
         "profiles": [main.profile, other.profile],
         "falls": {name: estimate(fall) for name, fall in falls.items()},
         "difference_of_falls": estimate(part),
@@ -166,15 +176,15 @@ def _ordered(view: View) -> list[Arm]:
 def interactions(view: View) -> list[Document]:
     """Of difficulty and correctness where all four arms are there, and of either with the stage."""
     entries: list[Document] = []
+    crossed: list[list[Cell]] = []
 
     def add(of: str, by: str, at: str, arms: list[Arm]) -> None:
         cells = [view.cell(arm) for arm in arms]
         there = [cell for cell in cells if cell is not None]
         if len(there) < len(arms):
             return
-        entry: Document = {"of": of, "by": by, "at": at, "profile": view.profile}
-        entry["difference_of_differences"] = estimate(interaction(there, view.noise))
-        entries.append(entry | {"sentence": further_sentences.interaction(entry)})
+        entries.append({"of": of, "by": by, "at": at, "profile": view.profile})
+        crossed.append(there)
 
     for arm in _ordered(view):
         at = f"{arm.size:,} traces"
@@ -193,6 +203,10 @@ def interactions(view: View) -> list[Document]:
                 later = [replace(one, stage=arm.stage + 1) for one in pair]
                 stages = f"{arm.stage} and {arm.stage + 1}"
                 add(axis, "stage", f"stages {stages}, {at}", [*pair, *later])
+    for entry, found in zip(entries, interactions_of(crossed, view.noise), strict=True):
+        entry["difference_of_differences"] = estimate(found.difference)
+        entry["p_corrected"] = found.p
+        entry["sentence"] = further_sentences.interaction(entry)
     return entries
 
 

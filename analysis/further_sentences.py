@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sentences import Document, interval, points, size
+from sentences import Document, interval, p_value, points, size
+
+from valley.statistics.effects import ALPHA
 
 
 def truncation(found: Document) -> str:
@@ -67,7 +69,7 @@ def next_step(series: Document, twinned: bool) -> str:
 
 def _deciding(found: Document | None) -> str:
     if found is None:
-        return "run the baseline and two sizes or more."
+        return "run the baseline and two sizes or more, on several problems."
     depth = points(found["depth"])
     now = _design(found["now"])
     if found["enough"]:
@@ -106,18 +108,18 @@ def finding(entry: Document) -> str:
             return f"DIFFERENT, {higher} traces score higher"
         case "EQUIVALENT":
             return f"EQUIVALENT, no difference larger than {points(entry['delta'])} points"
-    provable = f"no difference larger than {points(entry['smallest_delta'])} points is shown"
-    against = "" if entry["delta"] is None else f", {points(entry['delta'])} were asked"
-    return f"INCONCLUSIVE, {provable}{against}"
+    excluded = f"a difference above {points(entry['smallest_delta'])} points is excluded"
+    against = "" if entry["delta"] is None else f", one above {points(entry['delta'])} is not"
+    return f"INCONCLUSIVE, {excluded}{against}"
 
 
 def interaction(entry: Document) -> str:
     """How much one factor's effect depends on another."""
-    low, high = entry["difference_of_differences"]["interval"]
-    shown = "INCONCLUSIVE" if low <= 0 <= high else "the effect depends on it"
+    p = entry["p_corrected"]
+    shown = "the effect depends on it" if p <= ALPHA else "INCONCLUSIVE"
     return (
         f"Interaction of {entry['of']} with {entry['by']} ({entry['profile']}, {entry['at']}): "
-        f"{interval(entry['difference_of_differences'], True)}: {shown}."
+        f"{interval(entry['difference_of_differences'], True)}: {shown} ({p_value(p)}, corrected)."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ class Counts:
     `completed` are the samples that ended by themselves, `opened` and `think_closed` those whose
     thought was opened and closed. Not every result has the rest: `tests_passed`, sums over samples of the
     share of tests passed before the first failure, [problems]; and of held-out traces, in a set that is
-    named by a digest, the negative log-likelihood per response token, [traces].
+    named by a digest, the negative log-likelihood per response token, [traces], NaN of one without.
     """
 
     samples: np.ndarray
@@ -49,13 +50,13 @@ def counts_of(outcome: dict[str, Any]) -> Counts:
 def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:
     """Counts with what a generation's outcome says of held-out traces, if it does.
 
-    A trace that is longer than the context counts in no checkpoint of the student.
+    A trace that is longer than the context has no likelihood, and its place is kept.
     """
     found = (generated or {}).get("held_out")
     if found is None:
         return counts
     pairs = zip(found["nll"], found["tokens"], strict=True)
-    per_token = [nll / tokens for nll, tokens in pairs if nll is not None]
+    per_token = [math.nan if nll is None else nll / tokens for nll, tokens in pairs]
     return replace(counts, held_out=found["traces"], nll=np.array(per_token))
 
 

@@ -73,16 +73,16 @@ def verdict(series: Document) -> str:
 
 
 def _no_valley(series: Document) -> str:
-    limit = points(NEGLIGIBLE)
+    limit, lead = points(NEGLIGIBLE), ""
     if series["valley"]["fell"]:
         fall, largest = series["valley"]["fall"], series["curve"][-1]["size"]
-        return (
-            f"the score falls, by {points(fall['value'])} points at {size(fall['size'])} traces, and up to "
-            f"{size(largest)} traces a rise of {limit} points after a fall is excluded (95 %, all sizes)"
+        lead = (
+            f"the score falls, by {points(fall['value'])} points at {size(fall['size'])} traces "
+            f"({p_value(fall['p'])}, corrected), but up to {size(largest)} traces "
         )
     return (
-        f"a size {limit} points or more below the baseline with a larger size as far above it is "
-        "excluded (95 %, all sizes)"
+        f"{lead}a size {limit} points or more below the baseline with a larger size as far above it is "
+        "excluded (the fall or the rise, each bound 95 % over all sizes)"
     )
 
 
@@ -97,7 +97,8 @@ def _valley(series: Document) -> str:
     text = (
         f"the score falls from {series['baseline']['value']:.3f} to {trough['value']:.3f} at "
         f"{size(trough['size'])} traces, by {interval(series['depth'])}, and rises {again} "
-        f"(fall {p_value(valley['fall']['p'])}, rise {p_value(rise['p'])}, corrected)"
+        f"(fall at {size(valley['fall']['size'])} {p_value(valley['fall']['p'])}, rise from "
+        f"{size(rise['other'])} to {size(rise['size'])} {p_value(rise['p'])}, corrected)"
     )
     if valley["recovered_above_baseline"]:
         sizes = ", ".join(map(size, valley["recovered_sizes"]))
@@ -134,9 +135,11 @@ def _lacking(series: Document) -> str:
                 f"{size(rise['other'])} to {size(rise['size'])} traces ({p_value(rise['p'])})"
             )
     fall = valley["fall"]
+    text = f"no size is shown below the baseline, nor is a valley of {points(NEGLIGIBLE)} points excluded"
+    if fall["value"] <= 0:
+        return f"{text}; no size scores below it"
     return (
-        f"no size is shown below the baseline, nor is a valley of {points(NEGLIGIBLE)} points excluded; "
-        f"the clearest fall is {points(fall['value'])} points at {size(fall['size'])} traces "
+        f"{text}; the clearest fall is {points(fall['value'])} points at {size(fall['size'])} traces "
         f"({p_value(fall['p'])}, corrected)"
     )
 
@@ -190,7 +193,7 @@ def profiles(entry: Document) -> str:
     falls = entry["falls"]
     lead = (
         f"Changed format: at {size(entry['size'])} traces the score falls by {interval(falls[first])} "
-        f"as {first} and by {interval(falls[second])} as {second}"
+        f"as {first} and by {interval(falls[second])} as {second} (95 %, corrected for {entry['sizes']} sizes)"
     )
     low, high = part["interval"]
     if low <= 0 <= high:
@@ -229,7 +232,8 @@ def all_of(document: Document) -> list[str]:
     lines += [document[name]["sentence"] for name in ("shape", "truncation") if document[name]]
     lines += [found["sentence"] for found in (document["continuous"] or {}).values()]
     if document["seeds"]:
-        lines.append(f"Each seed alone: {'; '.join(s['sentence'] for s in document['seeds'])}.")
+        alone = "; ".join(s["sentence"] for s in document["seeds"])
+        lines.append(f"Each seed alone, {ONE_SEED}, not corrected over seeds: {alone}.")
     if note := single_seed_note(document):
         lines.append(note)
     lines += [f"Not made alike: {mixed}." for mixed in document["provenance"]["mixed"]]

@@ -205,7 +205,8 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
     compared = []
     if trough is not None:
         arm = Arm(stage, trough["size"], *subset)
-        found = (controls.against_profile(main, view, stage, arm) for view in others)
+        sizes = len(series["curve"])
+        found = (controls.against_profile(main, view, stage, arm, sizes) for view in others)
         compared = [entry for entry in found if entry is not None]
     every = [main, *others]
     delta = checks.equivalence_delta(collected.folder)

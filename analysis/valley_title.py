@@ -38,8 +38,8 @@ def _found(document: Document) -> str:
             f"{sentences.interval(document['depth'])} below the baseline at {where} traces, {again}"
         )
     if found["verdict"] == "NO VALLEY":
-        fell = "the score falls, and a rise" if found["fell"] else "a valley"
-        return f"{fell} of {sentences.points(NEGLIGIBLE)} points or more is excluded"
+        fell = "the score falls, but " if found["fell"] else ""
+        return f"{fell}a valley of {sentences.points(NEGLIGIBLE)} points or more is excluded"
     return {
         "baseline": "the baseline has no score yet",
         "sizes": "only the baseline has a score yet",

@@ -50,6 +50,34 @@ def no_valley(replicates: int) -> Iterator[Row]:
             yield [name, problems, samples, seeds, sd, *shares]
 
 
+def few_seeds(replicates: int) -> Iterator[Row]:
+    """VALLEY where one or two of seven sizes have several seeds and all others one."""
+    truths = {
+        "flat": (0.25,) * 8,
+        "falling, then flat": (0.40,) + (0.15,) * 7,
+        "a valley of 25 points": (0.40, 0.30, 0.15, 0.15, 0.20, 0.25, 0.30, 0.40),
+    }
+    designs = {"1 size with 2": (1, 2), "1 size with 3": (1, 3), "2 sizes with 3": (2, 3)}
+    yield ["curve", "problems", "samples", "seed SD", *designs]
+    for at, (name, truth) in enumerate(truths.items()):
+        for problems, sd in ((279, 0.02), (880, 0.01)):
+            shares = []
+            for several, seeds in designs.values():
+                rng = np.random.default_rng([12, at, problems, round(1000 * sd), several, seeds])
+                said = 0
+                for curve in curves(
+                    rng, truth, SIZES, replicates=replicates, problems=problems, seeds=seeds, seed_sd=sd
+                ):  # fmt: skip
+                    cells = tuple(
+                        Cell(cell.rates[: seeds if place < several else 1], samples=4)
+                        for place, cell in enumerate(curve.cells)
+                    )
+                    few = Curve(curve.baseline, curve.sizes, cells)
+                    said += valley_test(few, seed_noise(cells), draws=DRAWS).verdict == "VALLEY"
+                shares.append(f"{said / replicates:.3f}")
+            yield [name, problems, 4, sd, *shares]
+
+
 def pairs_of_arms(replicates: int) -> Iterator[Row]:
     """Families of four pairs, δ 5 points: how often some pair gets a verdict."""
     yield ["true difference", "problems", "samples", "seeds", "seed SD",
@@ -160,6 +188,7 @@ def _cut(rng: np.random.Generator, curve: Curve, cut: tuple[float, ...]) -> tupl
 
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
+    "few-seeds": few_seeds,
     "no-valley": no_valley,
     "pairs": pairs_of_arms,
     "shapes": shapes,

@@ -1,13 +1,17 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import curves, rates
 
 from valley.statistics import Cell, SeedNoise, difference, seed_noise
 from valley.statistics.curve import NEGLIGIBLE, overturning_seed_sd, valley_test
 from valley.statistics.draws import Curve, problem_draws
+from valley.statistics.few_seeds import FEW, mixture
+from valley.statistics.intervals import contrasts
 from valley.statistics.landmarks import landmarks
 from valley.t_distribution import NORMAL
 
@@ -153,6 +157,57 @@ def test_scores_that_are_all_alike_exclude_a_valley_only_with_problems_enough():
         cell = Cell(np.zeros((1, problems)))
         found = valley_test(Curve(cell, SIZES[:3], (cell, cell, cell)), draws=DRAWS)
         assert found.verdict == verdict and min(fall.upper for fall in found.below) > 0
+
+
+@pytest.mark.parametrize(("several", "seeds"), [(1, 2), (2, 3)])
+def test_seeds_at_few_sizes_find_no_valley_that_is_not_there(several, seeds):
+    # Were their variance taken as measured, .20 and .06 of these curves would be valleys.
+    rng = np.random.default_rng(5)
+    false = 0
+    for curve in curves(
+        rng,
+        (0.40,) + (0.15,) * 7,
+        SIZES,
+        replicates=200,
+        problems=880,
+        seeds=seeds,
+        seed_sd=0.01,
+    ):
+        kept = [
+            Cell(cell.rates[: seeds if place < several else 1], samples=4)
+            for place, cell in enumerate(curve.cells)
+        ]
+        few = replace(curve, cells=tuple(kept))
+        false += valley_test(few, seed_noise(kept), draws=400).verdict == "VALLEY"
+    assert false / 200 <= 0.05
+
+
+def test_many_degrees_of_freedom_and_few_agree_where_they_meet():
+    rng = np.random.default_rng(12)
+    cells = [rates(rng, (0.3, 0.35) * 3, replicates=1, problems=279, samples=4, seeds=2)[0]]
+    cells = [Cell(one, samples=4) for one in cells[0]]
+    noise = SeedNoise(variance=1e-4, raw=2e-4, df=FEW, residual=1e-4)
+    many = contrasts(np.array([[1.0, -1.0]]), cells[:2], noise)
+    few = replace(many, few=mixture(many.standard_error**2 - 1e-4, np.array([1.0]), noise))
+    for probability in (0.9, 0.975):
+        ratio = few.half_widths(probability) / many.half_widths(probability)
+        assert 0.95 < float(ratio[0]) < 1.15
+    back = few.p_above(few.half_widths(0.95))
+    assert back == pytest.approx([0.05], abs=1e-6)
+
+
+def test_a_depth_is_uncertain_where_all_problems_are_alike():
+    ones, zeros = (Cell(np.full((1, 40), value)) for value in (1.0, 0.0))
+    for baseline, cell in ((ones, zeros), (zeros, zeros)):
+        depth = landmarks(Curve(baseline, (32, 64), (cell, cell)), draws=DRAWS).depth
+        assert depth.high - depth.low > 0.05
+        assert -1 <= depth.low <= depth.value <= depth.high <= 1
+
+
+def test_a_depth_of_noisy_seeds_is_no_deeper_than_scores_can_be():
+    curve = make(np.random.default_rng(11), (0.05, 0.02, 0.02))
+    depth = landmarks(curve, SeedNoise(0.01, 0.01, 8), draws=DRAWS).depth
+    assert depth.high <= 0.05 + 0.06 and depth.low >= -1
 
 
 def test_a_single_seed_s_valley_stands_up_to_its_overturning_sd_and_no_further():

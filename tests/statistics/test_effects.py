@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from simulated import rates
 
 from valley.statistics import Cell, seed_noise
-from valley.statistics.effects import Pair, default_delta, effects, holm, interaction
+from valley.statistics.effects import Pair, default_delta, effects, holm, interactions
 
 
 def pairs(scores, replicates, seed=0, **design):
@@ -71,14 +71,23 @@ def test_delta_is_a_quarter_of_the_mean_gain_and_none_without_one():
 
 def test_an_interaction_is_the_difference_of_differences():
     scores = (0.6, 0.3, 0.4, 0.3)
-    found = interaction([exact(score) for score in scores])
-    assert found.value == pytest.approx(0.2, abs=0.005)
-    assert found.low < 0.2 < found.high
+    (found,) = interactions([[exact(score) for score in scores]])
+    assert found.difference.value == pytest.approx(0.2, abs=0.005)
+    assert found.difference.low < 0.2 < found.difference.high
     three = [exact(0.2 + 0.1 * a + 0.1 * a * b * c) for a, b, c in product((1, 0), repeat=3)]
-    assert interaction(three).value == pytest.approx(0.1, abs=0.005)
+    (found,) = interactions([three])
+    assert found.difference.value == pytest.approx(0.1, abs=0.005)
+
+
+def test_an_interaction_s_p_is_corrected_for_all_that_are_looked_at():
+    crossed = [[exact(score) for score in (0.6, 0.5, 0.5, 0.5)]]
+    (alone,) = interactions(crossed)
+    first, *rest = interactions([*crossed, *[[exact(0.5)] * 4] * 3])
+    assert first.p == pytest.approx(4 * alone.p) and {one.p for one in rest} == {1.0}
+    assert first.difference == alone.difference
 
 
 @pytest.mark.parametrize("cells", [2, 3, 6])
 def test_an_interaction_needs_two_levels_of_each_factor(cells):
     with pytest.raises(ValueError, match="two levels"):
-        interaction([exact(0.5)] * cells)
+        interactions([[exact(0.5)] * cells])

@@ -20,7 +20,7 @@ from valley.statistics.draws import Curve, deviations
 from valley.statistics.intervals import contrasts
 from valley.statistics.scores import Cell, Floats
 from valley.statistics.seeds import SeedNoise
-from valley.t_distribution import NORMAL, normal_deviates, t_quantile
+from valley.t_distribution import NORMAL
 
 ALPHA = 0.05
 """Level of each one-sided part of the valley test."""
@@ -145,15 +145,11 @@ class _Comparer:
             if all_equal
             else float(np.quantile(largest, 1 - ALPHA))
         )
-        comparisons = []
-        deviates = normal_deviates(rows.value / rows.standard_error, rows.df)
-        as_large = len(largest) - np.searchsorted(largest, deviates)
+        as_large = len(largest) - np.searchsorted(largest, rows.deviates())
         p = ((as_large + 1) / (len(largest) + 1)).tolist()
-        for at, (size, other) in enumerate(names):
-            value, se, df = (float(a[at]) for a in (rows.value, rows.standard_error, rows.df))
-            upper = value + t_quantile(NORMAL.cdf(critical), float(f"{df:.2g}")) * se
-            comparisons.append(Comparison(size, other, value, upper, p[at]))
-        return tuple(comparisons)
+        upper = (rows.value + rows.half_widths(NORMAL.cdf(critical))).tolist()
+        found = zip(names, rows.value.tolist(), upper, p, strict=True)
+        return tuple(Comparison(size, other, *numbers) for (size, other), *numbers in found)
 
 
 def largest_deviates(deviations: Floats, weights: Floats) -> Floats:

@@ -20,6 +20,7 @@ import numpy as np
 
 from valley.statistics.curve import ALPHA, NEGLIGIBLE, largest_deviates
 from valley.statistics.draws import Curve, deviations
+from valley.statistics.few_seeds import FEW
 from valley.statistics.scores import Cell
 from valley.statistics.seeds import SeedNoise
 from valley.t_distribution import NORMAL
@@ -44,7 +45,7 @@ class Deciding:
 
     `now` is the design at hand, with the fewest seeds that a size has. `same_problems` is the one with the
     fewest seeds, then answers, on the problems at hand; `more_problems` keeps answers and seeds (three, where
-    none are measured). Either is None where no bearable number is enough. `assumed` names what the scores
+    none are measured, or too few to know their noise). Either is None where no bearable number is enough. `assumed` names what the scores
     do not tell.
     """
 
@@ -72,8 +73,8 @@ class _Variances:
 def deciding(
     curve: Curve, noise: SeedNoise | None = None, *, depth: float = NEGLIGIBLE, draws: int = 2000
 ) -> Deciding | None:
-    """What would decide about a valley of `depth`; None of fewer than two sizes."""
-    if len(curve.sizes) < 2:
+    """What would decide about a valley of `depth`; None of fewer than two sizes or problems."""
+    if len(curve.sizes) < 2 or curve.baseline.rates.shape[1] < 2:
         return None
     variances, assumed = _variances(list(curve.cells), noise)
     first = curve.cells[0]
@@ -83,7 +84,8 @@ def deciding(
     def enough(design: Design) -> bool:
         return variances.error(design) <= limit
 
-    least = now.seeds if noise is not None else max(3, now.seeds)
+    known = _is_known(noise)
+    least = now.seeds if known else max(3, now.seeds)
     answers = [now.samples * 2**k for k in range(8) if now.samples * 2**k <= MOST_ANSWERS]
     on_these = (
         Design(now.problems, samples, seeds)
@@ -96,7 +98,7 @@ def deciding(
     return Deciding(
         depth=depth,
         now=now,
-        enough=noise is not None and enough(now),
+        enough=known and enough(now),
         same_problems=next(filter(enough, on_these), None),
         more_problems=next(filter(enough, on_more), None),
         assumed=assumed,
@@ -123,10 +125,16 @@ def _variances(cells: list[Cell], noise: SeedNoise | None) -> tuple[_Variances, 
     assumed = []
     if not all(measured for _, measured in found):
         assumed.append("half of the variance of single answers lies between problems")
-    if noise is None:
+    seeds = 0.0 if noise is None else noise.variance
+    if not _is_known(noise) and seeds <= ASSUMED_SEED_SD**2:
         assumed.append(f"a seed SD of {100 * ASSUMED_SEED_SD:g} point")
-    seeds = ASSUMED_SEED_SD**2 if noise is None else noise.variance
+        seeds = ASSUMED_SEED_SD**2
     return _Variances(max(0.0, float(np.mean(interaction))), answers, seeds), tuple(assumed)
+
+
+def _is_known(noise: SeedNoise | None) -> bool:
+    """Whether the seeds' variance is known well enough to plan by."""
+    return noise is not None and noise.df >= FEW
 
 
 def _answers(cell: Cell) -> tuple[float, bool]:

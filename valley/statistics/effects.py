@@ -15,10 +15,9 @@ from typing import Literal
 
 import numpy as np
 
-from valley.statistics.intervals import contrast_interval, contrasts, difference
+from valley.statistics.intervals import Contrasts, contrast_interval, contrasts, difference
 from valley.statistics.scores import Cell, Estimate, Floats
 from valley.statistics.seeds import SeedNoise
-from valley.t_distribution import t_cdf
 
 ALPHA = 0.05
 DEFAULT_SHARE = 0.25
@@ -64,8 +63,12 @@ def effects(
 
 
 def _p(pair: Pair, noise: SeedNoise | None) -> float:
-    row = contrasts(np.array([[1.0, -1.0]]), [pair.first, pair.second], noise)
-    return 2 * t_cdf(-abs(float(row.value[0] / row.standard_error[0])), float(row.df[0]))
+    return _p_of(contrasts(np.array([[1.0, -1.0]]), [pair.first, pair.second], noise))
+
+
+def _p_of(row: Contrasts) -> float:
+    """Two-sided, of one contrast."""
+    return 2 * float(row.p_above(np.abs(row.value))[0])
 
 
 def _effect(pair: Pair, noise: SeedNoise | None, delta: float | None, p: float) -> Effect:
@@ -100,17 +103,33 @@ def holm(p: Sequence[float]) -> list[float]:
     return found
 
 
-def interaction(cells: Sequence[Cell], noise: SeedNoise | None = None) -> Estimate:
-    """How much one factor's effect depends on the others: a difference of differences (of differences …).
+@dataclass(frozen=True)
+class Interaction:
+    """A difference of differences, with its 95 % interval and the two-sided p, corrected over the family."""
+
+    difference: Estimate
+    p: float
+
+
+def interactions(
+    crossed: Sequence[Sequence[Cell]], noise: SeedNoise | None = None
+) -> list[Interaction]:
+    """How much one factor's effect depends on the others, for a family that is looked at together.
 
     Args:
-        cells: a cell for each combination of two levels of each factor, the last factor's level changing
+        crossed: of each a cell for each combination of two levels of each factor, the last factor's level changing
             first; of two factors: (a, c), (a, d), (b, c), (b, d) for (a − b) at c less (a − b) at d.
 
     Raises:
         ValueError: the number of cells is no power of two above 2.
     """
-    return contrast_interval(_signs(len(cells)), list(cells), noise)
+    signs = [_signs(len(cells)) for cells in crossed]
+    pairs = list(zip(signs, map(list, crossed), strict=True))
+    corrected = holm([_p_of(contrasts(row[None, :], cells, noise)) for row, cells in pairs])
+    return [
+        Interaction(contrast_interval(row, cells, noise), p)
+        for (row, cells), p in zip(pairs, corrected, strict=True)
+    ]
 
 
 def _signs(cells: int) -> Floats:

@@ -9,16 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from valley.statistics.few_seeds import FEW, Mixture, mixture
 from valley.statistics.scores import LEVEL, Cell, Estimate, Floats, wilson
 from valley.statistics.seeds import SeedNoise
-from valley.t_distribution import t_quantile
+from valley.t_distribution import NORMAL, normal_deviates, t_cdf, t_quantile
+
+LEAST_VARIANCE = 1e-18
+"""Of what does not vary at all, so that it can be divided by."""
 
 
-def _seed_half_width(cells: Iterable[Cell], noise: SeedNoise | None, level: float) -> float:
-    if noise is None:
-        return 0.0
+def _with_seeds(
+    half_width: float, cells: Iterable[Cell], noise: SeedNoise | None, level: float
+) -> float:
+    """Half an interval over problems, widened by the training seeds of its cells."""
     share = sum(1 / cell.seeds for cell in cells if not cell.given)
-    return t_quantile((1 + level) / 2, noise.df) * math.sqrt(noise.variance * share)
+    if noise is None or share == 0:
+        return half_width
+    probability = (1 + level) / 2
+    if noise.df >= FEW:
+        seeds = t_quantile(probability, noise.df) * math.sqrt(noise.variance * share)
+        return math.hypot(half_width, seeds)
+    over_problems = (half_width / NORMAL.inv_cdf(probability)) ** 2
+    found = mixture(np.array([over_problems + LEAST_VARIANCE]), np.array([share]), noise)
+    return float(found.quantiles(probability)[0])
 
 
 def score_interval(cell: Cell, noise: SeedNoise | None = None) -> Estimate:
@@ -28,13 +41,11 @@ def score_interval(cell: Cell, noise: SeedNoise | None = None) -> Estimate:
     """
     p = cell.score
     if not cell.bounded:
-        half = math.hypot(_student(cell.by_problem), _seed_half_width([cell], noise, LEVEL))
+        half = _with_seeds(_student(cell.by_problem), [cell], noise, LEVEL)
         return Estimate(p, p - half, p + half)
     low, high = wilson(cell.by_problem)
-    seeds = _seed_half_width([cell], noise, LEVEL)
-    return Estimate(
-        p, max(0.0, p - math.hypot(p - low, seeds)), min(1.0, p + math.hypot(high - p, seeds))
-    )
+    below, above = (_with_seeds(half, [cell], noise, LEVEL) for half in (p - low, high - p))
+    return Estimate(p, max(0.0, p - below), min(1.0, p + above))
 
 
 def _student(values: Floats) -> float:
@@ -59,11 +70,10 @@ def difference(
     (p_low, p_high), (q_low, q_high) = wilson(x, level), wilson(y, level)
     scale = float(x.std() * y.std())
     phi = float(((x - p) * (y - q)).mean()) / scale if scale > 1e-12 else 0.0
-    seeds = _seed_half_width([a, b], noise, level)
 
     def half_width(first: float, second: float) -> float:
         squared = first**2 - 2 * phi * first * second + second**2
-        return math.hypot(math.sqrt(max(0.0, squared)), seeds)
+        return _with_seeds(math.sqrt(max(0.0, squared)), [a, b], noise, level)
 
     low, high = half_width(p - p_low, q_high - q), half_width(p_high - p, q - q_low)
     return Estimate(p - q, max(-1.0, p - q - low), min(1.0, p - q + high))
@@ -71,11 +81,36 @@ def difference(
 
 @dataclass(frozen=True)
 class Contrasts:
-    """Weighted sums of cells' scores: estimates, standard errors and degrees of freedom, [contrasts]."""
+    """Weighted sums of cells' scores: estimates, standard errors and degrees of freedom, [contrasts].
+
+    Where seed noise has few degrees of freedom, `few` has what the values scatter by instead.
+    """
 
     value: Floats
     standard_error: Floats
     df: Floats
+    few: Mixture | None = None
+
+    def deviates(self) -> Floats:
+        """Normal deviates as improbable, were nothing there, as the values: comparable to each other."""
+        if self.few is not None:
+            return self.few.deviates(self.value)
+        return normal_deviates(self.value / self.standard_error, self.df)
+
+    def p_above(self, values: Floats) -> Floats:
+        """One-sided p of such values being above zero; 1 less it is that of their being below."""
+        if self.few is not None:
+            return np.array([NORMAL.cdf(-z) for z in self.few.deviates(values).tolist()])
+        pairs = zip((-values / self.standard_error).tolist(), self.df.tolist(), strict=True)
+        return np.array([t_cdf(t, df) for t, df in pairs])
+
+    def half_widths(self, probability: float) -> Floats:
+        """How far each value lies from its truth at most, to one side, with this probability."""
+        if self.few is not None:
+            return self.few.quantiles(probability)
+        # To two digits of df, so that few quantiles have to be computed.
+        t = [t_quantile(probability, float(f"{df:.2g}")) for df in self.df.tolist()]
+        return np.array(t) * self.standard_error
 
 
 def contrasts(weights: Floats, cells: list[Cell], noise: SeedNoise | None = None) -> Contrasts:
@@ -83,7 +118,8 @@ def contrasts(weights: Floats, cells: list[Cell], noise: SeedNoise | None = None
 
     Over problems two pseudo-problems that show half a difference each way are added (Agresti and Min,
     Statistics in Medicine 24, 2005), so that no contrast of rates is without variance; none to what is
-    not bounded. The seeds' part has the degrees of freedom of `noise`, the whole Satterthwaite's.
+    not bounded. The seeds' part has the degrees of freedom of `noise`, the whole Satterthwaite's; where
+    `noise` has few, see `few_seeds.py`.
     """
     sums = weights @ np.stack([cell.by_problem for cell in cells])
     problems = sums.shape[1]
@@ -93,20 +129,28 @@ def contrasts(weights: Floats, cells: list[Cell], noise: SeedNoise | None = None
         over_problems = (squares - total**2 / number) / number**2
     else:
         value = total / problems
-        over_problems = sums.var(axis=1, ddof=1) / problems
+        over_problems = sums.var(axis=1, ddof=1) / problems + LEAST_VARIANCE
     share = weights**2 @ np.array([0.0 if cell.given else 1 / cell.seeds for cell in cells])
     over_seeds = share * (noise.variance if noise else 0.0)
     variance = over_problems + over_seeds
     spread = over_problems**2 / max(1, problems - 1)
-    if noise is not None and noise.df:
+    few = None
+    if noise is not None:
         spread = spread + (share * noise.raw) ** 2 / noise.df
-    return Contrasts(value, np.sqrt(variance), variance**2 / spread)
+        if noise.df < FEW:
+            students = t_quantile(0.975, max(1, problems - 1)) / NORMAL.inv_cdf(0.975)
+            few = mixture(over_problems * students**2, share, noise)
+    return Contrasts(value, np.sqrt(variance), variance**2 / spread, few)
 
 
 def contrast_interval(
-    weights: ArrayLike, cells: list[Cell], noise: SeedNoise | None = None
+    weights: ArrayLike,
+    cells: list[Cell],
+    noise: SeedNoise | None = None,
+    *,
+    level: float = LEVEL,
 ) -> Estimate:
     """One contrast of more than two cells, such as a difference of differences, with its interval."""
     row = contrasts(np.asarray(weights, dtype=float)[None, :], cells, noise)
-    half = t_quantile((1 + LEVEL) / 2, float(row.df[0])) * float(row.standard_error[0])
-    return Estimate(float(row.value[0]), float(row.value[0]) - half, float(row.value[0]) + half)
+    value, half = float(row.value[0]), float(row.half_widths((1 + level) / 2)[0])
+    return Estimate(value, value - half, value + half)

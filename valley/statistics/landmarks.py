@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from valley.statistics.draws import Curve, deviations, seed_sds
+from valley.statistics.few_seeds import FEW, variances_of
+from valley.statistics.intervals import difference
 from valley.statistics.scores import LEVEL, Estimate, Floats
 from valley.statistics.seeds import SeedNoise
 from valley.t_distribution import NORMAL
@@ -44,10 +46,14 @@ def landmarks(
     drawn = scores + deviations(curve.all_cells, None, draws, seed)
     if noise is not None:
         rng = np.random.default_rng([seed, 2])
-        t = rng.standard_normal(drawn.shape) * np.sqrt(
-            noise.df / rng.chisquare(noise.df, (draws, 1))
-        )
-        drawn = drawn + t * seed_sds(curve.all_cells, noise)
+        moved = rng.standard_normal(drawn.shape)
+        chi_squares = rng.chisquare(noise.df, (draws, 1))
+        if noise.df < FEW:
+            of_one = np.sqrt([0.0 if c.given else 1 / c.seeds for c in curve.all_cells])
+            moved *= np.sqrt(variances_of(noise, chi_squares)) * of_one
+        else:
+            moved *= np.sqrt(noise.df / chi_squares) * seed_sds(curve.all_cells, noise)
+        drawn = np.clip(drawn + moved, 0.0, 1.0)
     lowest, depth, crossing = _procedure(scores, curve.sizes)
     lowest_drawn, depth_drawn, crossing_drawn = _procedure(drawn, curve.sizes)
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
@@ -58,6 +64,11 @@ def landmarks(
     bias = NORMAL.inv_cdf(min(max(float(ties), 1 / draws), 1 - 1 / draws))
     corrected = [NORMAL.cdf(2 * bias + NORMAL.inv_cdf(tail)) for tail in tails]
     depth_low, depth_high = np.quantile(depth_drawn, corrected).tolist()
+    ends = curve.baseline, curve.cells[lowest[0]]
+    if any(np.ptp(cell.by_problem) == 0 for cell in ends):
+        # Draws of problems that are all alike never differ, though other problems might.
+        paired = difference(*ends, noise)
+        depth_low, depth_high = min(depth_low, paired.low), max(depth_high, paired.high)
 
     sizes = np.array(curve.sizes)
     trough_low, trough_high = np.quantile(lowest_drawn, tails, method="inverted_cdf")

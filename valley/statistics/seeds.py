@@ -13,13 +13,14 @@ from valley.statistics.scores import Cell
 class SeedNoise:
     """The variance of a score between training seeds, pooled over cells.
 
-    `variance` is the seeds' own, `raw` includes the sampling noise of the means it was taken from
-    (both squared scores); `df` is the number of seeds less the number of cells.
+    `variance` is the seeds' own, `raw` includes the sampling noise of the means it was taken from, which
+    is `residual` (all squared scores); `df` is the number of seeds less the number of cells.
     """
 
     variance: float
     raw: float
     df: int
+    residual: float = 0.0
 
     @property
     def sd(self) -> float:
@@ -49,4 +50,4 @@ def seed_noise(cells: Iterable[Cell]) -> SeedNoise | None:
         df += seeds - 1
     if df == 0:
         return None
-    return SeedNoise(max(0.0, (raw - residual) / df), raw / df, df)
+    return SeedNoise(max(0.0, (raw - residual) / df), raw / df, df, residual / df)

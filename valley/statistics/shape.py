@@ -19,7 +19,6 @@ from valley.statistics.draws import Curve
 from valley.statistics.intervals import contrasts
 from valley.statistics.scores import LEVEL, Cell, Estimate, Floats
 from valley.statistics.seeds import SeedNoise
-from valley.t_distribution import t_cdf, t_quantile
 
 Scale = Literal["score", "logit"]
 ALPHA = 0.05
@@ -85,10 +84,9 @@ def _curvature(
     # `contrasts` is made for weights whose positive part sums to 1.
     size = float(np.abs(weights * slopes).sum()) / 2
     row = contrasts((weights * slopes / size)[None, :], cells, noise)
-    error, df = size * float(row.standard_error[0]), float(row.df[0])
-    half_width = t_quantile((1 + LEVEL) / 2, df) * error
+    half_width = size * float(row.half_widths((1 + LEVEL) / 2)[0])
     estimate = Estimate(value, value - half_width, value + half_width)
-    return Curvature(scale, estimate, 1 - t_cdf(value / error, df))
+    return Curvature(scale, estimate, float(row.p_above(np.array([value / size]))[0]))
 
 
 def _quadratic(sizes: tuple[int, ...]) -> Floats:
