@@ -269,3 +269,12 @@ def test_what_makes_no_difference_to_an_arm_is_no_part_of_it():
     assert config.of_arm("all", "all") == {"traces_per_problem": 3}
     assert config.of_arm("all", "correct") == {"traces_per_problem": 3, "match": BY_LENGTH}
     assert SelectConfig().of_arm("all", "all") == {}
+
+
+def test_arms_are_not_matched_on_what_no_trace_has():
+    rows = plain_pool(20)
+    match = {"arms": ["all/correct", "all/incorrect"], "by": ["label"]}
+    with pytest.raises(
+        UserError, match=r"match\.by: label found, and no trace of the pool has one"
+    ):
+        ids(rows, arm("all", "correct", match=match))
