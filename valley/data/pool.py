@@ -20,6 +20,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,8 @@ class PoolWriter:
             counts = reader.counts()
             problems, written = self._write_problems(reader, index, keeper, cleaning)
             graded = self._grade(index, keeper, correctness)
-            traces = keeper.finish(
-                self.folder / "traces.jsonl", index, _with_verdicts(index, graded)
-            )
+            change = _with_verdicts(index, graded) if graded else None
+            traces = keeper.finish(self.folder / "traces.jsonl", index, change)
         finally:
             keeper.close()
         index.content = digest([written, traces])
@@ -217,6 +217,7 @@ class PoolWriter:
         return graded.verdicts
 
 
+@cache
 def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]:
     """Every arm that a trace is in."""
     name = "unknown" if correct is None else "correct" if correct else "incorrect"
