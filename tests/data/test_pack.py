@@ -71,3 +71,8 @@ def test_batches_run_on_across_epochs():
 def test_a_batch_too_small_for_the_ranks_is_refused():
     with pytest.raises(UserError, match="batch_size 3 cannot feed 4 ranks"):
         accumulation(3, 1, 4)
+
+
+def test_of_no_documents_there_are_no_batches():
+    with pytest.raises(UserError, match="no document"):
+        next(batches([], steps=1, batch_size=2, micro_batch_size=2, seed=0))
