@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valley.data.pack import accumulation, batches
@@ -16,6 +16,7 @@ def documents(count: int) -> list[Document]:
     return [Document([*range(3 + 7 * i % 11), i], 2) for i in range(count)]
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(1, 30),
     batch_size=st.integers(4, 16),
