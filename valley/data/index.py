@@ -39,15 +39,11 @@ class Column:
     def __init__(self, codes: Sequence[int] = (), words: Iterable[str] = ()) -> None:
         self._codes = array("i", codes)
         self.words = list(words)
-        self._numbers: dict[str | None, int] = {None: -1}
-        self._numbers.update(zip(self.words, range(len(self.words)), strict=True))
+        self._numbers = {word: number for number, word in enumerate(self.words)}
 
     def append(self, word: str | None) -> None:
         """Add a row."""
-        try:
-            self._codes.append(self._numbers[word])
-        except KeyError:
-            self._codes.append(self.number(word or ""))
+        self._codes.append(-1 if word is None else self.number(word))
 
     def set(self, row: int, word: str | None) -> None:
         """Change a row."""
@@ -137,11 +133,6 @@ class Index:
     def place(self, row: int, offset: int, size_bytes: int) -> None:
         """Say where a trace's line stands."""
         self._offset[row], self._bytes[row] = offset, size_bytes
-
-    def place_all(self, rows: list[int], offsets: Numbers, sizes_bytes: Numbers) -> None:
-        """As `place`, of many rows."""
-        np.frombuffer(self._offset, np.int64)[rows] = offsets
-        np.frombuffer(self._bytes, np.int64)[rows] = sizes_bytes
 
     def grade(self, row: int, correct: bool, by: str) -> None:
         """Say what a trace's correctness turned out to be."""

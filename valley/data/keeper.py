@@ -2,8 +2,7 @@
 
 Of each arm the `keep` traces of lowest rank are kept. A text goes to a spill file as soon as it is among
 the lowest so far, and is left behind there when others displace it; of N rows about `keep * ln(N / keep)`
-go there in vain. At the end the kept ones are copied to `traces.jsonl`, in the order they came in; where
-none is to be left behind or changed, the spill file is `traces.jsonl`.
+go there in vain. At the end the kept ones are copied to `traces.jsonl`, in the order they came in.
 """
 
 from __future__ import annotations
@@ -11,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 from array import array
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -36,14 +33,14 @@ class Keeper:
         self._path = spill
         self._spill = spill.open("wb")
         self._offset = 0
-        self._heaps: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        self._heaps: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self._held = array("b")
         """By row, in how many arms it is among the lowest."""
         self._offsets, self._sizes = array("q"), array("q")
         """By row, where its line stands in the spill file, if it is kept."""
 
     def offer(
-        self, row: int, rank: int, arms: Sequence[tuple[str, str]], line: Callable[[], str]
+        self, row: int, rank: int, arms: list[tuple[str, str]], line: Callable[[], str]
     ) -> None:
         """Take in the next row. Rows are offered by number, from 0, without a gap.
 
@@ -51,31 +48,28 @@ class Keeper:
             arms: those that it is in; none for a row that is not to be kept.
             line: makes its line, where it is needed.
         """
-        among = len(arms) if self._keep is None else self._among_the_lowest(row, -rank, arms)
-        self._held.append(among)
-        self._offsets.append(self._offset)
-        size_bytes = 0
-        if among:
-            data = line().encode()
-            size_bytes = len(data)
-            self._spill.write(data)
-            self._offset += size_bytes
-        self._sizes.append(size_bytes)
-
-    def _among_the_lowest(self, row: int, key: int, arms: Sequence[tuple[str, str]]) -> int:
-        """In how many arms the row is for now. In a heap the largest rank stands first, negated."""
-        among, keep = 0, self._keep or 0
+        self._held.append(0)
+        self._offsets.append(0)
+        self._sizes.append(0)
         for arm in arms:
-            heap = self._heaps[arm]
-            if len(heap) < keep:
-                heapq.heappush(heap, (key, row))
-            elif key > heap[0][0]:
-                _, displaced = heapq.heapreplace(heap, (key, row))
+            if self._keep is None:
+                self._held[row] += 1
+                continue
+            heap = self._heaps.setdefault(arm, [])
+            # The largest rank stands first.
+            if len(heap) < self._keep:
+                heapq.heappush(heap, (-rank, row))
+            elif rank < -heap[0][0]:
+                _, displaced = heapq.heapreplace(heap, (-rank, row))
                 self._held[displaced] -= 1
             else:
                 continue
-            among += 1
-        return among
+            self._held[row] += 1
+        if self._held[row]:
+            data = line().encode()
+            self._spill.write(data)
+            self._offsets[row], self._sizes[row] = self._offset, len(data)
+            self._offset += len(data)
 
     def rows(self) -> list[int]:
         """The rows that are kept, in their order."""
@@ -93,76 +87,30 @@ class Keeper:
         """The bytes of a kept row's line."""
         return self._sizes[row]
 
-    def finish(
-        self, path: Path, index: Index, change: Callable[[int, bytes], bytes] | None = None
-    ) -> str:
+    def finish(self, path: Path, index: Index, change: Callable[[int, bytes], bytes]) -> str:
         """Write the kept lines to a file, whole or not at all, and their places to the index.
 
         Args:
-            change: makes the final line of a row out of the spilt one; None leaves all as they are.
+            change: makes the final line of a row out of the spilt one.
 
         Returns:
             The file's SHA-256.
         """
-        self._spill.flush()
         rows = self.rows()
-        if change is None:
-            found = self._as_spilt(path, index, rows)
-        else:
-            found = self._changed(path, index, rows, change)
-        self.close()
-        return found
-
-    def _as_spilt(self, path: Path, index: Index, rows: list[int]) -> str:
-        """The kept lines as they stand in the spill file, which becomes the file if it holds no other."""
-        offsets, sizes = (np.frombuffer(n, np.int64)[rows] for n in (self._offsets, self._sizes))
-        index.place_all(rows, np.cumsum(sizes) - sizes, sizes)
-        if sizes.sum() == self._offset:
-            with self._path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            self._path.replace(path)
-            return found
-        # Neighbours are copied together.
-        begins = np.flatnonzero(np.r_[True, offsets[1:] != offsets[:-1] + sizes[:-1]])
-        ends = np.r_[begins[1:], len(rows)] - 1
-        spans = zip(offsets[begins].tolist(), (offsets + sizes)[ends].tolist(), strict=True)
-        with self._path.open("rb") as file:
-            return _written(path, (part for span in spans for part in _parts(file, *span)))
-
-    def _changed(
-        self, path: Path, index: Index, rows: list[int], change: Callable[[int, bytes], bytes]
-    ) -> str:
-        def lines() -> Iterator[bytes]:
-            offset = 0
+        temporary = path.with_suffix(".tmp")
+        offset, hasher = 0, hashlib.sha256()
+        with temporary.open("wb", buffering=COPY_BYTES) as file:
             for row, line in zip(rows, self.lines(rows), strict=True):
                 line = change(row, line)
-                yield line
+                file.write(line)
+                hasher.update(line)
                 index.place(row, offset, len(line))
                 offset += len(line)
-
-        return _written(path, lines())
+        temporary.replace(path)
+        self.close()
+        return hasher.hexdigest()
 
     def close(self) -> None:
         """Remove the spill file."""
         self._spill.close()
         self._path.unlink(missing_ok=True)
-
-
-def _parts(file: BinaryIO, begin: int, end: int) -> Iterator[bytes]:
-    """The bytes of a file from one place to another, bit by bit."""
-    file.seek(begin)
-    while begin < end:
-        part = file.read(min(end - begin, COPY_BYTES))
-        yield part
-        begin += len(part)
-
-
-def _written(path: Path, parts: Iterable[bytes]) -> str:
-    """Write a file, whole or not at all; its SHA-256."""
-    hasher, temporary = hashlib.sha256(), path.with_suffix(".tmp")
-    with temporary.open("wb", buffering=COPY_BYTES) as file:
-        for part in parts:
-            file.write(part)
-            hasher.update(part)
-    temporary.replace(path)
-    return hasher.hexdigest()

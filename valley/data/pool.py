@@ -20,7 +20,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +121,9 @@ class PoolWriter:
             counts = reader.counts()
             problems, written = self._write_problems(reader, index, keeper, cleaning)
             graded = self._grade(index, keeper, correctness)
-            change = _with_verdicts(index, graded) if graded else None
-            traces = keeper.finish(self.folder / "traces.jsonl", index, change)
+            traces = keeper.finish(
+                self.folder / "traces.jsonl", index, _with_verdicts(index, graded)
+            )
         finally:
             keeper.close()
         index.content = digest([written, traces])
@@ -225,7 +225,6 @@ class PoolWriter:
         return graded.verdicts
 
 
-@cache
 def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]:
     """Every arm that a trace is in."""
     name = "unknown" if correct is None else "correct" if correct else "incorrect"
