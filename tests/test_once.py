@@ -60,7 +60,7 @@ def test_a_second_waits_for_the_first(spaced):
     first.join()
 
 
-@pytest.mark.parametrize("holder", ["dead", "silent", "illegible"])
+@pytest.mark.parametrize("holder", ["dead", "silent", "illegible", "foreign"])
 def test_a_claim_whose_holder_will_not_finish_is_taken_over(spaced, holder):
     made, claim = spaced / "made", spaced / "claim"
     who = {**this_process(), "beat": 3}
@@ -68,6 +68,8 @@ def test_a_claim_whose_holder_will_not_finish_is_taken_over(spaced, holder):
         gone = subprocess.Popen([sys.executable, "-c", ""])
         gone.wait()
         who = {**who, "pid": gone.pid, "start": "1"}
+    if holder == "foreign":
+        who = {**who, "pid": "one"}
     if holder == "silent":
         who = {**who, "host": "elsewhere"}
     claim.write_text("" if holder == "illegible" else json.dumps(who))
@@ -106,3 +108,18 @@ def test_a_claim_that_was_taken_over_is_not_given_up_by_its_first_holder(spaced)
 
     assert once(claim, lambda: None, overtaken) == "made"
     assert claim.exists()
+
+
+def test_a_holder_whose_disk_is_full_leaves_no_claim(spaced, monkeypatch):
+    def full(beat):
+        def write(path, text):
+            path.touch()
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pathlib.Path.write_text", write)
+            beat()
+
+    with pytest.raises(OSError, match="No space"):
+        once(spaced / "claim", lambda: None, full)
+    assert os.listdir(spaced) == []

@@ -61,21 +61,26 @@ class _Claim:
 
     def take(self) -> bool:
         """Whether it is this process's now."""
-        self.draft.write_text(json.dumps(self.holder))
         try:
+            self.draft.write_text(json.dumps(self.holder))
             # A link is made or refused as a whole, also on a network file system.
             os.link(self.draft, self.path)
         except FileExistsError:
             return False
         finally:
-            self.draft.unlink()
+            self.draft.unlink(missing_ok=True)
         return True
 
     def beat(self) -> None:
         """Show that this process is at work."""
-        self.holder["beat"] += 1
-        self.draft.write_text(json.dumps(self.holder))
-        self.draft.replace(self.path)
+        holder = {**self.holder, "beat": self.holder["beat"] + 1}
+        try:
+            self.draft.write_text(json.dumps(holder))
+            self.draft.replace(self.path)
+        except OSError:  # a full disk, say
+            self.draft.unlink(missing_ok=True)
+            raise
+        self.holder = holder
 
     def release(self) -> None:
         """Give it up; one that another has taken over since stays."""

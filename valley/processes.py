@@ -49,7 +49,8 @@ def is_alive(who: dict[str, Any]) -> bool | None:
     """Whether a process that `this_process` described still lives; None if it is another host's."""
     if who.get("host") != socket.gethostname():
         return None
-    start = process_start(int(who.get("pid", 0)))
+    pid = who.get("pid")
+    start = process_start(pid) if isinstance(pid, int) else None
     return start is not None and start == who.get("start")
 
 

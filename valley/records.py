@@ -148,6 +148,22 @@ def parse_record(where: str, line: bytes, record_type: type[R]) -> R:
         raise UserError(f"{where}: {error}") from error
 
 
+def refuse_half_characters(where: str, text: str) -> None:
+    """Refuse a text that has half a character (a lone surrogate), as JSON can spell it and UTF-8 cannot.
+
+    Raises:
+        UserError: it has one; names the place.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - 20) : error.start + 20]
+        raise UserError(
+            f"{where}: half of a character (a lone surrogate) stands in {around!r}; leave the record out "
+            "or repair its text"
+        ) from error
+
+
 def _byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         file = path.open("rb")

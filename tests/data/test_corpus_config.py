@@ -224,6 +224,26 @@ def test_the_grader_is_not_asked_about_cpp(settings):
         corpus(settings, pool=pool, correctness={"by": by}).check()
 
 
+def test_a_rule_that_the_source_gives_nothing_to_go_by_is_refused(settings):
+    pool = {"source": "paper", "path": "x"}
+    for name, by in (
+        ("correctness", "pass_rate"),
+        ("correctness", "judgement"),
+        ("difficulty", "pass_rate"),
+    ):
+        with pytest.raises(
+            UserError, match=rf"data\.{name}\.by: {by} found, and .*source paper states none"
+        ):
+            corpus(settings, pool=pool, **{name: {"by": by}}).check()
+        corpus(settings, **{name: {"by": by}}).check()
+    stated = {**pool, "difficulty": "easy"}
+    with pytest.raises(
+        UserError, match=r"data\.difficulty has no effect with data\.pool\.difficulty"
+    ):
+        corpus(settings, pool=stated, difficulty={"by": "trace_length"}).check()
+    corpus(settings, pool=stated).check()
+
+
 def test_cpp_and_the_grader_are_refused_by_a_dry_run(spaced):
     grid = spaced / "grid.yaml"
     grid.write_text(GRID.replace("path: nowhere/ocr2", "path: nowhere/ocr2\n    split: cpp"))

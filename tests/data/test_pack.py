@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valley.data.pack import accumulation, batches
@@ -16,6 +16,7 @@ def documents(count: int) -> list[Document]:
     return [Document([*range(3 + 7 * i % 11), i], 2) for i in range(count)]
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(1, 30),
     batch_size=st.integers(4, 16),
@@ -71,3 +72,8 @@ def test_batches_run_on_across_epochs():
 def test_a_batch_too_small_for_the_ranks_is_refused():
     with pytest.raises(UserError, match="batch_size 3 cannot feed 4 ranks"):
         accumulation(3, 1, 4)
+
+
+def test_of_no_documents_there_are_no_batches():
+    with pytest.raises(UserError, match="no document"):
+        next(batches([], steps=1, batch_size=2, micro_batch_size=2, seed=0))

@@ -68,6 +68,14 @@ def test_a_stated_revision_is_held_against_the_downloads_record(folder):
         stated.find("data.pool", GROUPS)
 
 
+def test_names_of_files_are_refused_where_the_place_is_one_file(folder):
+    one = folder / "train-00000-of-00001.parquet"
+    assert Place(path=str(one)).find("data.pool", GROUPS) == [one]
+    assert Place(path=str(folder), files="*.parquet").find("data.pool", GROUPS) == [one]
+    with pytest.raises(UserError, match=r"data\.pool: files '\*\.parquet' has no effect"):
+        Place(path=str(one), files="*.parquet").find("data.pool", GROUPS)
+
+
 def snapshot(spaced, revision):
     """A file of a data set in the hub's cache, where files are links."""
     cache = spaced / "hub" / "datasets--org--set"

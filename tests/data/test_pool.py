@@ -344,3 +344,30 @@ def test_a_pool_in_memory_is_written_as_it_always_was(spaced):
     assert by_id(read_index(spaced))["a"][5] == "source"
     with pytest.raises(UserError, match="trace c: its problem 'p99' is not in the pool"):
         write_pool(spaced, PROBLEMS, [Trace("c", "p99", "", "", True)], [], LIMITS, 1)
+
+
+@pytest.mark.parametrize("where", ["thinking", "id"])
+@pytest.mark.parametrize("duplicates", [None, "near"])
+def test_half_a_character_is_refused_by_the_pool(spaced, where, duplicates):
+    listed = candidates(3)
+    listed[1] = replace(listed[1], trace=replace(listed[1].trace, **{where: "x \ud83d"}))
+    with pytest.raises(UserError, match=r"trace .*half of a character"):
+        write(spaced, listed, clean={"duplicates": duplicates})
+    whole = [
+        replace(one, trace=replace(one.trace, thinking="x \U0001f600 \\ud83d")) for one in listed
+    ]
+    whole[1] = replace(whole[1], trace=replace(whole[1].trace, id="t1"))
+    write(spaced / "whole", whole)
+
+
+def test_half_a_character_of_a_statement_is_refused(spaced):
+    problems = [problem(f"p{i}", statement=f"{i} \ude00") for i in range(10)]
+    with pytest.raises(UserError, match=r"problem 'p0': half of a character"):
+        write(spaced, candidates(10), problems)
+
+
+def test_a_trace_of_nothing_is_refused(spaced):
+    listed = candidates(3)
+    listed[2] = replace(listed[2], trace=replace(listed[2].trace, thinking="", answer=""))
+    with pytest.raises(UserError, match="trace t2: it has no thought and no answer"):
+        write(spaced, listed)

@@ -123,6 +123,60 @@ def test_a_template_that_drops_a_part_is_refused(change, system, message):
         Chat(tokenizer, ChatConfig(system=system)).prompt(QUESTION)
 
 
+@pytest.mark.parametrize("of_its_own_kind", [False, True])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_control_tokens_that_an_answer_spells_are_letters_of_it(name, of_its_own_kind):
+    """Else a thought about `<|im_end|>` would teach to end there."""
+    tokenizer = byte_tokenizer(name)
+    chat = Chat(tokenizer)
+    if of_its_own_kind:
+        chat._is_plain = False
+    spelt = response("".join(tokenizer.all_special_tokens), ANSWER)
+    for _ in range(2):  # the prompt's own stay control tokens, also the second time
+        plain, document = chat.documents([(QUESTION, "x"), (QUESTION, spelt)])
+        prompt = document.tokens[: document.prompt_tokens]
+        assert plain.tokens[: plain.prompt_tokens] == prompt
+        learnt_tokens = learnt(document)
+        assert not set(tokenizer.all_special_ids) & set(learnt_tokens[:-1])
+        assert (
+            tokenizer.decode(learnt_tokens[:-1]) in spelt
+            and learnt_tokens[-1] == tokenizer.eos_token_id
+        )
+    assert Chat(tokenizer).tokens([tokenizer.eos_token]) == [[tokenizer.eos_token_id]]
+
+
+def test_half_a_character_is_refused_with_its_place(tokenizers):
+    chat = Chat(tokenizers["qwen3"])
+    with pytest.raises(UserError, match=r"half of a character .* stands in 'well \\ud800"):
+        chat.documents([(QUESTION, "fine"), (QUESTION, "well \ud800")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ messages[0].content }}{{ 1 / 0 }}", "template fails: division by zero"),
+        ("{{ messages[0].content + 1 }}", "template fails: can only concatenate"),
+        ("{% for", "template fails: "),
+        ("", "leaves the question out"),
+        (None, "has no chat template; put a chat_template.jinja"),
+    ],
+)
+def test_templates_that_do_not_work_are_told_in_a_sentence(text, message):
+    tokenizer = byte_tokenizer("qwen2.5")
+    tokenizer.chat_template = text
+    with pytest.raises(UserError, match=message):
+        Chat(tokenizer).prompt(QUESTION)
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "a\0b", "x" * 300_000, "<think>\na\n<think>\nb\n</think>\nc\n</think>\nd"]
+)
+def test_odd_answers_are_learnt_as_they_are(tokenizers, answer):
+    tokenizer = tokenizers["qwen3"]
+    (document,) = Chat(tokenizer).documents([(QUESTION, answer)])
+    assert tokenizer.decode(learnt(document)) == answer + tokenizer.eos_token
+
+
 def test_tokenizers_that_lose_thoughts_or_ends_are_refused():
     tokenizer = byte_tokenizer("qwen3")
     tokenizer.add_special_tokens({"extra_special_tokens": ["</think>"]})

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pools import Row, index_of, plain_pool, pools
 
@@ -63,6 +63,7 @@ def test_sets_are_nested_and_do_not_depend_on_the_order_of_rows(rows, names, con
     assert len(set(drawn)) == len(drawn)
 
 
+@settings(deadline=None)
 @given(count=st.integers(9, 60), seed=st.integers(0, 5), names=ARMS)
 def test_an_arm_holds_what_its_name_says_by_rank(count, seed, names):
     difficulty, correctness = names
@@ -128,6 +129,9 @@ def test_one_row_moves_one_member_of_each_matched_arm_at_most(rows, size, seed):
 )
 def test_matched_arms_are_alike_in_every_size(rows, seed, by, size):
     """Of two arms of any equal size, each bin holds as many traces."""
+    # What no trace has is refused.
+    assume("label" not in by or any(row.label for row in rows))
+    assume("difficulty" not in by or any(row.difficulty for row in rows))
     index = index_of(rows)
     match = {"arms": ["all/correct", "all/incorrect"], "by": by}
     found = []
@@ -269,3 +273,12 @@ def test_what_makes_no_difference_to_an_arm_is_no_part_of_it():
     assert config.of_arm("all", "all") == {"traces_per_problem": 3}
     assert config.of_arm("all", "correct") == {"traces_per_problem": 3, "match": BY_LENGTH}
     assert SelectConfig().of_arm("all", "all") == {}
+
+
+def test_arms_are_not_matched_on_what_no_trace_has():
+    rows = plain_pool(20)
+    match = {"arms": ["all/correct", "all/incorrect"], "by": ["label"]}
+    with pytest.raises(
+        UserError, match=r"match\.by: label found, and no trace of the pool has one"
+    ):
+        ids(rows, arm("all", "correct", match=match))

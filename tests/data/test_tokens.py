@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +179,47 @@ def test_of_many_ranks_one_tokenises(spaced, checkpoint, chat, damaged):
     assert {found for found, _ in results} == {digest(expected)}
     assert sum(asked for _, asked in results) == 1
     assert len(entries(spaced)) == 1
+
+
+@pytest.mark.parametrize("what", ["file", "link", "nested"])
+def test_what_is_foreign_is_set_aside_and_leaves_nothing(spaced, chat, what):
+    expected = as_lists(tokenized(spaced, "d", lambda: TEXTS, chat))
+    (folder,) = entries(spaced)
+    if what == "nested":  # deeper than JSON is read
+        (folder / "meta.json").write_text("[" * 100_000)
+    else:
+        shutil.rmtree(folder)
+        if what == "file":
+            folder.write_text("mine")
+        else:
+            folder.symlink_to(spaced / "nowhere")
+    assert as_lists(tokenized(spaced, "d", lambda: TEXTS, chat)) == expected
+    assert entries(spaced) == [folder] and folder.is_dir() and not folder.is_symlink()
+
+
+def stopped(checkpoint: Path, root: Path, how: str) -> None:
+    """A process that does not finish: it is killed, or its disk is full."""
+    if how == "full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    def texts():
+        yield from TEXTS
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    tokens_module.BATCH_CHARACTERS = 100
+    with pytest.raises(OSError, match="File too large"):
+        tokenized(root, "d", texts, Chat(load_tokenizer(checkpoint)))
+    assert entries(root) == []
+
+
+@pytest.mark.parametrize("how", ["killed", "full"])
+def test_one_that_does_not_finish_is_in_nobodys_way(spaced, checkpoint, chat, how):
+    process = multiprocessing.get_context("fork").Process(
+        target=stopped, args=(checkpoint, spaced, how)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == (-signal.SIGKILL if how == "killed" else 0)
+    assert len(tokenized(spaced, "d", lambda: TEXTS, chat)) == 40
+    assert [path.name[0] != "." for path in spaced.glob("??/*")] == [True]

@@ -46,7 +46,7 @@ class Duplicates:
         """Take note of a trace."""
         row = len(self._ids)
         self._ids.append(trace.id)
-        text = f"{trace.thinking}\0{trace.answer}".encode()
+        text = f"{trace.thinking}\0{trace.answer}".encode(errors="surrogatepass")
         first = self._first.setdefault(hashlib.blake2b(text, digest_size=16).digest(), row)
         if first != row:
             self._more[first].append(row)

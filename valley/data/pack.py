@@ -75,7 +75,12 @@ def batches(
     Args:
         row_tokens: pack the epoch into rows of so many tokens, and let `batch_size` and
             `micro_batch_size` count rows; None counts documents.
+
+    Raises:
+        UserError: there is no document, or see `accumulation`.
     """
+    if not documents:
+        raise UserError("there is no document to make batches of")
     pieces = accumulation(batch_size, micro_batch_size, world_size) * world_size
     stream = _stream(documents, seed, row_tokens, begin * batch_size)
     for _ in range(begin, steps):

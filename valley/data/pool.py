@@ -38,9 +38,11 @@ from valley.data.selection_config import CleanConfig, CorrectnessConfig, Difficu
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.records import digest, parse_record, record_line
+from valley.records import digest, parse_record, record_line, refuse_half_characters
 
 GRADED = "graded.jsonl"
+HALF = "\\ud"
+"""How JSON's spelling of half a character begins, and of many a whole one."""
 Report = Callable[[int, int], None]
 """Is told how many traces are graded, and of how many."""
 
@@ -153,6 +155,10 @@ class PoolWriter:
         """One pass over the traces."""
         for candidate in reader.candidates():
             trace = candidate.trace
+            if not (trace.thinking or trace.answer):
+                raise UserError(f"trace {trace.id}: it has no thought and no answer; leave it out")
+            if not trace.id.isascii():
+                refuse_half_characters(f"trace {trace.id!a}", trace.id)
             level = difficulty.of(candidate)
             correct, by = correctness.of(candidate)
             removed = cleaning.reason(trace)
@@ -189,6 +195,8 @@ class PoolWriter:
                 if cleaning.keeps(problem):
                     written.add(problem.id)
                     line = record_line(problem).encode()
+                    if HALF.encode() in line:
+                        refuse_half_characters(f"problem {problem.id!a}", problem.statement)
                     hasher.update(line)
                     file.write(line)
         if lacking := sorted(name for name in wanted if name is not None and name not in written):
@@ -227,7 +235,10 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
 def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> str:
     # `asdict` would copy what is as flat as this, and take as long as all the rest.
     value = {"schema": Trace.SCHEMA, **vars(trace), "difficulty": difficulty, "correct": correct}
-    return json.dumps(value, allow_nan=False) + "\n"
+    line = json.dumps(value, allow_nan=False) + "\n"
+    if HALF in line:
+        refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
+    return line
 
 
 def _with_verdicts(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from valley.data.chat import ChatConfig, PromptName
 from valley.data.problems import Problem
 from valley.errors import UserError
+from valley.records import refuse_half_characters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,7 +130,12 @@ class Chat:
         """
         self.tokenizer = tokenizer
         self.config = config or ChatConfig()
-        given = tokenizer.get_chat_template()
+        try:
+            given = tokenizer.get_chat_template()
+        except ValueError as error:
+            raise UserError(
+                "the tokenizer has no chat template; put a chat_template.jinja into the checkpoint's folder"
+            ) from error
         self.template = CLOCK.sub(lambda call: repr(TODAY.strftime(call[2])), given)
         """The template as it is used, with a fixed date."""
         if "strftime_now(" in self.template:
@@ -161,7 +167,8 @@ class Chat:
                 add_generation_prompt=True,
                 tokenize=False,
             )
-        except jinja2.TemplateError as error:
+        # Jinja's own errors, and what a template's Python may raise: it divides by zero, adds text to a number.
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise UserError(
                 f"the tokenizer's chat template fails: {error}"
                 + ("" if system is None else "; it may have no system message: see chat.system")
@@ -175,15 +182,38 @@ class Chat:
                 )
         return Prompt(rendered)
 
-    def tokens(self, texts: list[str]) -> list[list[int]]:
-        """The tokens of texts, those of a template included; many at once are spread over all cores."""
+    def tokens(self, texts: list[str], *, literally: bool = False) -> list[list[int]]:
+        """The tokens of texts; many at once are spread over all cores.
+
+        Args:
+            literally: control tokens that a text spells are letters of it. Of prompts, which the template
+                has put them into, they are control tokens.
+
+        Raises:
+            UserError: a text has half a character (a lone surrogate), which no tokenizer reads.
+        """
         if not texts:
             return []
+        try:
+            return self._tokens(texts, literally)
+        except TypeError:
+            for text in texts:
+                refuse_half_characters("a text to be tokenised", text)
+            raise
+
+    def _tokens(self, texts: list[str], literally: bool) -> list[list[int]]:
         if not self._is_plain:
-            return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+            return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=literally)[
+                "input_ids"
+            ]
         # A third of the time: transformers also makes masks and, for each token, its place in the text.
-        encode = self.tokenizer.backend_tokenizer.encode_batch_fast
-        return [encoding.ids for encoding in encode(texts, add_special_tokens=False)]
+        backend = self.tokenizer.backend_tokenizer
+        backend.encode_special_tokens = literally
+        try:
+            found = backend.encode_batch_fast(texts, add_special_tokens=False)
+        finally:
+            backend.encode_special_tokens = False
+        return [encoding.ids for encoding in found]
 
     def _encodes_as_its_backend(self) -> bool:
         """Whether transformers adds nothing of its own. The call also turns truncation off, if it is on."""
@@ -209,6 +239,10 @@ class Chat:
         prompts = [self.prompt(text) for text, _ in pairs]
         before = self.tokens([prompt.text for prompt in prompts])
         after = self.tokens(
-            [prompt.followed_by(answer) for prompt, (_, answer) in zip(prompts, pairs, strict=True)]
+            [
+                prompt.followed_by(answer)
+                for prompt, (_, answer) in zip(prompts, pairs, strict=True)
+            ],
+            literally=True,
         )
         return [Document([*b, *a, end], len(b)) for b, a in zip(before, after, strict=True)]

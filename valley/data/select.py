@@ -180,6 +180,10 @@ def _bins(index: Index, match: MatchConfig) -> Numbers:
     bins = np.zeros(len(index), dtype=np.int64)
     for name in match.by:
         column = columns[name].astype(np.int64)
+        if len(column) and column.max() < 0:
+            raise UserError(
+                f"data.select.match.by: {name} found, and no trace of the pool has one; leave it out"
+            )
         bins = bins * (int(column.max(initial=0)) + 2) + column + 1
         # Numbered anew, so that the next product stays small.
         bins = np.unique(bins, return_inverse=True)[1].astype(np.int64)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -22,6 +23,15 @@ class _Settings(BaseModel):
     def semantic(self) -> dict[str, Any]:
         """What differs from the defaults: a setting left alone is no part of any identity."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def _refuse(self, names: Iterable[str], found: str, needed: str) -> None:
+        """Refuse settings that have no effect. Their defaults stand in every job's record, and may."""
+        said = self.semantic()
+        if idle := [name for name in names if name in said]:
+            raise ValueError(
+                f"{idle[0]} {said[idle[0]]!r} has no effect with {found}; it needs {needed}, or is to be "
+                "left out"
+            )
 
 
 class DifficultyConfig(_Settings):
@@ -49,6 +59,10 @@ class DifficultyConfig(_Settings):
                 f"hard_below {self.hard_below:g} is above easy_from {self.easy_from:g}; "
                 "a problem would be both"
             )
+        if self.by != "label":
+            self._refuse(("easy", "medium", "hard"), f"by: {self.by}", "by: label")
+        if self.by != "pass_rate":
+            self._refuse(("easy_from", "hard_below"), f"by: {self.by}", "by: pass_rate")
         return self
 
 
@@ -60,6 +74,12 @@ class CorrectnessConfig(_Settings):
     source's pass rate; or the source's judge; or nothing says so, where no cell asks."""
     threshold: float = Field(1.0, gt=0, le=1)
     """For `by: pass_rate`: at least this fraction of the tests passed."""
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        if self.by != "pass_rate":
+            self._refuse(("threshold",), f"by: {self.by}", "by: pass_rate")
+        return self
 
 
 class DecontaminationConfig(_Settings):
@@ -87,6 +107,13 @@ class CleanConfig(_Settings):
     decontaminate: DecontaminationConfig | None = None
     """`{}` turns it on. The pool then rests on the evaluation set: another set prepares it anew."""
 
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        if self.duplicates != "near":
+            found = f"duplicates: {self.duplicates or 'null'}"
+            self._refuse(("near_similarity",), found, "duplicates: near")
+        return self
+
 
 class MatchConfig(_Settings):
     """Arms that are made alike in all but what they are compared in."""
@@ -96,7 +123,8 @@ class MatchConfig(_Settings):
     by: list[Literal["length", "difficulty", "label", "problem", "teacher", "source"]] = Field(
         min_length=1
     )
-    """What matched traces have in common. `problem` is correct and incorrect traces of one problem."""
+    """What matched traces have in common. `problem` is correct and incorrect traces of one problem;
+    `teacher` holds by itself beside `data.select.teacher`."""
     bins_per_doubling: int = Field(2, ge=1, le=64)
     """How finely lengths are matched: 2 are bins whose longest is 1.41 times as long as its shortest."""
 
@@ -116,6 +144,11 @@ class MatchConfig(_Settings):
                     )
         if "difficulty" in self.by and len({difficulty for difficulty, _ in pairs}) > 1:
             raise ValueError("arms that differ in difficulty cannot be matched on it")
+        if twice := [name for name in self.by if self.by.count(name) > 1]:
+            raise ValueError(f"by: {twice[0]} stands there twice; leave one out")
+        if "length" not in self.by:
+            found = f"by: [{', '.join(self.by)}]"
+            self._refuse(("bins_per_doubling",), found, "`length` in by")
         return self
 
 
@@ -142,6 +175,8 @@ class MixConfig(_Settings):
                 )
             if not 0 < share < float("inf"):
                 raise ValueError(f"shares: {value} has {share:g}; expected a number above 0")
+        if self.by != "length":
+            self._refuse(("split_characters",), f"by: {self.by}", "by: length")
         return self
 
 
@@ -153,6 +188,12 @@ class PerturbConfig(_Settings):
     """Of the traces."""
     fraction: float = Field(0.5, gt=0, lt=1)
     """Of a trace's steps that `steps_deleted` takes away."""
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        if self.kind != "steps_deleted":
+            self._refuse(("fraction",), f"kind: {self.kind}", "kind: steps_deleted")
+        return self
 
 
 class SelectConfig(_Settings):
@@ -176,6 +217,8 @@ class SelectConfig(_Settings):
             raise ValueError("size_in: problems needs unit: problem; set both")
         if self.match is not None and self.mix is not None:
             raise ValueError("match and mix: shares would break the balance of arms; keep one")
+        if self.teacher is not None and self.mix is not None and self.mix.by == "teacher":
+            raise ValueError("teacher and mix by teacher: there is one teacher to share; keep one")
         if self.unit == "problem" and self.mix is not None:
             raise ValueError("unit: problem and mix: shares are of traces; keep one")
         if self.unit == "problem" and self.match is not None and "problem" not in self.match.by:

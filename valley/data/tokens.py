@@ -35,11 +35,12 @@ from valley.data.render import Chat, Document
 from valley.disk import checksum
 from valley.errors import UserError
 from valley.once import once
+from valley.processes import process_start
 from valley.records import canonical_json, digest, write_text
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = "valley.tokens/1"
+SCHEMA = "valley.tokens/2"
 """Raise it where `render` comes to make other tokens of the same texts."""
 FILES = ("tokens.bin", "bounds.npy", "prompts.npy")
 BATCH_CHARACTERS = 4_000_000
@@ -118,6 +119,7 @@ def tokenized(
     folder.parent.mkdir(parents=True, exist_ok=True)
 
     def make(beat: Callable[[], None]) -> Tokens:
+        _clear(folder)
         _set_aside(folder)
         draft = folder.with_name(f".{folder.name}.{os.uname().nodename}.{os.getpid()}")
         shutil.rmtree(draft, ignore_errors=True)
@@ -254,10 +256,18 @@ def _open(folder: Path, key: dict[str, Any]) -> Tokens | None:
         if meta["tokens"]:
             tokens = np.asarray(np.memmap(folder / "tokens.bin", np.int32, mode="r"))
         return Tokens(tokens, bounds, prompts, meta["texts"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
         if folder.exists():
             logger.warning("%s: a damaged token cache (%s)", folder, error)
         return None
+
+
+def _clear(folder: Path) -> None:
+    """Remove what processes of this host that were killed have left of a folder."""
+    for left in folder.parent.glob(f".{folder.name}.*{os.uname().nodename}.*"):
+        pid = left.name.rpartition(".")[2]
+        if pid.isdigit() and process_start(int(pid)) is None:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _set_aside(folder: Path) -> None:
@@ -267,7 +277,10 @@ def _set_aside(folder: Path) -> None:
         folder.rename(aside)
     except FileNotFoundError:
         return
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:  # somebody's file, or a link
+        aside.unlink(missing_ok=True)
 
 
 def _publish(draft: Path, folder: Path) -> None:

@@ -88,9 +88,13 @@ class TinyConfig(Source):
     direct_lengths: list[Length] = Field([1, 2, 3, 4], min_length=1)
 
     @model_validator(mode="after")
-    def _easy_is_not_hard(self) -> TinyConfig:
+    def _settings_agree(self) -> TinyConfig:
         if both := sorted(set(self.easy_lengths) & set(self.hard_lengths)):
             raise ValueError(f"length {both[0]} is in both easy_lengths and hard_lengths")
+        if not self.direct_answers and self.direct_lengths != [1, 2, 3, 4]:
+            raise ValueError(
+                f"direct_lengths {self.direct_lengths} has no effect with direct_answers: 0; leave it out"
+            )
         return self
 
     @property

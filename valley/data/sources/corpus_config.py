@@ -71,12 +71,23 @@ class CorpusConfig(Source):
         return self.pool.rows()
 
     def check(self) -> None:
-        """Refuse what the grader is asked and cannot do: it runs Python.
+        """Refuse rules that the pool's source gives nothing to go by.
 
         Raises:
             UserError: names the settings.
         """
         pool = self.pool
+        for name, by in (("difficulty", self.difficulty.by), ("correctness", self.correctness.by)):
+            if by in ("pass_rate", "judgement") and pool.source != "opencodereasoning2":
+                raise UserError(
+                    f"data.{name}.by: {by} found, and data.pool.source {pool.source} states none; only "
+                    "opencodereasoning2 does: set by to another"
+                )
+        if pool.source == "paper" and pool.difficulty is not None and self.difficulty.semantic():
+            raise UserError(
+                f"data.difficulty has no effect with data.pool.difficulty: {pool.difficulty}, which is said "
+                "of all traces; leave one out"
+            )
         cpp = pool.source == "opencodereasoning2" and pool.split == "cpp"
         if cpp and self.correctness.by == "grader":
             raise UserError(

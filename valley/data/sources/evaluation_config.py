@@ -15,6 +15,7 @@ from valley.data.sources.place import split_patterns
 from valley.errors import UserError
 
 EVALUATION = "data.evaluation"
+TACO_LABELS = ("EASY", "MEDIUM", "MEDIUM_HARD", "HARD", "VERY_HARD", "UNKNOWN_DIFFICULTY")
 MONTH, DAY = re.compile(r"\d{4}-\d{2}"), re.compile(r"\d{4}-\d{2}-\d{2}")
 RELEASED_MONTHS = {
     **{"v1": ("2023-05", "2024-04"), "v2": ("2023-05", "2024-06"), "v3": ("2023-05", "2024-08")},
@@ -151,6 +152,14 @@ class TacoEvaluation(FromPlace):
     """TACO's labels that are taken, such as [EASY, MEDIUM]; null is all."""
     limit: int | None = Field(None, ge=1)
     """The first so many problems; null is all."""
+
+    @field_validator("difficulties")
+    @classmethod
+    def _are_labels(cls, found: list[str] | None) -> list[str] | None:
+        for name in found or ():
+            if name not in TACO_LABELS:
+                raise ValueError(f"{name!r} found; expected of {', '.join(TACO_LABELS)}")
+        return found
 
     @property
     def label(self) -> str:

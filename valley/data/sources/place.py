@@ -101,6 +101,11 @@ class Place(BaseModel):
                 return []
         else:
             root = Path(self.path)
+        if root.is_file() and self.files is not None:
+            raise UserError(
+                f"{where}: files {self.files!r} has no effect, since path {self.path} is one file; leave "
+                "`files` out, or give the folder"
+            )
         # A path that is a file is all there is, whatever it is called.
         groups = groups[:1] if root.is_file() else groups
         paths = [path for group in groups for path in shard_files.find(where, root, group, needed)]

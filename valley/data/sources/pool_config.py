@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from valley.data.candidates import Reader
 from valley.data.sources.part import FromPlace, Part, absolute, file_digest, not_there
@@ -93,6 +93,13 @@ class OpenCodeReasoningPool(_OpenCodeReasoning):
     source: Literal["opencodereasoning"]
     splits: list[Literal["split_0", "split_1"]] = Field(["split_0", "split_1"], min_length=1)
 
+    @field_validator("splits")
+    @classmethod
+    def _once(cls, splits: list[str]) -> list[str]:
+        if twice := [split for split in splits if splits.count(split) > 1]:
+            raise ValueError(f"{twice[0]} stands there twice; leave one out")
+        return splits
+
     @property
     def label(self) -> str:
         """A name for it."""
@@ -122,6 +129,15 @@ class TacoTraces(FromPlace):
     """Of those solutions, the first so many."""
 
     _paths = field_validator("traces")(absolute)
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        if self.traces is not None and self.solutions_per_problem != 1:
+            raise ValueError(
+                f"solutions_per_problem {self.solutions_per_problem} has no effect where `traces` are given; "
+                "leave it out, or the traces"
+            )
+        return self
 
     @property
     def label(self) -> str:
