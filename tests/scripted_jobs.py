@@ -33,7 +33,8 @@ def run(job):
         memory = bytearray(config["allocates_mib"] << 20)
     if "raises" in config:
         raise OSError(*config["raises"])
-    if "sends" in config and (job.folder / "attempts").stat().st_size <= config.get("times", 99):
+    here = config.get("in_rank", rank) == rank
+    if "sends" in config and here and (job.folder / "attempts").stat().st_size <= config.get("times", 99):
         name, to = config["sends"]
         os.kill(os.getppid() if to == "controller" else os.getpid(), getattr(signal, name))
     began = time.time()

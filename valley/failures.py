@@ -178,7 +178,11 @@ TEXT_RULES = [
     ),
     _Rule.of("unknown", r"DependencyNeverSatisfied", "look at what it waits for, which failed"),
     _Rule.of("code_error", r"Segmentation fault|core dumped|device-side assert", LOOK),
-    _Rule.of("unknown", r"\btasks? [\d,-]+: Killed|^Killed$", KILLED),
+    _Rule.of(
+        "unknown",
+        r"\btasks? [\d,-]+: Killed|^Killed$|\brank [\d, ]+ of \d+ ended without a word",
+        KILLED,
+    ),
     # An exception of Python: `ValueError: …`, `pkg.errors.UserError: …`, or a bare name at the end.
     _Rule.of(
         "code_error",
