@@ -173,7 +173,8 @@ def _settle(item: LocalElement, store: Store, progress: Progress) -> list[Job]:
             # It was at work and could not say so itself: killed, or out of memory.
             spent_s = time.monotonic() - item.started
             said = item.lost or f"its process ended without a result, after {spent_s:.0f} s"
-            write_failure(read_job(folder), said, log, tail_of_last_job(Path(log)) or said)
+            shown = f"{tail_of_last_job(Path(log))}\n{item.lost}".strip()
+            write_failure(read_job(folder), said, log, shown or said)
             failure = {"error": said, "log": log}
         progress.failed[job.identity] = f"{failure['error']} (log: {failure['log'] or log})"
     stopped = any(store.stopped(job.kind, job.identity) for job in unbegun)
