@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from valley.errors import UserError
 from valley.train.config import TrainConfig
-from valley.train.engine import deepspeed_config, make_engine
+from valley.train.deepspeed_keys import deepspeed_config
+from valley.train.engine import make_engine
 
 SHARES = """
 import sys
@@ -21,7 +22,8 @@ from pathlib import Path
 import torch
 from valley.cluster.rendezvous import join_process_group, leave_process_group, place
 from valley.train.config import TrainConfig
-from valley.train.engine import deepspeed_config, load_student, make_engine
+from valley.train.deepspeed_keys import deepspeed_config
+from valley.train.engine import load_student, make_engine
 torch.set_num_threads(1)
 join_process_group(place(), Path(sys.argv[2]))
 config = TrainConfig(zero_stage=3, precision="fp32")
@@ -64,6 +66,11 @@ def test_raw_keys_are_added():
             {"zero_optimization": {"stage": 3}},
             r"zero_optimization\.stage is 3.*train\.zero_stage.* 0",
         ),
+        (
+            {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}},
+            r"offload_optimizer\.device is 'cpu'.*train\.offload makes it 'none'",
+        ),
+        ({"zero_optimization": 2}, r"zero_optimization is 2"),
         ({"bf16": {"enabled": True}}, r"bf16\.enabled is True.*train\.precision"),
         (
             {"gradient_clipping": 2.0},

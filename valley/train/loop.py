@@ -24,8 +24,9 @@ from valley.student import load_tokenizer
 from valley.train.attention import is_packed
 from valley.train.checkpoint import keep_student, save_student
 from valley.train.config import TrainConfig
+from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.divergence import Divergence
-from valley.train.engine import deepspeed_config, load_student, make_engine
+from valley.train.engine import load_student, make_engine
 from valley.train.head import summed_loss
 from valley.train.resume import Position, ResumeFolder
 from valley.train.rows import rows_of
