@@ -104,6 +104,7 @@ MISSING_DATA = (
     "grid, " + AGAIN
 )
 LOOK = "read the traceback in the log, mend the code or the setting, " + AGAIN
+AS_SAID = "do what this line says, " + AGAIN
 KILLED = (
     "nothing says who killed it: where it is the kernel, for want of memory, raise "
     "resources.{job}.memory_gib; " + AGAIN
@@ -183,7 +184,8 @@ TEXT_RULES = [
         r"\btasks? [\d,-]+: Killed|^Killed$|\brank [\d, ]+ of \d+ ended without a word",
         KILLED,
     ),
-    # An exception of Python: `ValueError: …`, `pkg.errors.UserError: …`, or a bare name at the end.
+    _Rule.of("code_error", r"^UserError: ", AS_SAID),
+    # An exception of Python: `ValueError: …`, `pkg.errors.DataError: …`, or a bare name at the end.
     _Rule.of(
         "code_error",
         r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Failed|Interrupt|Exit)(?::|$)",

@@ -194,18 +194,26 @@ def run_job(path: Path) -> Outcome:
     except Stopped:
         raise
     except Exception as error:
-        traceback.print_exc()
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        said, shown = _described(error)
+        print(shown, file=sys.stderr, flush=True)
         # Any rank may be the one that fails, and the first tells the reason: what the others then
         # say is that they have lost it.
         if not (job.folder / "failed.json").exists():
             first = said.splitlines()[0] if said else type(error).__name__
-            write_failure(job, first, log_path(), traceback.format_exc())
+            write_failure(job, first, log_path(), shown)
         if leads:
             end_stint(job.folder, "failed")
         return "none"
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
     return "made"
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    """What a failure is in a line, and what the log has of it: a user's mistake needs no traceback."""
+    if isinstance(error, UserError):
+        return str(error), f"UserError: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return f"{type(error).__name__}: {error}", trace
 
 
 def _is_anothers(job: JobFile) -> bool:
