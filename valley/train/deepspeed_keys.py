@@ -6,6 +6,7 @@ that before anything is submitted.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,18 @@ OURS = {
     "bf16": "train.precision",
 }
 """The setting behind each key that may be contradicted."""
-NOT_OURS = ("fp16", "amp", "optimizer", "scheduler")
+NOT_OURS = ("fp16", "bfloat16", "amp", "torch_autocast", "optimizer", "scheduler")
 """Sections that would replace what valley does itself: precision, AdamW and the schedule."""
+
+SECTIONS = (
+    *("activation_checkpointing", "aio", "autotuning", "checkpoint", "comms_logger"),
+    *("communication_data_type", "compile", "compression_training", "csv_monitor", "data_types"),
+    *("data_efficiency", "disable_allgather", "dump_state", "elasticity", "flops_profiler"),
+    *("gradient_predivide_factor", "hybrid_engine", "memory_breakdown", "nebula", "pipeline"),
+    *("prescale_gradients", "sparse_gradients", "tensorboard", "tensor_parallel", "wandb"),
+    *("wall_clock_breakdown", "zero_optimization"),
+)
+"""Keys at the top of DeepSpeed's configuration. It passes over those that it does not know."""
 
 
 def deepspeed_config(
@@ -74,6 +85,8 @@ def _add(values: dict[str, Any], more: dict[str, Any], prefix: str = "") -> None
                 f"train.deepspeed.{path}: valley does this itself; use the settings of `train` "
                 "(precision, learning_rate, schedule, …) and leave it out"
             )
+        if not prefix and (meant := _misspelt(key, values)):
+            raise UserError(f"train.deepspeed.{key}: no key of DeepSpeed's; did you mean {meant}?")
         if asked == "auto":
             raise UserError(
                 f'train.deepspeed.{path}: "auto" is filled in by the Hugging Face Trainer only; give '
@@ -89,6 +102,12 @@ def _add(values: dict[str, Any], more: dict[str, Any], prefix: str = "") -> None
             )
         else:
             values[key] = asked
+
+
+def _misspelt(key: str, values: dict[str, Any]) -> str:
+    """The key that another one nearly is; empty where it is one, or like none."""
+    known = {*SECTIONS, *values, *NOT_OURS}
+    return "" if key in known else "".join(get_close_matches(key, known, 1, cutoff=0.85))
 
 
 def _setting(path: str) -> str:

@@ -7,9 +7,13 @@ so that no rank ever holds the whole of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from valley.errors import UserError
 from valley.student import load_model
 from valley.train.attention import check_windows, implementation
 from valley.train.config import TrainConfig
@@ -17,7 +21,15 @@ from valley.train.operators import load_cpu_adam
 
 
 def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> Any:
-    """The model of a checkpoint, ready to train, with its attention."""
+    """The model of a checkpoint, ready to train, with its attention.
+
+    Raises:
+        UserError: it cannot be loaded, or trained with these settings.
+    """
+    from deepspeed.runtime.zero.config import get_zero_config
+
+    with _accepted():
+        get_zero_config(values)
     attention = implementation(config)
     if config.zero_stage == 3:
         import deepspeed
@@ -43,7 +55,8 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
     """Wrap a model in DeepSpeed's engine. The process group must be initialised.
 
     Raises:
-        UserError: the optimizer is to be offloaded and its operator cannot be compiled.
+        UserError: the optimizer is to be offloaded and its operator cannot be compiled, or DeepSpeed
+            does not accept a raw key.
     """
     import deepspeed
     import torch
@@ -56,10 +69,26 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
         betas=config.adam_betas,
         weight_decay=config.weight_decay,
     )
-    engine, *_ = deepspeed.initialize(
-        model=model, optimizer=optimizer, config=values, dist_init_required=False
-    )
+    with _accepted():
+        engine, *_ = deepspeed.initialize(
+            model=model, optimizer=optimizer, config=values, dist_init_required=False
+        )
     return engine
+
+
+@contextmanager
+def _accepted() -> Iterator[None]:
+    """Say which raw keys DeepSpeed does not accept."""
+    try:
+        yield
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']} (found {fault['input']!r})"
+            for fault in error.errors()
+        )
+        raise UserError(
+            f"train.deepspeed: DeepSpeed does not accept {error.title}: {faults}; mend or leave it out"
+        ) from error
 
 
 def _compile_nothing() -> None:

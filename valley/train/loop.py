@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from valley import model_folder
 from valley.data.pack import Batch, accumulation, batches
 from valley.data.render import Document
 from valley.errors import Stopped
@@ -122,7 +123,8 @@ def train(
     values = deepspeed_config(config, accumulation_steps, world_size)
     engine = make_engine(load_student(start, config, values), config, values)
     name = _name(config, steps, seed, documents)
-    kept = ResumeFolder(resume, name, config.keep_resume) if resume else None
+    student = digest(model_folder.content(str(start)))
+    kept = ResumeFolder(resume, name, config.keep_resume, student) if resume else None
     begun = kept.restore(engine) if kept else Position()
     throughput = Throughput(
         tokens=begun.tokens,
