@@ -12,7 +12,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class TrainConfig(BaseModel):
     """One distillation. Defaults are the paper's, where the paper states them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     # Results are equal to tolerance whatever these are, so they are provenance and not identity.
     EXECUTION_FIELDS: ClassVar[frozenset[str]] = frozenset(
