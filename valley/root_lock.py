@@ -66,7 +66,7 @@ def _may_go(holder: dict[str, Any], break_it: bool) -> bool:
 
 def launcher_at_work(root: Path) -> bool:
     """Whether a launcher holds the root; one of another host is believed to."""
-    owner = holder_of(root / NAME)
+    owner = holder_of(root / NAME) or {}
     return bool(owner) and is_alive(owner) is not False
 
 

@@ -257,7 +257,11 @@ def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
             )
         train = sweep.resources.train
         ranks = train.nodes * train.tasks_per_node
-        check_training(student.first_lessons, ranks, lambda _, at=at: at())
+
+        def whose(key: str, name: str = name) -> str:
+            return file.at(("students", name, "first_lessons", key))
+
+        check_training(student.first_lessons, ranks, whose)
 
 
 def _check_engines(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
