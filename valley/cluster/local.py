@@ -182,7 +182,8 @@ def _settle(item: LocalElement, store: Store, progress: Progress) -> list[Job]:
         return unbegun
     for job in unbegun:
         # Not written down as a failure: the next launch begins with it.
-        progress.failed[job.identity] = f"its process ended before it began (log: {log})"
+        why = item.lost or "its process ended before it began"
+        progress.failed[job.identity] = f"{why} (log: {log})"
     return []
 
 

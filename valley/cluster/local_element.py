@@ -43,7 +43,7 @@ class LocalElement:
     gpus: list[str]
     started: float = field(default_factory=time.monotonic)
     lost: str = ""
-    """Which rank was gone, where the others were ended for it."""
+    """What is said of it where a rank was gone, and the others were ended for it."""
     _looked: float = 0.0
     _whole: float = 0.0
 
@@ -51,6 +51,11 @@ class LocalElement:
     def asked(self) -> Resources:
         """What it occupies of the machine."""
         return self.element.array.resources
+
+    @property
+    def controller(self) -> int:
+        """The process of submitit's controller."""
+        return int(self.handle.job_id)
 
     @property
     def log(self) -> str:
@@ -68,7 +73,7 @@ class LocalElement:
         if count == 1 or self.lost or now - self._looked < LOOK_S:
             return
         self._looked = now
-        ranks = children_of(self._controller)
+        ranks = children_of(self.controller)
         if len(ranks) in (0, count):  # not begun or ended, or whole
             self._whole = now
         elif now - self._whole > LOST_RANK_S:
@@ -76,10 +81,6 @@ class LocalElement:
             self.lost = f"rank {gone} of {count} ended without a word, and the others waited for it"
             for pid in ranks:
                 _send(pid, signal.SIGKILL)
-
-    @property
-    def _controller(self) -> int:
-        return int(self.handle.job_id)
 
 
 def start(
@@ -128,14 +129,13 @@ def start(
 def stop(running: list[LocalElement]) -> None:
     """End the elements that run: asked first, so that trainings keep a checkpoint, and then killed."""
     for item in running:
-        _send(int(item.handle.job_id), signal.SIGTERM)  # the controller passes it on to its tasks
+        _send(item.controller, signal.SIGTERM)  # the controller passes it on to its tasks
     deadline = time.monotonic() + STOP_S
     while time.monotonic() < deadline and not all(item.handle.done() for item in running):
         time.sleep(POLL_S)
     for item in running:
         if not item.handle.done():
-            controller = int(item.handle.job_id)
-            for pid in (*children_of(controller), controller):
+            for pid in (*children_of(item.controller), item.controller):
                 _send(pid, signal.SIGKILL)
 
 
