@@ -25,9 +25,10 @@ def run(job):
     with (job.folder / "attempts").open("a") as attempts:
         attempts.write("x")
     write_json(job.folder / f"process-{rank}.json", this_process())
-    if config.get("fails_in_rank") == rank:
+    if rank in (config.get("fails_in_rank"), config.get("in_rank")):
         while not (job.folder / "process-0.json").exists():
             time.sleep(0.05)
+    if config.get("fails_in_rank") == rank:
         raise ValueError("no luck")
     if "allocates_mib" in config:
         memory = bytearray(config["allocates_mib"] << 20)
