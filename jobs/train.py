@@ -21,7 +21,7 @@ from valley.data.render import Chat
 from valley.data.tokens import Tokens, tokenized
 from valley.errors import UserError, exit_on_user_error
 from valley.job_file import JobFile
-from valley.student import load_tokenizer
+from valley.student import load_tokenizer, positions
 from valley.train.config import TrainConfig
 from valley.train.operators import load_cpu_adam
 from valley.train.watchdog import Watchdog
@@ -36,6 +36,7 @@ def run(job: JobFile) -> dict[str, Any]:
     rendered = _rendered(job, start)
     too_long = rendered.lengths > config.max_tokens
     kept = _kept(rendered, too_long, config)
+    _check_positions(kept, positions(start))
     # The watchdog speaks first: a collective operation that gives up tells no stack.
     timeout_s = None if config.stuck_after_s is None else 2 * config.stuck_after_s
     join_process_group(place(), job.folder, timeout_s)
@@ -112,6 +113,18 @@ def _kept(rendered: Tokens, too_long: npt.NDArray[np.bool_], config: TrainConfig
     if too_long.all():
         raise UserError(f"none of {len(rendered)} examples has at most {longest}; raise it")
     return rendered.where(~too_long)
+
+
+def _check_positions(kept: Tokens, most: int | None) -> None:
+    """Refuse examples that reach beyond what the student was made for."""
+    beyond = 0 if most is None else int((kept.lengths > most).sum())
+    if beyond:
+        raise UserError(
+            f"{beyond} of {len(kept)} examples have more than the {most} tokens that the student was "
+            f"made for (max_position_embeddings in its config.json); the longest has "
+            f"{kept.lengths.max()}; set train.max_tokens to {most} at most, with train.too_long: drop "
+            "to leave them out"
+        )
 
 
 def _steps(rendered: Tokens, config: TrainConfig) -> int:

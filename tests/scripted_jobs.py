@@ -25,15 +25,17 @@ def run(job):
     with (job.folder / "attempts").open("a") as attempts:
         attempts.write("x")
     write_json(job.folder / f"process-{rank}.json", this_process())
-    if config.get("fails_in_rank") == rank:
+    if rank in (config.get("fails_in_rank"), config.get("in_rank")):
         while not (job.folder / "process-0.json").exists():
             time.sleep(0.05)
+    if config.get("fails_in_rank") == rank:
         raise ValueError("no luck")
     if "allocates_mib" in config:
         memory = bytearray(config["allocates_mib"] << 20)
     if "raises" in config:
         raise OSError(*config["raises"])
-    if "sends" in config and (job.folder / "attempts").stat().st_size <= config.get("times", 99):
+    here = config.get("in_rank", rank) == rank
+    if "sends" in config and here and (job.folder / "attempts").stat().st_size <= config.get("times", 99):
         name, to = config["sends"]
         os.kill(os.getppid() if to == "controller" else os.getpid(), getattr(signal, name))
     began = time.time()

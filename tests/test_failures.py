@@ -95,7 +95,9 @@ ERRORS = [
     ),
     ("AssertionError", "code_error", "--retry failed"),
     ("ValueError: no luck", "code_error", "traceback"),
-    ("valley.errors.UserError: the training diverged at step 3", "code_error", "traceback"),
+    ("UserError: the training diverged at step 3", "code_error", "what this line says"),
+    ("UserError: /scratch: No space left on device", "disk_full", "free space"),
+    ("rank 1 of 2 ended without a word, and the others waited for it", "unknown", "memory_gib"),
     ("ModuleNotFoundError: No module named 'vllm'", "code_error", "resources.train.python"),
     (
         "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory",

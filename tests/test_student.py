@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 from pydantic import ValidationError
 
 from valley.errors import UserError
-from valley.student import load_tokenizer, prepare_student
+from valley.student import load_model, load_tokenizer, prepare_student
 from valley.student_config import FolderStudent, PackageStudent, TinyStudent, check_student
 from valley.tiny_student import word_tokenizer
 from valley.train.config import TrainConfig
@@ -51,6 +52,52 @@ def test_a_folder_student_is_found_from_anywhere_and_prepared(spaced, monkeypatc
     assert student.path == str((spaced / "m").resolve())
     prepare(student, spaced / "copy")
     assert load_tokenizer(spaced / "copy").chat_template
+
+
+def configured(**values):
+    """A change of config.json."""
+
+    def change(folder):
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    return change
+
+
+def cut(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000])
+
+
+def with_few_tokens(folder):
+    model = load_model(folder, "fp32")
+    model.resize_token_embeddings(8)
+    model.save_pretrained(folder)
+
+
+def without_template(folder):
+    (folder / "chat_template.jinja").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (configured(num_hidden_layers=2), "no weights for 9 tensors .* would be random"),
+        (configured(hidden_size=32), "cannot load this checkpoint"),
+        (configured(model_type="wibble"), "cannot load this checkpoint.*wibble"),
+        (cut, r"cannot load this checkpoint \(SafetensorError"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "cannot load this checkpoint"),
+        (with_few_tokens, r"its tokenizer has \d\d tokens, and its weights know 8"),
+        (without_template, "has no chat template"),
+    ],
+)
+def test_a_folder_that_is_no_whole_student_is_refused_in_one_message(spaced, spoil, said):
+    prepare(TINY, spaced / "m")
+    spoil(spaced / "m")
+    with pytest.raises(UserError, match=said) as refused:
+        prepare(FolderStudent(source="folder", path=str(spaced / "m")), spaced / "copy")
+    assert str(spaced / "m") in str(refused.value)
+    assert not (spaced / "copy").exists()
 
 
 def test_a_folder_student_is_its_content_wherever_it_lies(spaced):

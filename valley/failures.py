@@ -104,6 +104,7 @@ MISSING_DATA = (
     "grid, " + AGAIN
 )
 LOOK = "read the traceback in the log, mend the code or the setting, " + AGAIN
+AS_SAID = "do what this line says, " + AGAIN
 KILLED = (
     "nothing says who killed it: where it is the kernel, for want of memory, raise "
     "resources.{job}.memory_gib; " + AGAIN
@@ -178,8 +179,13 @@ TEXT_RULES = [
     ),
     _Rule.of("unknown", r"DependencyNeverSatisfied", "look at what it waits for, which failed"),
     _Rule.of("code_error", r"Segmentation fault|core dumped|device-side assert", LOOK),
-    _Rule.of("unknown", r"\btasks? [\d,-]+: Killed|^Killed$", KILLED),
-    # An exception of Python: `ValueError: …`, `pkg.errors.UserError: …`, or a bare name at the end.
+    _Rule.of(
+        "unknown",
+        r"\btasks? [\d,-]+: Killed|^Killed$|\brank [\d, ]+ of \d+ ended without a word",
+        KILLED,
+    ),
+    _Rule.of("code_error", r"^UserError: ", AS_SAID),
+    # An exception of Python: `ValueError: …`, `pkg.errors.DataError: …`, or a bare name at the end.
     _Rule.of(
         "code_error",
         r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Failed|Interrupt|Exit)(?::|$)",

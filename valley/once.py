@@ -1,22 +1,20 @@
 """Once: what several processes need is made by one of them, while the others wait for it.
 
-The claim is a file beside what is made, which names its holder. A holder that is dead on this host, or
-that has given no sign of life, from another host, is passed over. So two may at worst make the same at
-once: what is made must appear by a rename, whole, and be the same whoever makes it. No clock of another
-machine and no time stamp of a file is believed.
+The claim (`valley.claim`) lies beside what is made. A holder that is dead on this host, or that has given
+no sign of life, from another host, is passed over. So two may at worst make the same at once: what is
+made must appear by a rename, whole, and be the same whoever makes it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from valley.processes import is_alive, this_process
+from valley.claim import Claim, holder_of, remove
+from valley.processes import is_alive
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +37,8 @@ def once(
         look: finds it; None where it is missing or damaged.
         make: makes it, and sets a damaged one aside; is given `beat`, to be called every minute or so.
     """
+    mine = Claim(claim)
     while (found := look()) is None:
-        mine = _Claim(claim)
         if not mine.take():
             _await(claim, patience_s)
             continue
@@ -53,67 +51,21 @@ def once(
     return found
 
 
-class _Claim:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.holder: dict[str, Any] = {**this_process(), "beat": 0}
-        self.draft = path.with_name(f".{path.name}.{self.holder['host']}.{self.holder['pid']}")
-
-    def take(self) -> bool:
-        """Whether it is this process's now."""
-        try:
-            self.draft.write_text(json.dumps(self.holder))
-            # A link is made or refused as a whole, also on a network file system.
-            os.link(self.draft, self.path)
-        except FileExistsError:
-            return False
-        finally:
-            self.draft.unlink(missing_ok=True)
-        return True
-
-    def beat(self) -> None:
-        """Show that this process is at work."""
-        holder = {**self.holder, "beat": self.holder["beat"] + 1}
-        try:
-            self.draft.write_text(json.dumps(holder))
-            self.draft.replace(self.path)
-        except OSError:  # a full disk, say
-            self.draft.unlink(missing_ok=True)
-            raise
-        self.holder = holder
-
-    def release(self) -> None:
-        """Give it up; one that another has taken over since stays."""
-        if _holder(self.path) == self.holder:
-            self.path.unlink(missing_ok=True)
-
-
 def _await(claim: Path, patience_s: float) -> None:
     """Return when the claim is gone, and remove it where its holder is dead or silent."""
     seen, since = None, time.monotonic()
-    while (holder := _holder(claim)) is not None:
+
+    def is_given_up(holder: dict[str, Any]) -> bool:
         alive = is_alive(holder)
+        silent = holder == seen and time.monotonic() - since > patience_s
+        return alive is False or (alive is None and silent)
+
+    while (holder := holder_of(claim)) is not None:
         if holder != seen:
             seen, since = holder, time.monotonic()
-        silent = alive is None and time.monotonic() - since > patience_s
-        if alive is False or silent:
-            logger.warning(
-                "%s: process %s on %s has not finished it; taken over",
-                claim,
-                holder.get("pid"),
-                holder.get("host"),
-            )
-            claim.unlink(missing_ok=True)
-            return
+        if is_given_up(holder):
+            who = f"process {holder.get('pid')} on {holder.get('host')}"
+            if remove(claim, is_given_up) is None:
+                logger.warning("%s: %s has not finished it; taken over", claim, who)
+                return
         time.sleep(POLL_S)
-
-
-def _holder(claim: Path) -> dict[str, Any] | None:
-    """Who holds the claim; {} where that cannot be read, None where there is none."""
-    try:
-        holder = json.loads(claim.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return {}
-    return holder if isinstance(holder, dict) else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,6 +17,7 @@ from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.records import canonical_json
 from valley.train.config import TrainConfig
+from valley.train.deepspeed_keys import deepspeed_config
 from valley.validation import Location, validate
 
 
@@ -164,16 +164,22 @@ def _check_recipe(recipe: Recipe, ranks: int, at: Callable[[str], str]) -> None:
         recipe.data.check()
     except UserError as error:
         raise UserError(f"{at('data')}: {error}") from error
-    check_ranks(recipe.train, ranks, partial(at, "train.batch_size"))
+    check_training(recipe.train, ranks, lambda key: at(f"train.{key}"))
 
 
-def check_ranks(train: TrainConfig, ranks: int, at: Callable[[], str]) -> None:
-    """Refuse a batch that cannot be shared out among the ranks.
+def check_training(train: TrainConfig, ranks: int, at: Callable[[str], str]) -> None:
+    """Refuse a batch that cannot be shared out among the ranks, and raw keys that contradict settings.
+
+    Args:
+        at: says where a setting of the training stands.
 
     Raises:
-        UserError: says where the batch size comes from, and what there is to feed.
+        UserError: says where the setting comes from, and what is wrong.
     """
+    key = "batch_size"
     try:
-        accumulation(train.batch_size, train.micro_batch_size, ranks)
+        steps = accumulation(train.batch_size, train.micro_batch_size, ranks)
+        key = "deepspeed"
+        deepspeed_config(train, steps, ranks)
     except UserError as error:
-        raise UserError(f"{at()}: {error}") from error
+        raise UserError(f"{at(key)}: {error}") from error

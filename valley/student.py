@@ -6,6 +6,9 @@ them, so that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load it
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from valley import model_folder, package_file
 from valley.errors import UserError
 from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny
+
+SAID_LENGTH = 300
 
 
 def prepare_student(
@@ -58,16 +63,13 @@ def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a checkpoint.
 
     Raises:
-        UserError: it has no chat template, so that prompts cannot be made.
+        UserError: it cannot be read, or has no chat template, so that prompts cannot be made.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if tokenizer.chat_template is None:
-        raise UserError(
-            f"{folder}: the tokenizer has no chat template; take an instruct model, or add "
-            "`chat_template` to its tokenizer_config.json"
-        )
+    with _loading(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    _check_template(folder, tokenizer)
     return tokenizer
 
 
@@ -76,14 +78,25 @@ def load_model(folder: Path, precision: str, attention: str | None = None) -> An
 
     Args:
         attention: what transformers calls the implementation; None lets it choose.
+
+    Raises:
+        UserError: it cannot be loaded.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, attn_implementation=attention
-    )
+    with _loading(folder):
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, attn_implementation=attention
+        )
+
+
+def positions(folder: Path) -> int | None:
+    """The most tokens that a checkpoint says it was made for; None where it does not say."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    told = config.get("max_position_embeddings")
+    return told if isinstance(told, int) else None
 
 
 def _convert_gguf(file: Path, folder: Path) -> None:
@@ -104,7 +117,53 @@ def _convert_gguf(file: Path, folder: Path) -> None:
 def _copy_folder(path: str, revision: str | None, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    AutoTokenizer.from_pretrained(path, revision=revision).save_pretrained(folder)
-    AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype="auto").save_pretrained(
-        folder
-    )
+    with _loading(path):
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        model, told = AutoModelForCausalLM.from_pretrained(
+            path, revision=revision, dtype="auto", output_loading_info=True
+        )
+    _check_template(path, tokenizer)
+    _check_weights(path, model.get_input_embeddings().weight, told["missing_keys"], len(tokenizer))
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def _check_template(where: str | Path, tokenizer: Any) -> None:
+    if tokenizer.chat_template is None:
+        raise UserError(
+            f"{where}: the tokenizer has no chat template; take an instruct model, or add "
+            "`chat_template` to its tokenizer_config.json"
+        )
+
+
+def _check_weights(where: str, embedding: Any, missing: Iterable[str], tokens: int) -> None:
+    """Refuse a student that would be made up in part, or does not know its tokenizer's tokens."""
+    if names := sorted(missing):
+        raise UserError(
+            f"student {where}: there are no weights for {len(names)} tensors that its config.json "
+            f"describes, which would be random ({', '.join(names[:3])}{', …' if names[3:] else ''}); "
+            "give a causal language model with all of its weights"
+        )
+    if tokens > len(embedding):
+        raise UserError(
+            f"student {where}: its tokenizer has {tokens} tokens, and its weights know "
+            f"{len(embedding)}; give the tokenizer that belongs to it, or resize its embeddings"
+        )
+
+
+@contextmanager
+def _loading(where: str | Path) -> Iterator[None]:
+    """Say of a checkpoint that cannot be loaded which it is."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, by what is wrong with it
+        import transformers
+
+        said = " ".join(str(error).split())[:SAID_LENGTH]
+        raise UserError(
+            f"{where}: transformers {transformers.__version__} cannot load this checkpoint "
+            f"({type(error).__name__}: {said}); give a complete folder in Hugging Face format of a "
+            "causal language model that this version knows"
+        ) from error

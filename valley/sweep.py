@@ -34,7 +34,7 @@ from valley.evaluate.config import GradeConfig
 from valley.evaluate.profiles import GenerateConfig
 from valley.grid_file import GridFile
 from valley.recipe import Recipe as Recipe
-from valley.recipe import check_ranks
+from valley.recipe import check_training
 from valley.student_config import StudentConfig
 from valley.train.config import TrainConfig
 from valley.validation import validate
@@ -256,7 +256,12 @@ def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
                 "data.direct_answers (`source: tiny` alone has them) or leave first_lessons out"
             )
         train = sweep.resources.train
-        check_ranks(student.first_lessons, train.nodes * train.tasks_per_node, at)
+        ranks = train.nodes * train.tasks_per_node
+
+        def whose(key: str, name: str = name) -> str:
+            return file.at(("students", name, "first_lessons", key))
+
+        check_training(student.first_lessons, ranks, whose)
 
 
 def _check_engines(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 # Before torch is imported: one thread, as each job of the sweep has.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from valley.cluster.element import load_kind
+from valley.cluster.kinds import load_kind
 from valley.job import Job
 from valley.job_file import read_job, write_result
 from valley.store import Store

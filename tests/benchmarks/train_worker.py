@@ -36,7 +36,8 @@ class Rounds:
     def wait(self, **first: Any) -> None:
         """Say that it is ready, or what a round was, and go on when told to."""
         print(json.dumps({**first, "peak_gib": peak_gib()}), file=self.told, flush=True)
-        sys.stdin.readline()
+        if not sys.stdin.readline():
+            sys.exit("nobody is there to tell to go on")
         self.steps = self.tokens = 0
         self.began = time.perf_counter()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from valley.cluster.element import ElementFailed, foreground, log_path, run_elem
 from valley.errors import UserError
 from valley.job import Job
 from valley.job_file import identity_of
+from valley.processes import this_process
 from valley.store import Store
 
 GOOD = {"evaluation": {"source": "tiny", "evaluation_problems": 5}}
@@ -73,6 +75,36 @@ def test_the_foreground_command(spaced, capsys):
     with pytest.raises(UserError, match="no such file"):
         foreground([str(spaced / "job.json")])
     assert foreground([str(lay(spaced, GOOD) / "job.json")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ({}, "is at work at this job (log: /a/log); wait for its end or cancel it"),
+        ({"host": "elsewhere"}, "or if you know that it is dead remove running.json there"),
+        ({"start": "1"}, None),
+    ],
+)
+def test_a_job_that_another_process_is_at_is_not_begun_in_the_foreground(spaced, who, said):
+    good = lay(spaced, GOOD)
+    note = {**this_process(), "log": "/a/log", **who}
+    (good / "running.json").write_text(json.dumps(note))
+    if said is None:
+        assert foreground([str(good)]) == 0
+    else:
+        with pytest.raises(UserError, match=re.escape(said)):
+            foreground([str(good)])
+        assert not (good / "result.json").exists()
+
+
+def test_a_users_mistake_leaves_one_message_and_no_traceback(spaced, capfd):
+    job = lay(spaced, {"nothing": "known"})
+    assert run_job(job) == "none"
+    log = capfd.readouterr().err
+    assert "UserError: " in log and "nothing that a prepare job knows" in log
+    assert "Traceback" not in log
+    failed = json.loads((job / "failed.json").read_text())
+    assert failed["failure"] == "code_error" and "what this line says" in failed["action"]
 
 
 def test_the_log_is_where_stderr_goes(spaced):

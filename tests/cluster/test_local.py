@@ -117,6 +117,20 @@ def test_a_rank_that_fails_ends_the_others_and_tells_why(world, capfd):
     assert "Traceback" not in capfd.readouterr().err, "it stands in the log, not in the display"
 
 
+def test_a_rank_that_is_killed_ends_those_that_wait_for_it(world, monkeypatch):
+    monkeypatch.setattr("valley.cluster.local_element.LOST_RANK_S", 0.5)
+    lost = job("lost", in_rank=1, sleeps_s=100, **DIES)
+    started = time.monotonic()
+    progress = run(world, [array([lost], tasks_per_node=2)])
+    assert time.monotonic() - started < 50
+    said = "rank 1 of 2 ended without a word, and the others waited for it"
+    assert progress.failed[lost.identity].startswith(said)
+    other = json.loads((world.folder(lost) / "process-0.json").read_text())
+    assert is_alive(other) is False
+    known = world.known(lost)
+    assert known.failure == "unknown" and "memory_gib" in known.remedy
+
+
 def test_a_task_whose_controller_was_killed_is_still_waited_for(world):
     lonely = job("lonely", sends=["SIGKILL", "controller"], sleeps_s=1)
     progress = run(world, [array([lonely])])

@@ -93,7 +93,7 @@ def run(job):
 
 
 def test_what_does_not_heed_the_launcher_is_killed(world, spaced, monkeypatch):
-    monkeypatch.setattr("valley.cluster.local.STOP_S", 1.0)
+    monkeypatch.setattr("valley.cluster.local_element.STOP_S", 1.0)
     snapshot = make_snapshot(spaced / "a stubborn snapshot")
     (snapshot / "jobs" / "prepare.py").write_text(STUBBORN)
     world.snapshot = snapshot

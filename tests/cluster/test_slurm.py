@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from valley.cluster import slurm
+from valley.cluster.sbatch import Refused, names_full_queue, submit
 from valley.errors import UserError
 
 POLICY = "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
@@ -22,7 +23,7 @@ POLICY = "Batch job submission failed: Job violates accounting/QOS policy (job s
     ],
 )
 def test_limits_on_queued_jobs_are_told_from_other_refusals(said, full):
-    assert slurm.names_full_queue(said) is full
+    assert names_full_queue(said) is full
 
 
 def test_accounting_names_each_element(spaced, monkeypatch):
@@ -72,8 +73,8 @@ def test_what_a_script_states_wins_over_the_users_variables(sbatch, spaced, monk
         monkeypatch.setenv(f"SBATCH_{name}", "mine")
     script = spaced / "script.sh"
     script.write_text("#!/bin/bash\n#SBATCH --account=theirs\n#SBATCH --time=3\n")
-    with pytest.raises(slurm.Refused) as refused:
-        slurm.submit(script)
+    with pytest.raises(Refused) as refused:
+        submit(script)
     said = str(refused.value)
     assert "SBATCH_PARTITION=mine" in said
     assert "SBATCH_ACCOUNT" not in said and "SBATCH_TIMELIMIT" not in said

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_jobs import World, array, job
 
-from valley.cluster import slurm
+from valley.cluster import sbatch
 from valley.cluster.arrays import Array, Element
 from valley.cluster.config import ClusterConfig, Resources
 from valley.cluster.submit import submit_to_slurm
@@ -30,7 +30,7 @@ class Room:
         text = script.read_text()
         indices = indices_of(re.search(r"--array=(\S+)", text).group(1))
         if len(indices) > self.left:
-            raise slurm.Refused("sbatch: error: AssocMaxSubmitJobLimit", True)
+            raise sbatch.Refused("sbatch: error: AssocMaxSubmitJobLimit", True)
         self.left -= len(indices)
         job_id = str(100 + len(self.taken))
         waits = re.search(r"--dependency=(\S+)", text)
@@ -70,7 +70,7 @@ def test_what_fits_is_submitted_after_what_it_waits_for_and_the_rest_is_held(
     world = World(folder, folder)
     taker, arrays = Room(room), chain(count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slurm, "submit", taker.submit)
+        patch.setattr(sbatch, "submit", taker.submit)
         outcome = submit_to_slurm(arrays, ClusterConfig(), world.ledger, world.store, folder, {})
     every = [element for array in arrays for element in array.elements]
     assert sum(len(indices) for indices, _ in taker.taken.values()) + len(outcome.held) == len(
@@ -94,9 +94,9 @@ def test_what_fits_is_submitted_after_what_it_waits_for_and_the_rest_is_held(
 
 def test_another_refusal_is_an_error_that_names_the_array(spaced, monkeypatch):
     def refuse(script):
-        raise slurm.Refused("sbatch: error: invalid partition specified: nowhere", False)
+        raise sbatch.Refused("sbatch: error: invalid partition specified: nowhere", False)
 
-    monkeypatch.setattr(slurm, "submit", refuse)
+    monkeypatch.setattr(sbatch, "submit", refuse)
     world = World(spaced, spaced)
     with pytest.raises(UserError, match=r"refused test \(1 elements\): .*partition.*launch again"):
         submit_to_slurm([array([job("a")])], ClusterConfig(), world.ledger, world.store, spaced, {})

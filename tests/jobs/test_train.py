@@ -159,6 +159,22 @@ def test_examples_that_are_too_long_are_refused(run, recipe, message):
     assert message in json.loads((folder / "failed.json").read_text())["error"]
 
 
+def test_examples_beyond_what_the_student_was_made_for_are_refused(run, inputs, spaced):
+    def fill(folder):
+        student = TinyStudent(layers=1, hidden=16, intermediate=16, heads=2, seed=1)
+        make_tiny(student, ["a b c 0 1 2 3 4 5 6 7 8 9"], folder / "model")
+        path = folder / "model" / "config.json"
+        short = {**json.loads(path.read_text()), "max_position_embeddings": 20}
+        path.write_text(json.dumps(short))
+
+    inputs["init"] = made(spaced, "short", fill)
+    said = json.loads((run() / "failed.json").read_text())["error"]
+    assert said.startswith(
+        "2 of 10 examples have more than the 20 tokens that the student was made"
+    )
+    assert outcome(run(max_tokens=20))["examples"] == 8
+
+
 def test_tokenising_is_told(run, caplog):
     caplog.set_level(logging.INFO, logger="valley.data.tokens")
     run()

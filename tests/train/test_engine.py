@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 
 from valley.errors import UserError
 from valley.train.config import TrainConfig
-from valley.train.engine import deepspeed_config, make_engine
+from valley.train.deepspeed_keys import deepspeed_config
+from valley.train.engine import load_student, make_engine
 
 SHARES = """
 import sys
@@ -21,7 +23,8 @@ from pathlib import Path
 import torch
 from valley.cluster.rendezvous import join_process_group, leave_process_group, place
 from valley.train.config import TrainConfig
-from valley.train.engine import deepspeed_config, load_student, make_engine
+from valley.train.deepspeed_keys import deepspeed_config
+from valley.train.engine import load_student, make_engine
 torch.set_num_threads(1)
 join_process_group(place(), Path(sys.argv[2]))
 config = TrainConfig(zero_stage=3, precision="fp32")
@@ -64,6 +67,12 @@ def test_raw_keys_are_added():
             {"zero_optimization": {"stage": 3}},
             r"zero_optimization\.stage is 3.*train\.zero_stage.* 0",
         ),
+        (
+            {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}},
+            r"offload_optimizer\.device is 'cpu'.*train\.offload makes it 'none'",
+        ),
+        ({"zero_optimisation": {"stage": 2}}, r"did you mean zero_optimization\?"),
+        ({"zero_optimization": 2}, r"zero_optimization is 2"),
         ({"bf16": {"enabled": True}}, r"bf16\.enabled is True.*train\.precision"),
         (
             {"gradient_clipping": 2.0},
@@ -83,8 +92,20 @@ def test_a_contradiction_names_both(raw, both):
         values(precision="fp32", deepspeed=raw)
 
 
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [({"overlap_com": True}, "overlap_com: Extra"), ({"reduce_bucket_size": "x"}, "found 'x'")],
+)
+def test_what_deepspeed_itself_does_not_accept_is_named(start, raw, fault):
+    config = TrainConfig(precision="fp32", deepspeed={"zero_optimization": raw})
+    with pytest.raises(UserError, match=f"train.deepspeed: DeepSpeed does not accept.*{fault}"):
+        load_student(start, config, deepspeed_config(config, 1, 1))
+
+
 def test_settings_that_cannot_go_together_are_refused():
-    for wrong in ({"offload": "cpu"}, {"row_tokens": 64}, {"packing": "epoch", "layout": "padded"}):
+    betas = [{"adam_betas": betas} for betas in ((1.0, 0.9), (0.9, math.nan))]
+    apart = [{"offload": "cpu"}, {"row_tokens": 64}, {"packing": "epoch", "layout": "padded"}]
+    for wrong in (*apart, *betas):
         with pytest.raises(ValidationError):
             TrainConfig(**wrong)
 

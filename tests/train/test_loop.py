@@ -10,7 +10,7 @@ from valley.data.pack import batches
 from valley.data.render import Document
 from valley.student import load_model, load_tokenizer
 from valley.train.config import TrainConfig
-from valley.train.engine import deepspeed_config
+from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.head import summed_loss
 from valley.train.rows import padded_rows, rows_of
 from valley.train.schedule import learning_rate_at

@@ -46,10 +46,10 @@ def said(folder):
     return (folder / "said").read_text()
 
 
-def with_position(checkpoint: Path, change) -> None:
-    """Change what a checkpoint says of where it stands."""
+def with_marker(checkpoint: Path, change) -> None:
+    """Change what a checkpoint says of itself."""
     marker = json.loads((checkpoint / "checkpoint.json").read_text())
-    change(marker["position"])
+    change(marker)
     (checkpoint / "checkpoint.json").write_text(json.dumps(marker))
 
 
@@ -105,14 +105,19 @@ def test_what_does_not_fit_and_what_is_damaged(run_ranks, trained, spaced):
     (kept / ".step-16.partial").mkdir()
     marker = folder / "resume half zero2" / "step-7" / "checkpoint.json"
     marker.write_text(marker.read_text().replace("valley.checkpoint/2", "valley.checkpoint/1"))
-    with_position(kept / "step-7", lambda position: position.pop("losses"))  # an earlier version's
+    # An earlier version's.
+    with_marker(kept / "step-7", lambda marker: marker["position"].pop("losses"))
+    with_marker(kept / "step-7", lambda marker: marker.pop("student"))
     low = {"losses": [-9.0] * LOOKED_BACK}
-    with_position(folder / "resume half bf16 zero0" / "step-7", lambda p: p.update(low))
+    diverging, strange = (folder / f"resume half bf16 {name}" for name in ("zero0", "zero2"))
+    with_marker(diverging / "step-7", lambda marker: marker["position"].update(low))
+    with_marker(strange / "step-7", lambda marker: marker.update(student="another"))
     configs = {
         **halves_of(STAGES),
         "half zero0": {**STAGES["zero0"], "learning_rate": 1e-3},
         "half zero3": {**STAGES["zero3"], "micro_batch_size": 4},
         "half bf16 zero0": BF16["bf16 zero0"],
+        "half bf16 zero2": BF16["bf16 zero2"],
     }
     ends = {"by": "error", "rank": 0, "step": 0}
     _, logs = run_ranks(configs, 1, STEPS, folder=folder, ends=ends)
@@ -122,7 +127,8 @@ def test_what_does_not_fit_and_what_is_damaged(run_ranks, trained, spaced):
     damaged = {f"step-{step}.damaged-1" for step in (13, 14, 15)}
     assert set(steps_kept(folder, "half zero1")) == {"step-7", *damaged}
     assert "a valley.checkpoint/1, and this version reads valley.checkpoint/2" in words
-    assert words.count("begins at step 0") == 2
+    assert "of a training that began with another student; the training begins at step 0" in words
+    assert words.count("begins at step 0") == 3
     assert words.count("resumes after step 7") == 3
     assert "half bf16 zero0: the training diverged: " in words
     assert "above the median -9 of the 16 steps before" in words

@@ -11,7 +11,6 @@ collective operation for ever, so the one that failed ends them all.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import resource
@@ -20,12 +19,12 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import valley
+from valley.cluster.kinds import load_kind
 from valley.cluster.provenance import provenance
 from valley.cluster.rendezvous import leave_process_group, place
 from valley.cluster.requeue import RequeuePolicy, end_between, end_stopped
@@ -40,7 +39,6 @@ from valley.weights import MARKER, lacks_weights
 
 logger = logging.getLogger(__name__)
 
-Run = Callable[[JobFile], dict[str, Any]]
 Outcome = Literal["made", "there", "none"]
 """Whether a job has a result: made by this process, there before, or none."""
 JOURNALED = "journaled"
@@ -194,18 +192,26 @@ def run_job(path: Path) -> Outcome:
     except Stopped:
         raise
     except Exception as error:
-        traceback.print_exc()
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        said, shown = _described(error)
+        print(shown, file=sys.stderr, flush=True)
         # Any rank may be the one that fails, and the first tells the reason: what the others then
         # say is that they have lost it.
         if not (job.folder / "failed.json").exists():
             first = said.splitlines()[0] if said else type(error).__name__
-            write_failure(job, first, log_path(), traceback.format_exc())
+            write_failure(job, first, log_path(), shown)
         if leads:
             end_stint(job.folder, "failed")
         return "none"
     logger.info("%s %s: done in %.1f s", job.kind, job.label, time.perf_counter() - clock)
     return "made"
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    """What a failure is in a line, and what the log has of it: a user's mistake needs no traceback."""
+    if isinstance(error, UserError):
+        return str(error), f"UserError: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return f"{type(error).__name__}: {error}", trace
 
 
 def _is_anothers(job: JobFile) -> bool:
@@ -240,23 +246,6 @@ def _forget_resume(job: JobFile) -> None:
         note.unlink(missing_ok=True)
 
 
-def load_kind(kind: str) -> Run:
-    """The `run` function of `jobs/<kind>.py` beside this package."""
-    path = Path(valley.__file__).resolve().parent.parent / "jobs" / f"{kind}.py"
-    name = f"valley_jobs_{kind}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None or not path.is_file():
-            raise UserError(
-                f"{path}: no such job script; valley must run from a checkout or snapshot"
-            )
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    run: Run = sys.modules[name].run
-    return run
-
-
 def foreground(arguments: list[str]) -> int:
     """`python jobs/<kind>.py JOB.json`: run one job here and now, unless its result is there."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
@@ -268,7 +257,21 @@ def foreground(arguments: list[str]) -> int:
     path = Path(arguments[0])
     if not path.exists():
         raise UserError(f"{path}: no such file; give a job.json of the store")
+    if place().rank == 0:
+        _refuse_second(read_job(path))
     return 1 if run_job(path) == "none" else 0
+
+
+def _refuse_second(job: JobFile) -> None:
+    """Refuse a job that another process is at: both would write the same files."""
+    running = Store(job.folder.parents[2].parent).running(job.kind, job.identity)
+    alive = False if running is None else is_alive(running)
+    if running is not None and alive is not False:
+        raise UserError(
+            f"{job.folder}: process {running.get('pid')} on {running.get('host')} is at work at this job "
+            f"(log: {running.get('log') or 'none'}); wait for its end or cancel it"
+            + ("" if alive else ", or if you know that it is dead remove running.json there")
+        )
 
 
 def log_path() -> str:

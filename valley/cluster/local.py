@@ -8,33 +8,22 @@ at work has failed; what it had not begun runs again in another element.
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from valley.cluster import machine
 from valley.cluster.arrays import Array, Element
-from valley.cluster.config import ClusterConfig, Resources
-from valley.cluster.element import JOURNALED, run_element
-from valley.cluster.environment import changed_environment, environment_of
+from valley.cluster.config import ClusterConfig
+from valley.cluster.local_element import POLL_S, LocalElement, start, stop
 from valley.cluster.requeue import RequeuePolicy
-from valley.cluster.submit import journal_intent, lay_jobs, new_intent
 from valley.job import Job
 from valley.job_file import read_job, write_failure
 from valley.ledger import Ledger
 from valley.logs import tail_of_last_job
-from valley.processes import children_of, has_live_task, process_start, this_process
 from valley.store import Store
 from valley.weights import MARKER
-
-POLL_S = 0.1
-STOP_S = 15.0
 
 
 @dataclass
@@ -45,18 +34,6 @@ class Progress:
     finished: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     left_s: float = 0.0
-
-
-@dataclass
-class _Running:
-    element: Element
-    handle: Any
-    gpus: list[str]
-    started: float
-
-    @property
-    def asked(self) -> Resources:
-        return self.element.array.resources
 
 
 def run_locally(
@@ -86,7 +63,7 @@ def run_locally(
     chain_s = _chains(elements, by_job, cost_s)
     waiting = sorted(elements, key=lambda element: -chain_s[element])
     progress = Progress()
-    running: list[_Running] = []
+    running: list[LocalElement] = []
     try:
         while waiting or running:
             for element in list(waiting):
@@ -96,12 +73,14 @@ def run_locally(
                     waiting.remove(element)
                     gpus = room.take(element.array.resources)
                     policy = RequeuePolicy.of(config)
-                    running.append(_start(element, gpus, ledger, store, snapshot, policy))
+                    running.append(start(element, gpus, ledger, store, snapshot, policy))
             progress.running = [job for item in running for job in item.element.jobs]
             progress.left_s = _left(waiting, running, whole, chain_s, cost_s, progress)
             _note_finished(running, store, progress)
             show(progress)
-            for item in [item for item in running if _has_ended(item)]:
+            for item in running:
+                item.end_if_a_rank_is_gone()
+            for item in [item for item in running if item.has_ended()]:
                 running.remove(item)
                 room.give_back(item.asked, item.gpus)
                 if unbegun := _settle(item, store, progress):
@@ -111,7 +90,7 @@ def run_locally(
                     waiting.insert(0, again)
             time.sleep(POLL_S)
     except BaseException:
-        _stop(running)
+        stop(running)
         raise
     progress.running = []
     show(progress)
@@ -157,54 +136,7 @@ def _blocked(element: Element, by_job: dict[str, Element], progress: Progress) -
     return True
 
 
-def _start(
-    element: Element,
-    gpus: list[str],
-    ledger: Ledger,
-    store: Store,
-    snapshot: Path,
-    policy: RequeuePolicy,
-) -> _Running:
-    import submitit
-
-    resources = element.array.resources
-    intent = new_intent(element.array)
-    folder = journal_intent(ledger, intent, [element], "local")
-    work = lay_jobs(store, element, folder)
-    me = this_process()
-    python = {"local_python": shlex.quote(resources.python)} if resources.python else {}
-    executor = submitit.AutoExecutor(folder=folder, cluster="local", **python)
-    executor.update_parameters(
-        tasks_per_node=resources.tasks_per_node,
-        gpus_per_node=resources.gpus_per_node,
-        timeout_min=resources.time_limit_min,
-        stderr_to_stdout=True,
-    )
-    # A Ctrl-C reaches every process of the terminal; at it submitit's controller would kill its tasks
-    # within a second, which is too short for a checkpoint. Ignored signals are inherited.
-    with changed_environment(environment_of(resources, snapshot)), _ignored(signal.SIGINT):
-        handle = executor.submit(
-            run_element, work, str(snapshot), launcher=me, gpus=gpus, requeue=policy
-        )
-    controller = int(handle.job_id)
-    ledger.append(
-        {
-            "event": "submitted",
-            "intent": intent,
-            "job_id": str(controller),
-            "process": {**me, "pid": controller, "start": process_start(controller)},
-        }
-    )
-    (folder / JOURNALED).touch()
-    return _Running(element, handle, gpus, time.monotonic())
-
-
-def _has_ended(item: _Running) -> bool:
-    # submitit asks for its controller alone, which may have been killed without its task.
-    return item.handle.done() and not has_live_task(Path(item.handle.paths.folder))
-
-
-def _note_finished(running: list[_Running], store: Store, progress: Progress) -> None:
+def _note_finished(running: list[LocalElement], store: Store, progress: Progress) -> None:
     """Count the jobs of packed elements as they finish, not only at their element's end."""
     for item in running:
         for job in item.element.jobs:
@@ -214,7 +146,7 @@ def _note_finished(running: list[_Running], store: Store, progress: Progress) ->
                     progress.finished.add(job.identity)
 
 
-def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
+def _settle(item: LocalElement, store: Store, progress: Progress) -> list[Job]:
     """After an element's end: what became of its jobs.
 
     Returns:
@@ -222,7 +154,7 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
         element. There are none where the element ended without getting anywhere, since another would
         hardly fare better.
     """
-    log = str(item.handle.paths.stdout)
+    log = item.log
     unbegun: list[Job] = []
     for job in item.element.jobs:
         folder = store.folder(job.kind, job.label, job.identity)
@@ -239,10 +171,10 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
             continue
         if failure is None:
             # It was at work and could not say so itself: killed, or out of memory.
-            said = (
-                f"its process ended without a result, after {time.monotonic() - item.started:.0f} s"
-            )
-            write_failure(read_job(folder), said, log, tail_of_last_job(Path(log)) or said)
+            spent_s = time.monotonic() - item.started
+            said = item.lost or f"its process ended without a result, after {spent_s:.0f} s"
+            shown = f"{tail_of_last_job(Path(log))}\n{item.lost}".strip()
+            write_failure(read_job(folder), said, log, shown or said)
             failure = {"error": said, "log": log}
         progress.failed[job.identity] = f"{failure['error']} (log: {failure['log'] or log})"
     stopped = any(store.stopped(job.kind, job.identity) for job in unbegun)
@@ -250,13 +182,14 @@ def _settle(item: _Running, store: Store, progress: Progress) -> list[Job]:
         return unbegun
     for job in unbegun:
         # Not written down as a failure: the next launch begins with it.
-        progress.failed[job.identity] = f"its process ended before it began (log: {log})"
+        why = item.lost or "its process ended before it began"
+        progress.failed[job.identity] = f"{why} (log: {log})"
     return []
 
 
 def _left(
     waiting: list[Element],
-    running: list[_Running],
+    running: list[LocalElement],
     whole: machine.Room,
     chain_s: dict[Element, float],
     cost_s: Callable[[Job], float],
@@ -275,32 +208,3 @@ def _left(
         work += max(0.0, own - spent) * machine.share(item.asked, whole)
         longest = max(longest, chain_s[item.element] - spent)
     return max(work, longest)
-
-
-def _stop(running: list[_Running]) -> None:
-    """End the elements that run: asked first, so that trainings keep a checkpoint, and then killed."""
-    for item in running:
-        _send(int(item.handle.job_id), signal.SIGTERM)  # the controller passes it on to its tasks
-    deadline = time.monotonic() + STOP_S
-    while time.monotonic() < deadline and not all(item.handle.done() for item in running):
-        time.sleep(POLL_S)
-    for item in running:
-        if not item.handle.done():
-            controller = int(item.handle.job_id)
-            for pid in (*children_of(controller), controller):
-                _send(pid, signal.SIGKILL)
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-@contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
-    """Have a signal ignored for a while, and in the processes that are started meanwhile."""
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from valley.cluster import slurm
+from valley.cluster import sbatch, slurm
 from valley.ledger import Ledger, Submission
 from valley.processes import runs_with
 
@@ -45,7 +45,7 @@ def settle(root: Path) -> None:
     opened = [(ledger, s) for ledger in ledgers for s in ledger.submissions() if s.is_open]
     if not opened:
         return
-    while any(runs_with(*slurm.SBATCH[1:], str(submission.script)) for _, submission in opened):
+    while any(runs_with(*sbatch.COMMAND[1:], str(submission.script)) for _, submission in opened):
         time.sleep(POLL_S)
     found = find_orphans([submission for _, submission in opened], slurm.queue())
     for ledger, submission in opened:

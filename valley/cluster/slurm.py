@@ -1,4 +1,4 @@
-"""Slurm's own programs, asked by launchers and jobs: the only caller of sbatch, squeue, sacct, scontrol and scancel."""
+"""Slurm's own programs, asked by launchers and jobs: the only caller of squeue, sacct, scontrol and scancel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from pathlib import Path
 
 from valley.errors import UserError
 
-SBATCH = ("sbatch", "--parsable")
 TIMEOUT_S = 60
 DEFAULT_ARRAY_SIZE = 1000
-SBATCH_TIMEOUT_S = 300  # it tries again for two minutes while the controller's queue is full
 RENAME_TIMEOUT_S = 10
 CLOCK_SKEW_S = 600
 
@@ -54,14 +52,6 @@ class Task:
 
 class NoAnswer(UserError):
     """A program of Slurm's failed or did not answer, so nothing can be said of any job."""
-
-
-class Refused(UserError):
-    """sbatch did not submit. `full` is whether a limit on queued jobs is why, so that it may later."""
-
-    def __init__(self, said: str, full: bool) -> None:
-        super().__init__(said)
-        self.full = full
 
 
 def why_silent() -> str:
@@ -105,42 +95,6 @@ def environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name == "SLURM_CONF" or not name.startswith(prefixes)
     }
-
-
-def submit(script: Path) -> str:
-    """Submit a script with sbatch; the job's id.
-
-    Options in the script win over the environment's SBATCH_* variables, as a grid wins over a site.
-
-    Raises:
-        Refused: what sbatch said.
-    """
-    stated = re.findall(r"^#SBATCH --([a-z-]+)", script.read_text(encoding="utf-8"), re.M)
-    stated_by = {f"SBATCH_{name.upper().replace('-', '_')}" for name in stated}
-    stated_by |= {"SBATCH_TIMELIMIT", "SBATCH_ARRAY_INX", "SBATCH_WAIT"}
-    env = {name: value for name, value in environment().items() if name not in stated_by}
-    command = [*SBATCH, str(script)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SBATCH_TIMEOUT_S, env=env
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(f"sbatch did not answer ({error}); is the cluster up?", False) from error
-    job_id = done.stdout.strip().split(";")[0]
-    if done.returncode == 0 and job_id.isdigit():
-        return job_id
-    # All of it: what to do stands in a line before the last, or in a site's own words.
-    lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-    said = " | ".join(lines) or f"status {done.returncode} and no message"
-    raise Refused(said, names_full_queue(said))
-
-
-def names_full_queue(said: str) -> bool:
-    """Whether sbatch's words name a limit on how many jobs may be queued, and no other limit."""
-    limit = re.search(r"\b(?:QOS|Assoc)\w*Limit\w*", said)
-    if limit:
-        return "Submit" in limit.group()
-    return bool(re.search("job submit limit|queue full|unable to accept job|MaxJobCount", said))
 
 
 def queue() -> dict[tuple[str, int], Task]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valley.cluster import slurm
+from valley.cluster import sbatch
 from valley.cluster.arrays import Array, Element, leader_of
 from valley.cluster.config import ClusterConfig
 from valley.errors import UserError
@@ -158,7 +158,7 @@ class _Run:
             work = work or {e.index: lay_jobs(self.store, e, folder) for e in part}
             try:
                 self.sbatch(array, part, intent, folder, work)
-            except slurm.Refused as refused:
+            except sbatch.Refused as refused:
                 if not refused.full:
                     raise UserError(
                         f"sbatch refused {array.name} ({len(part)} elements): {refused}; what was "
@@ -188,7 +188,7 @@ class _Run:
         dependency = dependency_of(array, elements, self.places)
         work = {element.index: work[element.index] for element in elements}
         script = write_submission(array, work, folder, self.config, self.snapshot, dependency)
-        job_id = slurm.submit(script)
+        job_id = sbatch.submit(script)
         self.ledger.append({"event": "submitted", "intent": intent, "job_id": job_id})
         self.outcome.submitted.append((array, job_id, len(elements)))
         note_places(self.places, elements, job_id)

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import socket
 import time
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from types import TracebackType
 from valley.evaluate.exchange import Exchange
 from valley.evaluate.isolation import Isolation
 from valley.evaluate.nursery import Nursery
+from valley.evaluate.outcome import Ended, Outcome, broke_its_sandbox, outcome_of
 from valley.evaluate.place import Place
 from valley.evaluate.started import SandboxError, Started
 
@@ -54,7 +54,6 @@ PROCESSES = 64
 """Processes and threads of one program at once."""
 SPARE_PROCESSES = 160
 """The same where all that the user runs is counted: others' come and go, and `Watch` counts too."""
-STDERR_TAIL_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -91,25 +90,6 @@ class Run:
     memory_limit_mib: int
     output_limit_bytes: int
     lcb: LcbRun | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a program ended. `answer` is the JSON text of a function's result, None without one.
-
-    `exit_code` is negative for a signal, as in `subprocess`. `stderr` is the end of what it wrote.
-    """
-
-    stdout: bytes
-    stderr: str
-    answer: bytes | None
-    exit_code: int
-    syntax_error: bool
-    memory_exceeded: bool
-    output_exceeded: bool
-    timed_out: bool
-    cpu_s: float
-    wall_s: float
 
 
 class Sandbox:
@@ -199,59 +179,8 @@ class Sandbox:
         except (OSError, ValueError) as error:
             raise SandboxError(driver.fault(f"no answer ({error})")) from error
         self.usable = clean == b"1"
-        ended = _Ended(exit_code, timed_out == b"1", watch.exceeded, used_s, wall_s)
-        return _outcome(ended, outputs, run.output_limit_bytes)
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """How a program ended: its exit status by the driver's word, the rest as seen from here."""
-
-    exit_code: int
-    timed_out: bool
-    exceeded: str
-    cpu_s: float
-    wall_s: float
-
-
-def _outcome(
-    ended: _Ended, outputs: tuple[bytes, bytes, bytes], output_limit_bytes: int
-) -> Outcome:
-    """What became of the program, from how it ended and what it wrote.
-
-    The first byte of the result file says R and a function's result, or what went wrong: S with the
-    syntax, M with memory, I inside the sandbox. A program could write there as well, and gain no
-    more than by returning it.
-    """
-    stdout, stderr, result = outputs
-    said = result[:1]
-    exit_code = ended.exit_code
-    if ended.exceeded and exit_code == 0:  # what it left running was too much
-        exit_code = -signal.SIGKILL
-    output_exceeded = (
-        exit_code == -signal.SIGXFSZ
-        or ended.exceeded == "files"
-        or max(map(len, outputs)) > output_limit_bytes
-    )
-    stderr_tail = stderr[-STDERR_TAIL_BYTES:].decode(errors="replace")
-    if said == b"I":
-        raise SandboxError(ascii(stderr_tail[-500:]))  # a program may have written it
-    # A kill that no limit of ours explains is the kernel's, out of memory.
-    explained = ended.timed_out or output_exceeded or ended.exceeded
-    return Outcome(
-        stdout=stdout[:output_limit_bytes],
-        stderr=stderr_tail,
-        answer=result[1:] if said == b"R" else None,
-        exit_code=exit_code,
-        syntax_error=exit_code != 0 and said == b"S",
-        memory_exceeded=(exit_code != 0 and said == b"M")
-        or ended.exceeded == "memory"
-        or (exit_code == -signal.SIGKILL and not explained),
-        output_exceeded=output_exceeded,
-        timed_out=ended.timed_out,
-        cpu_s=ended.cpu_s,
-        wall_s=ended.wall_s,
-    )
+        ended = Ended(exit_code, timed_out == b"1", watch.exceeded, used_s, wall_s)
+        return outcome_of(ended, outputs, run.output_limit_bytes)
 
 
 def _user_tasks() -> int:
@@ -264,8 +193,3 @@ def _user_tasks() -> int:
         except OSError:  # it has just ended
             continue
     return count
-
-
-def broke_its_sandbox(what: str) -> Outcome:
-    """The outcome of a program that ends its own driver each time: it ran, and failed."""
-    return Outcome(b"", what, None, -signal.SIGKILL, False, False, False, False, 0.0, 0.0)

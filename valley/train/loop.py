@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from valley import model_folder
 from valley.data.pack import Batch, accumulation, batches
 from valley.data.render import Document
 from valley.errors import Stopped
@@ -24,8 +25,9 @@ from valley.student import load_tokenizer
 from valley.train.attention import is_packed
 from valley.train.checkpoint import keep_student, save_student
 from valley.train.config import TrainConfig
+from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.divergence import Divergence
-from valley.train.engine import deepspeed_config, load_student, make_engine
+from valley.train.engine import load_student, make_engine
 from valley.train.head import summed_loss
 from valley.train.resume import Position, ResumeFolder
 from valley.train.rows import rows_of
@@ -121,7 +123,8 @@ def train(
     values = deepspeed_config(config, accumulation_steps, world_size)
     engine = make_engine(load_student(start, config, values), config, values)
     name = _name(config, steps, seed, documents)
-    kept = ResumeFolder(resume, name, config.keep_resume) if resume else None
+    student = digest(model_folder.content(str(start)))
+    kept = ResumeFolder(resume, name, config.keep_resume, student) if resume else None
     begun = kept.restore(engine) if kept else Position()
     throughput = Throughput(
         tokens=begun.tokens,

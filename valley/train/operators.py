@@ -17,8 +17,9 @@ import os
 import platform
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from valley.records import digest
 logger = logging.getLogger(__name__)
 
 DIRECTORY = "TORCH_EXTENSIONS_DIR"
+BEAT_S = 60.0
 
 
 def load_cpu_adam(cache: Path | None = None) -> None:
@@ -56,7 +58,7 @@ def load_cpu_adam(cache: Path | None = None) -> None:
         once(
             library.with_suffix(".claim"),
             lambda: library if library.is_file() else None,
-            lambda _: _compiled(builder, library),
+            lambda beat: _compiled(builder, library, beat),
         )
         if builder.name not in loaded:
             loaded[builder.name] = _module(builder.name, library)
@@ -69,11 +71,11 @@ def load_cpu_adam(cache: Path | None = None) -> None:
         ) from error
 
 
-def _compiled(builder: Any, library: Path) -> Path:
+def _compiled(builder: Any, library: Path, beat: Callable[[], None]) -> Path:
     """Compile and load an operator, and put it into the cache."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="valley-operators-") as folder:
-        with _compiling_in(folder):
+        with _compiling_in(folder), _beating(beat):
             builder.load(verbose=False)
         draft = library.with_name(f".{library.name}.{platform.node()}.{os.getpid()}")
         shutil.copyfile(Path(folder) / builder.name / f"{builder.name}.so", draft)
@@ -95,6 +97,24 @@ def _compiling_in(folder: str) -> Iterator[None]:
         del os.environ[DIRECTORY]
         if before is not None:
             os.environ[DIRECTORY] = before
+
+
+@contextmanager
+def _beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Show life while the compiler runs, which says nothing; on a slow node it takes many minutes."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(BEAT_S):
+            beat()
+
+    beats = threading.Thread(target=run)
+    beats.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beats.join()
 
 
 def _module(name: str, library: Path) -> Any:

@@ -58,6 +58,8 @@ class ResumeFolder:
     """What names the training, so that another's checkpoint is never taken for its own."""
     keep: int = 1
     """How many stay; the newest whole one counts."""
+    student: str = ""
+    """What names the checkpoint that the training began with."""
 
     def save(self, engine: Any, position: Position) -> str:
         """Keep the engine's state and the position, then forget older ones.
@@ -85,6 +87,7 @@ class ResumeFolder:
             marker = {
                 "schema": CHECKPOINT_SCHEMA,
                 "training": self.training,
+                "student": self.student,
                 "shape": _shape(engine),
                 "position": asdict(position),
                 "files": {name: value for each, _ in parts for name, value in each.items()},
@@ -158,6 +161,9 @@ class ResumeFolder:
             return f"it is a {marker['schema']}, and this version reads {CHECKPOINT_SCHEMA}"
         if marker["training"] != self.training:
             return "it is another training's checkpoint"
+        # Earlier versions did not say.
+        if marker.get("student", self.student) != self.student:
+            return "it is of a training that began with another student"
         return ""
 
 
