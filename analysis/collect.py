@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from results import Counts, Results, counts_of
+from results import Counts, Results, counted_rounds, counts_of
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import find_sweep
@@ -107,6 +107,7 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
         raise UserError(f"{ledger.manifest}: names no cell; launch the sweep again to rewrite it")
     store = Store(root, read_only=True)
     reader = Results(store)
+    lines = counted_rounds(lines, reader)
     rows: list[dict[str, Any]] = []
     counts: dict[Key, Counts] = {}
     provenance: dict[Key, dict[str, dict[str, Any]]] = {}

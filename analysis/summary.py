@@ -167,8 +167,11 @@ def _provenance(collected: Collected) -> Document:
             facts = {name: provenance.get(name) for name in ("snapshot", "device")}
             if "backend" in provenance:
                 facts["backend"] = provenance["backend"]
-            for name, value in {**facts, **provenance.get("versions", {})}.items():
+            for name, value in facts.items():
                 found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
+            for name, value in provenance.get("versions", {}).items():
+                # Shards that were not made alike tell several, as `a/b`.
+                found.setdefault(kind, {}).setdefault(name, set()).update(str(value).split("/"))
     mixed = [
         f"{kind}: {len(values)} different {name} ({', '.join(sorted(values))})"
         for kind, facts in sorted(found.items())

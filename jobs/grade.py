@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from valley.evaluate.grading import grade_files
 from valley.evaluate.samples import Sample, verdicts_digest
 from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
-from valley.job_file import JobFile
+from valley.job_file import JobFile, read_job
 from valley.records import iterate_records
 
 LOCK_WAIT_S = 120.0
@@ -28,6 +29,9 @@ def run(job: JobFile) -> dict[str, Any]:
         if done % 50 == 0:
             job.report(step=done, steps=total)
 
+    earlier = None
+    if (before := job.inputs.get("earlier")) is not None:
+        earlier = read_job(before).inputs["samples"] / "samples.jsonl", before / "verdicts.jsonl"
     graded = grade_files(
         job.inputs["evaluation"] / "evaluation.jsonl",
         samples,
@@ -38,6 +42,7 @@ def run(job: JobFile) -> dict[str, Any]:
         # The answers may have been generated anew since an earlier start.
         restart=True,
         wait_s=LOCK_WAIT_S,
+        earlier=earlier,
     )
     # Tried again already; to count them as wrong would be to measure the machine.
     if broken := [v for v in graded.verdicts if v.status == "infrastructure_error"]:
@@ -47,7 +52,13 @@ def run(job: JobFile) -> dict[str, Any]:
             "then --retry failed tries these again"
         )
     rows = iterate_records(samples, Sample)
+    told = {}
+    if before is not None:
+        result = json.loads((before / "result.json").read_text(encoding="utf-8"))
+        counts = result["outcome"]["counts"]
+        told = {"earlier": {"samples": sum(samples for samples, _ in counts)}}
     return {
+        **told,
         **score(graded.problems.values(), rows, graded.verdicts, k=config.k),
         "verdicts_digest": verdicts_digest(graded.verdicts),
         "isolation": find_isolation(config.sandbox).layers,

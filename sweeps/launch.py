@@ -32,10 +32,11 @@ from valley.ledger import Ledger
 from valley.lock import read_locked
 from valley.plan import Plan
 from valley.pool_check import Pool, check_pool
+from valley.sampling import Drawing, all_rounds, draw
 from valley.store import Store
 from valley.student_config import check_student
 from valley.sweep import Sweep, find_grid, read_grid
-from valley.trail import part, trail
+from valley.trail import part
 from valley.where import Where
 
 
@@ -172,39 +173,61 @@ def main() -> int:
     store = Store(_root(options.root), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = "slurm" if options.print_scripts else _where(options, sweep)
-    whole = trail(sweep, cells)
+    whole, drawings = draw(sweep, cells, store)
+    most = all_rounds(sweep, cells, whole, drawings)
     if locked is not None:
-        print_drift(locked, whole)
+        print_drift(locked, most)
     unknown = _check_pool(whole, store)
     planned = _part(whole, conditions)
     retry = frozenset(options.retry)
     plan = make_plan(planned, sweep, store, retry)
+    priced = plan
+    if most is not whole:
+        priced = make_plan(_part(most, conditions), sweep, store, retry)
+    for drawing in drawings:
+        print(drawing.sentence)
     if options.dry_run:
-        print_plan(plan, sweep, where, store, options.all)
+        if priced is not plan:
+            print("what follows counts all rounds, which is the most that may be drawn")
+        print_plan(priced, sweep, where, store, options.all)
         for note in [*notes(grid, plan, where), *unknown]:
             print(note)
     elif where == "local":
         check_room(sweep.resources, kinds_to_run(plan), sweep.cluster)
     if options.budget is not None:
-        hold_to_budget(plan, sweep, store, options.budget)
+        hold_to_budget(priced, sweep, store, options.budget)
     if options.dry_run:
         return 0
     source = f"--from {locked.path}" if locked else str(find_grid(options.grid))
     origin = " ".join([source, *(f"--set {setting}" for setting in options.settings)])
     if not plan.with_action("submit", "rebuild", "wait"):
-        _record(sweep, whole, origin, store, ledger)
+        _record(sweep, whole, drawings, origin, store, ledger)
         return _nothing_to_do(plan, sweep, store)
     # What is there by now stays: there is no use in looking at it again and again.
     gc.freeze()
     gc.enable()
     launch = Launch(sweep, store, ledger, where, retry, options.wait, options.break_lock)
     with launch.lock():
-        _record(sweep, whole, origin, store, ledger)
+        _record(sweep, whole, drawings, origin, store, ledger)
     if options.print_scripts:
         return launch.print_scripts(planned, options.print_scripts)
     if options.canary and (status := launch.canary(planned)):
         return status
-    return launch.run(planned)
+    status = launch.run(planned)
+    while not status and (where == "local" or options.wait):
+        store.refresh()
+        before = drawings
+        whole, drawings = draw(sweep, cells, store)
+        if drawings == before:
+            break
+        for drawing in drawings:
+            print(drawing.sentence, flush=True)
+        with launch.lock():
+            _record(sweep, whole, drawings, origin, store, ledger)
+        if [d.number for d in drawings] == [d.number for d in before]:
+            break
+        status = launch.run(_part(whole, conditions))
+    return status
 
 
 def _root(path: Path) -> Path:
@@ -222,9 +245,17 @@ def _root(path: Path) -> Path:
     return root
 
 
-def _record(sweep: Sweep, whole: Trail, origin: str, store: Store, ledger: Ledger) -> None:
+def _record(
+    sweep: Sweep,
+    whole: Trail,
+    drawings: list[Drawing],
+    origin: str,
+    store: Store,
+    ledger: Ledger,
+) -> None:
     """Leave word of the launch: the sweep as it is now, all its cells, and when."""
-    ledger.write_manifest(whole.rows, store)
+    sampling = {drawing.profile: drawing.as_json() for drawing in drawings}
+    ledger.write_manifest(whole.rows, store, sampling)
     ledger.write_sweep(sweep.model_dump(mode="json", by_alias=True), origin)
     ledger.append({"event": "launch", "at": time.time(), "origin": origin})
     warn(store)

@@ -43,10 +43,11 @@ class Locks:
         row = self._rows[job.identity]
         key = (id(row.cell), row.profile)
         if key not in self._made:
-            self._made[key] = self._reduced(row.cell, row.profile)
+            self._made[key] = self._reduced(row)
         return self._made[key]
 
-    def _reduced(self, cell: Cell, profile: str) -> dict[str, Any]:
+    def _reduced(self, row: Row) -> dict[str, Any]:
+        cell, profile = row.cell, row.profile
         whole = self._document
         axes = {name: cell.axes[name] for name in (*NAMED_AXES, *cell.varied)}
         if whole["when"]:
@@ -57,13 +58,18 @@ class Locks:
             # They could not be applied to the one profile that is left, so they are filled in.
             generate = cell.recipe.generate.model_dump(mode="json")
             axes = {name: axes[name] for name in axes if not name.startswith("generate.")}
+        profiles = {profile: generate["profiles"][profile]}
+        asked = cell.recipe.generate.profiles[profile]
+        if asked.rounds > 1:
+            # One cell alone could not tell when to stop; it is drawn in as many rounds as here.
+            profiles = {profile: asked.up_to(len(row.earlier) + 1).model_dump(mode="json")}
         name = axes["student"]
         stages = {str(number): whole["stages"][str(number)] for number in self._chain(cell)}
         return {
             **whole,
             "students": {name: whole["students"][name]},
             "stages": stages,
-            "generate": {**generate, "profiles": {profile: generate["profiles"][profile]}},
+            "generate": {**generate, "profiles": profiles},
             "grid": [_single(axes)],
         }
 

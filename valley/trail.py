@@ -7,6 +7,7 @@ jobs apart: what changes one of them alone makes nothing anew that does not rest
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +26,21 @@ CHARACTERS_PER_TOKEN = 3.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Profile:
-    """A decoding profile, and the settings of the generations that it makes."""
+class _Round:
+    """A decoding profile up to one of its rounds, and the settings of the generations that it makes.
 
+    A profile that is not drawn in rounds has one.
+    """
+
+    profile: str
     name: str
+    """Of the profile and the round."""
     slot: str
     """The name, for a folder."""
+    is_last: bool
+    """Of those that are planned."""
     samples: int
-    """Per problem."""
+    """Per problem, that this round adds."""
     settings: Settings
     shards: tuple[Settings, ...]
     """Those of its parts, where elements share a generation."""
@@ -49,7 +57,8 @@ class _Shared:
     training: dict[str, Any]
     training_text: str
     execution: dict[str, Any]
-    profiles: list[_Profile]
+    rounds: list[_Round]
+    """Of all profiles, each one's in their order."""
     grading: Settings
     after: tuple[Job, ...]
     """What precedes trainings, and what they made."""
@@ -72,8 +81,9 @@ class _Line:
 class _Builder:
     """Makes each job of a sweep once, and what cells share only once."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, drawn: Mapping[str, int]) -> None:
         self.sweep = sweep
+        self.drawn = drawn
         self.table = JobTable()
         self.preparations = Preparations(sweep, self.table)
         self._lines: dict[tuple[int, int, str], _Line] = {}
@@ -103,7 +113,7 @@ class _Builder:
             training=train.semantic(),
             training_text=canonical_json(train.semantic()),
             execution=execution_of(train),
-            profiles=_profiles(recipe.generate, chat, self.sweep.resources.generate.shards),
+            rounds=_rounds(recipe.generate, chat, self.sweep.resources.generate.shards, self.drawn),
             grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
             select=recipe.data.select if recipe.data.select.semantic() else None,
@@ -173,12 +183,19 @@ class _Builder:
         after = shared.after if model.kind == "train" else ()
         evaluation, parameters = shared.data.evaluation, model.parameters
         roles = f'"evaluation":"{evaluation.identity}",'
-        asked = f'{roles}"model":"{model.identity}"'
+        asked_first = f'{roles}"model":"{model.identity}"'
         rows = []
-        for profile in shared.profiles:
+        earlier: tuple[Job, Job] | None = None
+        for profile in shared.rounds:
             examples = shared.data.evaluation_size * profile.samples
             whose, slot = f"{label}-{profile.slot}", profile.name
             inputs = {"model": model, "evaluation": evaluation}
+            graded = {"evaluation": evaluation}
+            asked, of_grade = asked_first, roles
+            if earlier is not None:
+                inputs["earlier"], graded["earlier"] = earlier
+                asked = f'"earlier":"{earlier[0].identity}",{asked}'
+                of_grade = f'"earlier":"{earlier[1].identity}",{roles}'
             number = len(profile.shards)
             shards = tuple(
                 job(
@@ -215,8 +232,8 @@ class _Builder:
                 "grade",
                 whose,
                 shared.grading,
-                {"samples": generate, "evaluation": evaluation},
-                f'{roles}"samples":"{generate.identity}"',
+                {"samples": generate, **graded},
+                f'{of_grade}"samples":"{generate.identity}"',
                 name,
                 None,
                 (),
@@ -225,17 +242,37 @@ class _Builder:
                 examples,
                 parameters,
             )
-            rows.append(Row(cell, slot, train, generate, grade))
+            earlier = generate, grade
+            if profile.is_last:
+                rows.append(Row(cell, profile.profile, train, generate, grade))
+                earlier = None
         return rows
 
 
-def _profiles(config: GenerateConfig, chat: dict[str, Any], shards: int) -> list[_Profile]:
-    profiles = []
+def _rounds(
+    config: GenerateConfig, chat: dict[str, Any], shards: int, drawn: Mapping[str, int]
+) -> list[_Round]:
+    rounds = []
     for name, profile in config.profiles.items():
-        value = {**config.semantic(profile), **chat}
-        parts = [Settings({**value, "shard": [i, shards]}) for i in range(shards) if shards > 1]
-        profiles.append(_Profile(name, safe(name), profile.samples, Settings(value), tuple(parts)))
-    return profiles
+        last = drawn.get(name, 1)
+        for number in range(1, last + 1):
+            value = {**config.semantic(profile.up_to(number)), **chat}
+            parts = [Settings({**value, "shard": [i, shards]}) for i in range(shards) if shards > 1]
+            # The first round is what the same profile without rounds would be.
+            called = name if number == 1 else f"{name}-round{number}"
+            added = profile.samples // profile.rounds
+            rounds.append(
+                _Round(
+                    name,
+                    called,
+                    safe(called),
+                    number == last,
+                    added,
+                    Settings(value),
+                    tuple(parts),
+                )
+            )
+    return rounds
 
 
 def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:
@@ -250,9 +287,13 @@ def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:
     return size
 
 
-def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
-    """What every cell is made by."""
-    builder = _Builder(sweep)
+def trail(sweep: Sweep, cells: list[Cell], drawn: Mapping[str, int] | None = None) -> Trail:
+    """What every cell is made by.
+
+    Args:
+        drawn: how many rounds are planned of each profile that has several; 1 where it is not named.
+    """
+    builder = _Builder(sweep, drawn or {})
     rows = [row for cell in cells for row in builder.rows(cell)]
     # Parents before children, since a job is built after its inputs. Putting half a million in piles
     # takes a third of the time that sorting them does.

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+
+from valley.errors import UserError
+from valley.job_file import read_job, write_result
+from valley.ledger import Ledger
+from valley.retention import needed
+from valley.sampling import all_rounds, draw
+from valley.store import Store
+from valley.sweep import load_sweep
+from valley.trail import trail
+
+GRID = """
+name: drawn
+students: {tiny: {source: tiny}}
+data: {source: tiny}
+train: {batch_size: 8}
+generate: {profiles: {paper: {rounds: 4, until_interval: 0.2}, greedy: {}}}
+grid: [{size: [0, 8]}]
+"""
+
+
+class World:
+    def __init__(self, folder, grid=GRID):
+        self.path = folder / "grid.yaml"
+        self.path.write_text(grid)
+        self.sweep, self.cells = load_sweep(self.path)
+        self.store = Store(folder / "runs")
+
+    def draw(self):
+        return draw(self.sweep, self.cells, self.store)
+
+    def grade(self, row, counts):
+        write_result(read_job(self.store.lay(row.grade, {})), {"counts": counts}, {}, {})
+
+
+NARROW = [[4, 0]] * 200
+WIDE = [[4, i % 5] for i in range(10)]
+
+
+def test_the_first_round_is_the_same_profile_of_fewer_samples(spaced):
+    whole, (drawing,) = World(spaced).draw()
+    assert [r.profile for r in whole.rows] == ["paper", "greedy"] * 2
+    assert (drawing.number, drawing.of, drawing.is_graded) == (1, 4, False)
+    (spaced / "plain").mkdir()
+    plain = GRID.replace("rounds: 4, until_interval: 0.2", "samples: 4")
+    world = World(spaced / "plain", plain)
+    assert [job.identity for job in whole.jobs] == [
+        job.identity for job in trail(world.sweep, world.cells).jobs
+    ]
+
+
+def test_a_round_begins_when_every_cell_has_the_one_before(spaced):
+    world = World(spaced)
+    whole, _ = world.draw()
+    first, second = (row for row in whole.rows if row.profile == "paper")
+    world.grade(first, WIDE)
+    assert world.draw()[1][0].number == 1
+    world.grade(second, NARROW)
+    whole, (drawing,) = world.draw()
+    assert drawing.number == 2 and "round 2 of 4" in drawing.sentence
+    rows = [row for row in whole.rows if row.profile == "paper"]
+    assert [row.earlier for row in rows] == [[(r.generate, r.grade)] for r in (first, second)]
+    assert [row.generate.config["profile"]["samples"] for row in rows] == [8, 8]
+    world.grade(rows[0], NARROW)
+    world.grade(rows[1], NARROW)
+    _, (drawing,) = world.draw()
+    assert drawing.number == 2 and drawing.is_over
+    assert "sampling stopped after 2 of 4 rounds: widest 95 % interval" in drawing.sentence
+
+
+def test_without_a_width_all_rounds_are_drawn(spaced):
+    world = World(spaced, GRID.replace(", until_interval: 0.2", ""))
+    for number in range(1, 5):
+        whole, (drawing,) = world.draw()
+        assert drawing.number == number
+        for row in whole.rows:
+            world.grade(row, NARROW)
+    assert world.draw()[1][0].is_over
+
+
+def test_prices_are_of_all_rounds_that_may_come(spaced):
+    world = World(spaced)
+    whole, drawings = world.draw()
+    most = all_rounds(world.sweep, world.cells, whole, drawings)
+    answers = [sum(j.examples for j in t.jobs if j.kind == "generate") for t in (whole, most)]
+    assert answers[1] / answers[0] == (16 + 1) / (4 + 1)
+
+
+def test_weights_stay_until_sampling_is_over(spaced):
+    world = World(spaced)
+    for row in world.draw()[0].rows:
+        world.grade(row, WIDE)
+    whole, drawings = world.draw()
+    for is_over in (False, True):
+        ledger = Ledger(spaced / "sweeps" / str(is_over))
+        sampling = {d.profile: d.as_json() | {"is_over": is_over} for d in drawings}
+        ledger.write_manifest(whole.rows, world.store, sampling)
+        asked = needed(ledger.rows(), lambda at: True, lambda at: "tiny" in at, lambda at: True)
+        assert bool(asked) != is_over
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ("{rounds: 3}", "16 samples in 3 rounds"),
+        ("{until_interval: 0.1}", "with one round"),
+    ],
+)
+def test_rounds_that_make_no_sense_are_refused(spaced, profile, said):
+    with pytest.raises(UserError, match=said):
+        World(spaced, GRID.replace("{rounds: 4, until_interval: 0.2}", profile))
+
+
+def test_cells_that_draw_in_different_rounds_are_refused(spaced):
+    grid = GRID.replace("size: [0, 8]", "size: 8, generate.profiles.paper.rounds: [2, 4]")
+    with pytest.raises(UserError, match="in 2 and in 4 rounds"):
+        World(spaced, grid).draw()
