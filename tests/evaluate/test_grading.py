@@ -141,7 +141,7 @@ def test_a_finished_grading_is_not_done_again(files):
 
 
 def test_what_an_earlier_round_graded_is_taken_over_where_the_answer_is_the_same(files, spaced):
-    problems, samples, out = files
+    problems, _, out = files
     before, verdicts = spaced / "before.jsonl", spaced / "verdicts-before.jsonl"
     write_records(before, [sample("a", 0, "print(7)"), *SAMPLES[1:4]])
     grade_files(problems, before, verdicts, CONFIG)
