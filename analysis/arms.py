@@ -14,6 +14,7 @@ from results import Counts
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, seed_noise
 from valley.sweep import NAMED_AXES
+from valley.where import Where
 
 STEPS_AXIS = "train.steps"
 """Cells with this axis beside cells without are twins with matched steps, never points of a curve."""
@@ -77,9 +78,19 @@ def baseline_of(stage: int) -> Arm:
     return Arm(stage, 0, "all", "all")
 
 
-def views_of(collected: Collected) -> dict[str, View]:
-    """The sweep's profiles, in the manifest's order."""
+def by_student(collected: Collected) -> dict[str, Collected]:
+    """The sweep of each student, in the manifest's order, all else being equal.
+
+    Raises:
+        UserError: several values on a further axis; several problem sets.
+    """
     _check_one_design(collected)
+    students = dict.fromkeys(collected.table["student"])
+    return {name: collected.where(Where.parse([f"student={name}"])) for name in students}
+
+
+def views_of(collected: Collected) -> dict[str, View]:
+    """The profiles of one student's sweep, in the manifest's order."""
     table = collected.table
     twins = _has_twins(table)
     views = {}
@@ -122,7 +133,7 @@ def _check_one_design(collected: Collected) -> None:
     table = collected.table
     trained = table[table["size"] > 0]
     for axis in collected.axes:
-        if axis in NAMED_AXES[1:] or (axis == STEPS_AXIS and _has_twins(table)):
+        if axis in NAMED_AXES or (axis == STEPS_AXIS and _has_twins(table)):
             continue
         values = list(dict.fromkeys(trained[axis].map(lambda v: "unset" if pd.isna(v) else str(v))))
         if len(values) > 1:

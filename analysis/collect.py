@@ -8,30 +8,26 @@ neither is fatal.
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
-from results import Counts, Results, counted_rounds, counts_of
+from cache import MARKS, Cache, frame_of, marks_of
+from frame_files import write_frame
+from options import PLOT, STATUS, next_line, root_option
+from results import Counts, Key, Lazily, Results, counted_rounds
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import find_sweep
-from valley.records import write_text
 from valley.store import Store
 from valley.sweep import NAMED_AXES
 from valley.where import Where
 
-TRAIN_COLUMNS = ("examples", "tokens", "loss_first", "loss_last")
-STATUS, PLOT = "sweeps/status.py", "analysis/plot_valley.py"
-
-Key = tuple[str, str]
-"""A cell and a profile, as the manifest names them."""
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -49,10 +45,14 @@ class Collected:
     axes: tuple[str, ...]
     cells: dict[Key, dict[str, Any]]
     table: pd.DataFrame
-    counts: dict[Key, Counts]
-    provenance: dict[Key, dict[str, dict[str, Any]]]
+    counts: Mapping[Key, Counts]
+    provenance: Mapping[Key, dict[str, dict[str, Any]]]
     missing: list[tuple[str, str, str]]
     damaged: list[str]
+    places: dict[Key, dict[str, str]] = field(default_factory=dict)
+    """The folders of each row's jobs below the store, by kind."""
+    note: str = ""
+    """Why the cache could not be used or written; empty where it could."""
 
     def where(self, conditions: Where) -> Collected:
         """Keep the cells that meet all conditions, and the baselines that lack a condition's axis.
@@ -82,17 +82,24 @@ class Collected:
             self,
             cells={key: axes for key, axes in self.cells.items() if key in keys},
             table=self.table[kept].reset_index(drop=True),
-            counts={key: value for key, value in self.counts.items() if key in keys},
-            provenance={key: value for key, value in self.provenance.items() if key in keys},
+            counts=_only(self.counts, keys),
+            provenance=_only(self.provenance, keys),
             missing=[row for row in self.missing if row[:2] in keys],
+            places={key: places for key, places in self.places.items() if key in keys},
         )
 
     def _by_size(self) -> list[dict[str, Any]]:
         return sorted(self.cells.values(), key=lambda axes: axes["size"])
 
 
+def _only(known: Mapping[Key, V], keys: set[Key]) -> Mapping[Key, V]:
+    if isinstance(known, Lazily):
+        return known.only(keys)
+    return {key: value for key, value in known.items() if key in keys}
+
+
 def collect(root: Path, sweep: str | None = None) -> Collected:
-    """Read a sweep's manifest and all results that exist. Nothing is written or renamed.
+    """Read a sweep's manifest and all results that exist. Only the cache is written, nothing renamed.
 
     Args:
         root: The folder that holds `store` and `sweeps`.
@@ -108,56 +115,74 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
     store = Store(root, read_only=True)
     reader = Results(store)
     lines = counted_rounds(lines, reader)
-    rows: list[dict[str, Any]] = []
-    counts: dict[Key, Counts] = {}
-    provenance: dict[Key, dict[str, dict[str, Any]]] = {}
-    missing: list[tuple[str, str, str]] = []
+    own = {
+        key: {kind: place for kind, place in line["jobs"].items() if place is not None}
+        for key, line in lines.items()
+    }
+    cache = Cache.of(ledger.folder)
+    facts = _facts(cache, store, reader, own.values())
+    measured = {key: places for key, places in own.items() if places["grade"] in facts.index}
+    missing = []
+    states = {}
     for key, line in lines.items():
-        own = {kind: place for kind, place in line["jobs"].items() if place is not None}
-        row = {**line["axes"], "cell": key[0], "profile": key[1]}
-        if reader.result(own["grade"]) is None:
-            state, reason = reader.why_none([*line["before"], *own.values()])
+        if key not in measured:
+            states[key], reason = reader.why_none([*line["before"], *own[key].values()])
             missing.append((*key, reason))
-            rows.append({**row, "state": state})
-            continue
-        found = {kind: reader.result(place) for kind, place in own.items()}
-        results = {kind: result for kind, result in found.items() if result is not None}
-        counts[key] = counts_of(results["grade"]["outcome"])
-        provenance[key] = {kind: _provenance(result) for kind, result in results.items()}
-        rows.append({**row, "state": "done", "steps": line["steps"], **_measured(results)})
     others = {axis for line in lines.values() for axis in line["axes"]} - set(NAMED_AXES)
     axes = (*NAMED_AXES, *sorted(others))
-    table = pd.DataFrame(rows)
-    first = [*axes, "cell", "profile", "state"]
-    table = table[first + [column for column in table.columns if column not in first]]
+    known = {
+        **{axis: [line["axes"].get(axis) for line in lines.values()] for axis in axes},
+        "cell": [cell for cell, _ in lines],
+        "profile": [profile for _, profile in lines],
+        "state": [states.get(key, "done") for key in lines],
+        "steps": [line["steps"] if key in measured else None for key, line in lines.items()],
+    }
+    columns = [pd.DataFrame(known)]
+    for kind, names in _names_by_kind(facts).items():
+        places = [measured[key].get(kind) if key in measured else None for key in lines]
+        columns.append(facts[names].reindex(places).reset_index(drop=True))
     return Collected(
         sweep=ledger.folder.name,
         folder=ledger.folder,
         axes=axes,
         cells={key: line["axes"] for key, line in lines.items()},
-        table=table,
-        counts=counts,
-        provenance=provenance,
+        table=pd.concat(columns, axis=1),
+        counts=Lazily(measured, reader.counts),
+        provenance=Lazily(measured, reader.provenance),
         missing=missing,
         damaged=store.damaged,
+        places=own,
+        note=cache.note,
     )
 
 
-def _provenance(result: dict[str, Any]) -> dict[str, Any]:
-    """Where a result comes from; of a generation also what decoded."""
-    backend = result["outcome"].get("backend")
-    return result["provenance"] if backend is None else result["provenance"] | {"backend": backend}
+def _facts(
+    cache: Cache, store: Store, reader: Results, own: Iterable[dict[str, str]]
+) -> pd.DataFrame:
+    """What each valid result says, by its folder: remembered, or read and then remembered."""
+    places = dict.fromkeys(place for places in own for place in places.values())
+    marks = marks_of(store, places)
+    valid = cache.valid(marks)
+    rows = {}
+    for place, mark in marks.items():
+        if place not in valid.index and (found := reader.facts(place)) is not None:
+            rows[place] = dict(zip(MARKS, mark, strict=True)) | found
+    if rows:
+        new = frame_of(rows)
+        facts = new if valid.empty else pd.concat([valid, new])
+        cache.write(facts)
+        return facts
+    return valid
 
 
-def _measured(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    grade = results["grade"]
-    values = dict(grade["outcome"]["metrics"])
-    values["problem_set"] = grade["outcome"]["problem_set"]["digest"]
-    values["snapshot"] = grade["provenance"].get("snapshot")
-    if "train" in results:
-        outcome = results["train"]["outcome"]
-        values |= {f"train_{name}": outcome.get(name) for name in TRAIN_COLUMNS}
-    return values | {f"{kind}_wall_s": r["cost"].get("wall_s") for kind, r in results.items()}
+def _names_by_kind(facts: pd.DataFrame) -> dict[str, list[str]]:
+    """Whose columns are whose: a grade's metrics go by their own names."""
+    found: dict[str, list[str]] = {"grade": [], "train": [], "generate": []}
+    for name in facts.columns:
+        kind = name.partition("_")[0]
+        if name not in MARKS:
+            found[kind if kind in found else "grade"].append(name)
+    return {kind: names for kind, names in found.items() if names}
 
 
 @contextmanager
@@ -177,43 +202,64 @@ def writable(folder: Path) -> Iterator[None]:
 def write_table(collected: Collected) -> Path:
     """Write the table to the one place where it stands, `results.csv` in the sweep's folder.
 
+    Returns:
+        Its path; `results.parquet` stands beside it.
+
     Raises:
-        UserError: the file cannot be written.
+        UserError: a file cannot be written.
     """
     path = collected.folder / "results.csv"
     with writable(path.parent):
-        write_text(path, collected.table.to_csv(index=False))
+        write_frame(collected.table, path)
     return path
 
 
-def sweep_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options by which every analysis script finds its sweep: its name alone, or `--sweep`."""
-    named = parser.add_mutually_exclusive_group()
-    named.add_argument(
-        "sweep",
-        nargs="?",
-        # Where it is absent, `--sweep` may have been given.
-        default=argparse.SUPPRESS,
-        help="a sweep's name, or its grid file; default: the one launched last",
-    )
-    named.add_argument("--sweep", metavar="NAME", help="the same")
-    parser.add_argument(
-        "--root", type=Path, default=_default_root(), help="default: VALLEY_ROOT or runs"
-    )
+def together(sweeps: list[Collected]) -> pd.DataFrame:
+    """One table of several sweeps, with the column `sweep` first.
+
+    A score that several sweeps share, by the identities of the jobs behind it, is one row: that of the
+    first sweep that has it, with the names of all in `sweep`, a `;` between them.
+    """
+    named: dict[tuple[str, ...], list[str]] = {}
+    kept = []
+    for collected in sweeps:
+        keys = list(zip(collected.table["cell"], collected.table["profile"], strict=True))
+        identities = [_identities(collected.places[key]) for key in keys]
+        kept.append(collected.table[[one not in named for one in identities]])
+        for one in identities:
+            named.setdefault(one, []).append(collected.sweep)
+    table = pd.concat(kept, ignore_index=True)
+    first = [*NAMED_AXES]
+    later = ("cell", "profile", "state", "steps")
+    axes = sorted({axis for one in sweeps for axis in one.axes} - set(first))
+    rest = [name for name in table.columns if name not in {*first, *later, *axes}]
+    table = table[[*first, *axes, *later, *rest]]
+    table.insert(0, "sweep", [";".join(dict.fromkeys(names)) for names in named.values()])
+    return table
 
 
-def _default_root() -> Path:
-    return Path(os.environ.get("VALLEY_ROOT", "runs"))
+def _identities(places: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(place.rpartition("-")[2] for _, place in sorted(places.items()))
 
 
-def next_line(script: str, options: argparse.Namespace) -> str:
-    """The `next:` line that runs another script on the same sweep and root."""
-    words = ["python", script]
-    if options.sweep is not None:
-        words += [options.sweep] if script == STATUS else ["--sweep", options.sweep]
-    if options.root != _default_root():
-        words += ["--root", str(options.root)]
-    return f"next: {shlex.join(words)}"
+def _several(root: Path, names: list[str], out: Path | None) -> int:
+    """Write one table of several sweeps and say what is in it."""
+    sweeps = [collect(root, name) for name in names]
+    table = together(sweeps)
+    path = out or root / "results.csv"
+    with writable(path.parent):
+        write_frame(table, path)
+    _say_left_out(sweeps)
+    print(f"{path}: {(table['state'] == 'done').sum()} of {len(table)} rows measured")
+    return 0
+
+
+def _say_left_out(sweeps: list[Collected]) -> None:
+    for sentence in dict.fromkeys(sentence for one in sweeps for sentence in one.damaged):
+        print(f"left out: {sentence}")
+    for one in sweeps:
+        if one.note:
+            print(f"note: {one.note}")
 
 
 def main() -> int:
@@ -221,12 +267,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python analysis/collect.py", description="Gather a sweep's results into one table."
     )
-    sweep_options(parser)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="sweep",
+        help="sweeps by name or grid file, several for one table of all; default: the one launched last",
+    )
+    parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="the same")
+    root_option(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="of several sweeps: the table's file; default: results.csv in --root",
+    )
     options = parser.parse_args()
+    names = [*options.names, *options.sweep]
+    options.sweep = names[0] if names else None
+    if len(names) > 1:
+        return _several(options.root, names, options.out)
+    if options.out is not None:
+        parser.error("--out is for the table of several sweeps")
     collected = collect(options.root, options.sweep)
     path = write_table(collected)
-    for sentence in collected.damaged:
-        print(f"left out: {sentence}")
+    _say_left_out([collected])
     for reason, number in Counter(reason for _, _, reason in collected.missing).most_common():
         print(f"missing: {number} x {reason}")
     print(f"{path}: {len(collected.counts)} of {len(collected.table)} rows measured")

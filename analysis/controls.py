@@ -1,4 +1,4 @@
-"""What tells a real valley from an artefact: other steps, other formats, other traces; and behaviour."""
+"""What tells a real valley from an artefact: other steps, other formats, other traces."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import asdict, replace
 import further_sentences
 import numpy as np
 import sentences
-from arms import STEPS_AXIS, Arm, Rate, View, baseline_of, cell_of, noise_of, passed
-from collect import Collected
+from arms import Arm, Rate, View, baseline_of, cell_of, noise_of, passed
 from results import Counts
 from sentences import Document
 
@@ -134,6 +133,24 @@ def contrasts(view: View, delta: float | None) -> list[Document]:
     return entries
 
 
+def contrasts_missing(view: View) -> list[Document]:
+    """The planned pairs of which a score is missing."""
+    return [
+        {
+            "axis": axis,
+            "pair": [better, worse],
+            "stage": arm.stage,
+            "size": arm.size,
+            "profile": view.profile,
+        }
+        for axis, better, worse in PAIRS
+        for arm in view.planned
+        if arm.steps is None and getattr(arm, axis) == better
+        if (other := _with(arm, axis, worse)) in view.planned
+        if arm not in view.counts or other not in view.counts
+    ]
+
+
 def _with(arm: Arm, axis: str, level: str) -> Arm:
     """The arm with another difficulty or correctness."""
     if axis == "difficulty":
@@ -183,30 +200,6 @@ RATES: dict[str, Rate] = {
     "completion_rate": lambda counts: counts.completed / counts.samples,
     "think_closed_rate": lambda counts: counts.think_closed / counts.samples,
 }
-
-
-def behaviour(view: View, collected: Collected) -> list[Document]:
-    """Completion and think-closed rates of every arm, and pass@1 among completed, without interval."""
-    table = collected.table
-    rows = table[(table["profile"] == view.profile) & (table["state"] == "done")]
-    noise = {name: noise_of(view.counts, rate) for name, rate in RATES.items()}
-    entries = []
-    for arm, seeds in view.counts.items():
-        entry = asdict(arm) | {"profile": view.profile}
-        for name, rate in RATES.items():
-            cell = cell_of(arm, seeds, rate)
-            assert cell is not None
-            entry[name] = estimate(score_interval(cell, noise[name]))
-        chosen = (rows["stage"] == arm.stage) & (rows["size"] == arm.size)
-        for axis in ("difficulty", "correctness"):
-            chosen &= rows[axis] == getattr(arm, axis)
-        if STEPS_AXIS in rows:
-            wanted = rows[STEPS_AXIS]
-            chosen &= wanted.isna() if arm.steps is None else wanted == arm.steps
-        completed = rows.loc[chosen, "pass@1_completed"].astype(float).mean()
-        entry["pass@1_completed"] = finite(float(completed))
-        entries.append(entry)
-    return entries
 
 
 def rate_correlations(view: View) -> list[Document]:

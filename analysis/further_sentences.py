@@ -135,3 +135,25 @@ def correlation(entry: Document) -> str:
             f"with {against} {found['value']:.2f} ({low:.2f} to {high:.2f})".replace("-", "−")
         )
     return f"Rank correlation of {name} over {entry['arms']} arms: {', '.join(parts)}."
+
+
+CONTINUOUS = {
+    "tests_passed_before_first_failure": "Share of tests passed before the first failure",
+    "nll_per_token": "Negative log-likelihood of held-out traces, nats per token",
+}
+
+
+def continuous(name: str, found: Document) -> str:
+    """A continuous metric along the size curve, and whether its rise is sharper than log-linear."""
+    least = min(found["curve"], key=lambda point: point["value"])
+    most = max(found["curve"], key=lambda point: point["value"])
+    ends = sorted((least, most), key=lambda point: int(point["size"]))
+    at = " and ".join(
+        f"{p['value']:.3f} ({p['interval'][0]:.3f} to {p['interval'][1]:.3f}) at {size(p['size'])} traces"
+        for p in ends
+    )
+    text = f"{CONTINUOUS[name]}: baseline {found['baseline']['value']:.3f}; its extremes are {at}"
+    if found["shape"] is None:
+        return f"{text}."
+    sizes = len(found["shape"]["sizes"])
+    return f"{text}; its shape after the trough of pass@1: {found['shape']['verdict']} ({sizes} sizes)."

@@ -9,11 +9,22 @@ import argparse
 from pathlib import Path
 
 import drawing
-from collect import STATUS, Collected, collect, next_line, sweep_options, writable, write_table
-from figure_controls import behaviour, contrasts
+from collect import Collected, collect, writable, write_table
+from figure_axes import Wanted, axes_figure, points_of
+from figure_behaviour import behaviour, behaviour_by_score
+from figure_continuous import continuous
+from figure_contrasts import contrasts
+from figure_cost import cost
+from figure_difficulty import difficulty
+from figure_loss import losses
 from figure_valley import valley
+from footing import footer
+from frame_files import write_frame
+from options import STATUS, next_line, sweep_options
+from overlays import load
 from sentences import Document
 from summary import summarise
+from watching import watch
 
 from valley.errors import exit_on_user_error
 from valley.records import write_json
@@ -23,7 +34,13 @@ FIGURES = {
     "valley": valley,
     "contrasts": contrasts,
     "behaviour": behaviour,
+    "behaviour_by_score": behaviour_by_score,
+    "cost": cost,
+    "difficulty": difficulty,
+    "losses": losses,
+    "continuous": continuous,
 }
+"""By name, what draws it from the document."""
 
 
 def figure_options(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +56,25 @@ def figure_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--profile", help="draw verdicts from this decoding profile")
     parser.add_argument(
+        "--overlay",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="draw published points into the valley: paper (He et al. 2025, second-hand numbers), or a "
+        "JSON file like analysis/overlays/paper.json",
+    )
+    parser.add_argument(
         "--out", type=Path, help="default: figures/ in the sweep's folder, beside results.csv"
     )
 
 
 def draw(document: Document, folder: Path) -> list[Path]:
-    """Write every figure as PNG and PDF into an existing folder; returns their paths."""
+    """Write every figure that has something to show as PNG, PDF and SVG with its CSV; returns their paths."""
     paths = []
     with drawing.style():
         for name, figure in FIGURES.items():
-            paths += drawing.save(figure(document), folder, name)
+            if (drawn := figure(document)) is not None:
+                paths += drawing.save(drawn, folder, name)
     return paths
 
 
@@ -63,10 +89,11 @@ def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
     Raises:
         UserError: no such sweep, axis, value or profile, or a file cannot be written.
     """
+    overlays = [load(name) for name in options.overlay]
     conditions = Where.parse(options.where)
     whole = collect(options.root, options.sweep)
     collected = whole.where(conditions)
-    document = summarise(collected, options.profile)
+    document = summarise(collected, options.profile) | {"overlays": overlays}
     folder = options.out or whole.folder / "figures"
     if options.out is None:
         write_table(whole)
@@ -76,14 +103,26 @@ def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
     return collected, document, paths
 
 
-def main() -> int:
-    """Write the files and name them; the verdicts are the last lines printed, one per profile."""
-    parser = argparse.ArgumentParser(
-        prog="python analysis/plot_valley.py",
-        description="Draw a sweep's results so far, with a verdict.",
-    )
-    figure_options(parser)
-    options = parser.parse_args()
+def plot_axes(options: argparse.Namespace, wanted: Wanted) -> int:
+    """Draw score against the axes that were asked for, with what is drawn beside it as a table."""
+    whole = collect(options.root, options.sweep)
+    collected = whole.where(Where.parse(options.where))
+    points = points_of(collected, wanted, options.profile)
+    folder = options.out or whole.folder / "figures"
+    name = "-by-".join(wanted.named)
+    document = footer(collected, options.profile)
+    with writable(folder), drawing.style():
+        paths = drawing.save(axes_figure(points, wanted, document), folder, name)
+        write_frame(points, paths[-1])
+    for sentence in collected.damaged:
+        print(f"left out: {sentence}")
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    """Draw, name the files, and print the verdicts last; returns how many scores are missing."""
     collected, document, paths = plot(options)
     for sentence in collected.damaged:
         print(f"left out: {sentence}")
@@ -93,7 +132,42 @@ def main() -> int:
         print(next_line(STATUS, options))
     for sentence in document["sentences"]:
         print(sentence)
-    return 0
+    return len(collected.missing)
+
+
+def main() -> int:
+    """Write the files and name them; the verdicts are the last lines printed, one per profile."""
+    parser = argparse.ArgumentParser(
+        prog="python analysis/plot_valley.py",
+        description="Draw a sweep's results so far, with a verdict.",
+    )
+    figure_options(parser)
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=_seconds,
+        const=60.0,
+        metavar="SECONDS",
+        help="draw again as results land, looking every SECONDS (default 60), until none is missing; "
+        "end it with Ctrl-C",
+    )
+    parser.add_argument("--x", metavar="AXIS", help="draw score against any axis instead (size)")
+    parser.add_argument("--hue", metavar="AXIS", help="its values are series; `profile` too")
+    parser.add_argument("--facet", metavar="AXIS", help="its values are panels; `profile` too")
+    options = parser.parse_args()
+    if options.x or options.hue or options.facet:
+        return plot_axes(options, Wanted(options.x or "size", options.hue, options.facet))
+    if options.watch is None:
+        _show(options)
+        return 0
+    return watch(options.root, options.sweep, options.watch, lambda: _show(options))
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text}: from 0.1 to 86400 seconds")
+    return seconds
 
 
 if __name__ == "__main__":

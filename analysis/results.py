@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
+from valley.errors import UserError
+from valley.evaluate.per_problem import NAMES, arrays, check, shares_passed
 from valley.state import Ticket
 from valley.store import Store
+
+TRAIN_COLUMNS = ("examples", "tokens", "loss_first", "loss_last")
+Key = tuple[str, str]
+"""A cell and a profile, as the manifest names them."""
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,9 @@ class Counts:
     """Per-problem counts of one (cell, profile), each an integer array of shape [problems].
 
     `completed` are the samples that ended by themselves, `opened` and `think_closed` those whose
-    thought was opened and closed.
+    thought was opened and closed. Not every result has the rest: `tests_passed`, sums over samples of the
+    share of tests passed before the first failure, [problems]; and of held-out traces, in a set that is
+    named by a digest, the negative log-likelihood per response token, [traces].
     """
 
     samples: np.ndarray
@@ -25,25 +34,67 @@ class Counts:
     completed: np.ndarray
     opened: np.ndarray
     think_closed: np.ndarray
+    tests_passed: np.ndarray | None = None
+    held_out: str = ""
+    nll: np.ndarray | None = None
 
 
 def counts_of(outcome: dict[str, Any]) -> Counts:
     """The arrays of a grade's outcome. Raises ValueError, KeyError or TypeError where they are off."""
-    pairs = np.asarray(outcome["counts"], dtype=np.int64)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
-        raise ValueError("counts are not one [samples, passed] per problem")
-    samples, passed = pairs.T
-    rest = [
-        np.asarray(outcome[name], dtype=np.int64)
-        for name in ("completed", "opened", "think_closed")
-    ]
-    if any(array.shape != samples.shape for array in rest):
-        raise ValueError("the per-problem arrays differ in length")
-    if samples.min() < 1 or any(
-        ((array < 0) | (array > samples)).any() for array in [passed, *rest]
-    ):
-        raise ValueError("a problem without samples, or a count outside 0..samples")
-    return Counts(samples, passed, *rest)
+    found = arrays(outcome)
+    samples, passed, completed, opened, closed = (found[name] for name in ("samples", *NAMES))
+    return Counts(samples, passed, completed, opened, closed, shares_passed(outcome))
+
+
+def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:
+    """Counts with what a generation's outcome says of held-out traces, if it does.
+
+    A trace that is longer than the context counts in no checkpoint of the student.
+    """
+    found = (generated or {}).get("held_out")
+    if found is None:
+        return counts
+    pairs = zip(found["nll"], found["tokens"], strict=True)
+    per_token = [nll / tokens for nll, tokens in pairs if nll is not None]
+    return replace(counts, held_out=found["traces"], nll=np.array(per_token))
+
+
+class Lazily(Mapping[Key, V]):
+    """What is known of each (cell, profile), read from its result files when it is asked for.
+
+    A table of 100,000 cells needs none of it, and a figure that of its own cells.
+    """
+
+    def __init__(
+        self, places: Mapping[Key, dict[str, str]], read: Callable[[dict[str, str]], V]
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            places: the folders of each one's jobs, by kind.
+            read: makes a value of these.
+        """
+        self._places = places
+        self._read = read
+        self._values: dict[Key, V] = {}
+
+    def __getitem__(self, key: Key) -> V:
+        if key not in self._values:
+            self._values[key] = self._read(self._places[key])
+        return self._values[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def only(self, keys: Collection[Key]) -> Lazily[V]:
+        """Those of some cells and profiles, in the same order."""
+        return Lazily({key: at for key, at in self._places.items() if key in keys}, self._read)
 
 
 def counted_rounds(
@@ -83,12 +134,60 @@ class Results:
                 self._damaged.add(place)
         return self._results[place]
 
+    def counts(self, places: Mapping[str, str]) -> Counts:
+        """A cell's counts.
+
+        Raises:
+            UserError: they have gone since the table was made.
+        """
+        counts = counts_of(self._there(places["grade"])["outcome"])
+        made = self.result(places["generate"]) if "generate" in places else None
+        return with_likelihood(counts, None if made is None else made["outcome"])
+
+    def provenance(self, places: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Where a cell's results come from, by kind; of a generation also what decoded."""
+        found = {}
+        for kind, place in places.items():
+            if (result := self.result(place)) is not None:
+                backend = result["outcome"].get("backend")
+                also = {} if backend is None else {"backend": backend}
+                found[kind] = result["provenance"] | also
+        return found
+
+    def _there(self, place: str) -> dict[str, Any]:
+        if (result := self.result(place)) is None:
+            raise UserError(
+                f"{self._store.path / place}: its result went away or was damaged while it was read; "
+                "run this again"
+            )
+        return result
+
+    def facts(self, place: str) -> dict[str, Any] | None:
+        """What the table says of a job by its valid result; None where it has none. Not remembered."""
+        named = len(self._store.damaged)
+        result = self._read(place)
+        if result is None:
+            self._results[place] = None
+            if len(self._store.damaged) > named:
+                self._damaged.add(place)
+            return None
+        outcome, kind = result["outcome"], place.partition("/")[0]
+        values: dict[str, Any] = {}
+        if kind == "grade":
+            values |= outcome["metrics"]
+            values["problem_set"] = outcome["problem_set"]["digest"]
+            values["snapshot"] = result["provenance"].get("snapshot")
+        elif kind == "train":
+            values |= {f"train_{name}": outcome.get(name) for name in TRAIN_COLUMNS}
+        values[f"{kind}_wall_s"] = result["cost"].get("wall_s")
+        return values
+
     def _read(self, place: str) -> dict[str, Any] | None:
         job = Ticket.of(place)
         value = self._store.result(job.kind, job.identity)
         if value is not None and job.kind == "grade":
             try:
-                counts_of(value["outcome"])
+                check(value["outcome"])
                 value["outcome"]["metrics"]["pass@1"], value["outcome"]["problem_set"]["digest"]
             except (ValueError, KeyError, TypeError) as error:
                 path = self._store.path / place / "result.json"

@@ -227,6 +227,7 @@ def all_of(document: Document) -> list[str]:
     lines += [t["sentence"] for t in document["twins"] if t["profile"] in kept]
     lines += [c["sentence"] for c in document["correlations"]]
     lines += [document[name]["sentence"] for name in ("shape", "truncation") if document[name]]
+    lines += [found["sentence"] for found in (document["continuous"] or {}).values()]
     if document["seeds"]:
         lines.append(f"Each seed alone: {'; '.join(s['sentence'] for s in document['seeds'])}.")
     if note := single_seed_note(document):

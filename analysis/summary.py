@@ -3,23 +3,28 @@
 1. `arms.py` indexes each decoding profile's cells by what was trained, as pass rates.
 2. `_series` puts a stage's size curve through the valley test, for a profile or for one seed of it.
 3. `controls.py` has matched-step twins, other profiles, and the pairs of difficulty and correctness.
-4. `summarise` composes them and adds the sentences (`sentences.py`), what is missing, and provenance.
+4. `measures.py` has every arm's rates, lengths and costs, `trainings.py` the losses, `problem_levels.py` the
+   scores by difficulty of the evaluation's problems, `footing.py` what all of it stands on.
+5. `summarise` composes them and adds the sentences (`sentences.py`), what is missing, and provenance.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, replace
 
 import checks
+import continuous
 import controls
 import further_sentences
-import pandas as pd
 import sentences
-from arms import Arm, View, baseline_of, main_curve, views_of
+from arms import Arm, View, baseline_of, by_student, main_curve, views_of
 from collect import Collected
 from controls import estimate, finite, rate_correlations
+from footing import footing, provenance
+from measures import behaviour
+from problem_levels import by_level, problem_levels
 from sentences import Document
+from trainings import loss_curves, trainings
 
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, score_interval
@@ -53,7 +58,7 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
         else {"sd": view.noise.sd, "degrees_of_freedom": view.noise.df},
     }
     document |= dict.fromkeys(
-        ("trough", "depth", "recovery_size", "shape", "truncation", "deciding")
+        ("trough", "depth", "recovery_size", "shape", "continuous", "truncation", "deciding")
     )
     if baseline is None or not there:
         lacking = "baseline" if baseline is None else "sizes"
@@ -71,6 +76,7 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     if alone:
         return document
     document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
+    document["continuous"] = continuous.metrics(view, stage, subset, document["trough"]["size"])
     document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
     document["deciding"] = checks.what_decides(curve, view.noise)
     twinned = any(arm.steps and arm.size == document["trough"]["size"] for arm in view.planned)
@@ -156,46 +162,23 @@ def _per_seed(view: View, stage: int, subset: tuple[str, str]) -> list[Document]
     return verdicts
 
 
-def _provenance(collected: Collected) -> Document:
-    """What the scores rest on, and where the points of one plot were not made alike."""
-    samples = Counter(int(c.samples.sum()) for c in collected.counts.values())
-    first = next(iter(collected.counts.values()), None)
-    found: Document = {}
-    for by_kind in collected.provenance.values():
-        for kind, provenance in by_kind.items():
-            # A process names the packages that it had imported, so each counts by itself.
-            facts = {name: provenance.get(name) for name in ("snapshot", "device")}
-            if "backend" in provenance:
-                facts["backend"] = provenance["backend"]
-            for name, value in facts.items():
-                found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
-            for name, value in provenance.get("versions", {}).items():
-                # Shards that were not made alike tell several, as `a/b`.
-                found.setdefault(kind, {}).setdefault(name, set()).update(str(value).split("/"))
-    mixed = [
-        f"{kind}: {len(values)} different {name} ({', '.join(sorted(values))})"
-        for kind, facts in sorted(found.items())
-        for name, values in facts.items()
-        if len(values) > 1
-    ]
-    digests = collected.table.get("problem_set", pd.Series(dtype=str)).dropna()
-    return {
-        "problem_set": digests.iloc[0] if len(digests) else None,
-        "problems": None if first is None else len(first.samples),
-        "samples_per_cell": sorted(samples),
-        "infrastructure_errors": _errors(collected.table),
-        "made_with": {
-            kind: {name: sorted(values) for name, values in facts.items()}
-            for kind, facts in sorted(found.items())
-        },
-        "mixed": mixed,
-    }
-
-
-def _errors(table: pd.DataFrame) -> int:
-    """Answers that could not be graded: they stay in the denominator, as not passed."""
-    found = table.get("infrastructure_errors", pd.Series(dtype=float))
-    return int(found.fillna(0).sum())
+def _further_curves(
+    students: dict[str, Collected], profile: str, stage: int, subset: tuple[str, str]
+) -> list[Document]:
+    """The same curve of further stages and other students, each against its own baseline."""
+    found = []
+    for number, (student, collected) in enumerate(students.items()):
+        view = views_of(collected).get(profile)
+        if view is None:
+            continue
+        stages = sorted({arm.stage for arm in view.planned if view.sizes(arm.stage, subset)})
+        for other in stages:
+            if number == 0 and other == stage:
+                continue
+            series = _series(view, other, subset, alone=True) | {"student": student}
+            series["valley"]["sentence"] = f"{student}: {sentences.verdict(series)}"
+            found.append(series)
+    return found
 
 
 def summarise(collected: Collected, profile: str | None = None) -> Document:
@@ -208,7 +191,9 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
     Raises:
         UserError: no such profile; several values on a further axis; several problem sets.
     """
-    views = views_of(collected)
+    students = by_student(collected)
+    student, own = next(iter(students.items()))
+    views = views_of(own)
     if profile is not None and profile not in views:
         raise UserError(f"--profile {profile}: not in sweep; profiles: {', '.join(views)}")
     main = views[profile or next(iter(views))]
@@ -224,9 +209,19 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         compared = [entry for entry in found if entry is not None]
     every = [main, *others]
     delta = checks.equivalence_delta(collected.folder)
+    trained = trainings(collected)
+    further = _further_curves(students, main.profile, stage, subset)
+    measured = [
+        entry
+        for name, sweep in students.items()
+        for view in views_of(sweep).values()
+        for entry in behaviour(view, sweep, trained, name)
+    ]
     document: Document = {
         "schema": SCHEMA,
         "sweep": collected.sweep,
+        "student": student,
+        "students": list(students),
         **series,
         "seeds": _per_seed(main, stage, subset),
         "twins": [entry for view in every for entry in controls.twins(view)],
@@ -236,18 +231,25 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         "contrasts_planned": bool(
             (collected.table[["difficulty", "correctness"]] != "all").any(axis=None)
         ),
+        "contrasts_missing": [e for view in every for e in controls.contrasts_missing(view)],
         "interactions": [entry for view in every for entry in controls.interactions(view)],
         "correlations": rate_correlations(main),
-        "behaviour": [entry for view in every for entry in controls.behaviour(view, collected)],
+        "behaviour": measured,
+        "further_curves": further,
+        "by_level": by_level(main, problem_levels(own), stage, subset),
+        "losses": loss_curves(collected, trained),
+        "overlays": [],
         "planned": len(collected.table),
         "missing": [
             dict(zip(("cell", "profile", "reason"), row, strict=True)) for row in collected.missing
         ],
         "damaged": collected.damaged,
-        "provenance": _provenance(collected),
+        "provenance": provenance(collected),
+        "footing": footing(collected),
     }
     document["valley"]["sentence"] = sentences.verdict(document)
     for other in other_series:
         other["valley"]["sentence"] = sentences.verdict(other)
-    document["sentences"] = sentences.all_of(document)
+    extra = [document["by_level"]["sentence"], *(one["valley"]["sentence"] for one in further)]
+    document["sentences"] = [*filter(None, extra), *sentences.all_of(document)]
     return document

@@ -17,9 +17,12 @@ from typing import Any
 from valley.cluster.element import foreground
 from valley.cluster.rendezvous import place
 from valley.cluster.signals import Interrupted
+from valley.data.chat import ChatConfig
+from valley.data.held_out import check_lineage, read_held_out
 from valley.data.problem_file import ProblemFile
 from valley.errors import Stopped, UserError, exit_on_user_error
 from valley.evaluate.generate import Generated, Setting, generate
+from valley.evaluate.likelihood import HeldOut
 from valley.evaluate.rounds import EarlierRound
 from valley.evaluate.samples import count_samples
 from valley.evaluate.shards import (
@@ -46,7 +49,7 @@ def run(job: JobFile) -> dict[str, Any]:
     # A shard may have drawn nothing but prompts that are too long, or nothing at all.
     is_whole = "shard" not in job.config
     if earlier is not None and is_whole:
-        made = {**generated.outcome, "earlier": earlier.told()}
+        made = {**earlier.measured(), **generated.outcome, "earlier": earlier.told()}
         earlier.check(made | _student(job))
         generated = Generated(earlier.followed_by(generated.samples, problems), made)
     counts: dict[str, Any] = _student(job) | (
@@ -84,11 +87,21 @@ def _generated(job: JobFile, problems: ProblemFile, first: int) -> Generated:
             made_from=_student(job)["student"],
             shard=(index, of),
             first=first,
+            held_out=_held_out(job),
         )
     except Interrupted as stop:
         if not said:
             raise
-        raise Stopped(**said, kept=True) from stop
+        raise Stopped(said["step"], said["steps"]) from stop
+
+
+def _held_out(job: JobFile) -> HeldOut | None:
+    """The traces whose likelihood is asked for, where it is."""
+    if "held_out" not in job.inputs:
+        return None
+    check_lineage(job.inputs["model"], job.inputs["held_out"])
+    chat = ChatConfig.model_validate(job.config.get("chat", {}))
+    return HeldOut(read_held_out(job.inputs["held_out"]), chat)
 
 
 def _first_port(attempt: str) -> int:

@@ -10,6 +10,7 @@ from valley.cluster.element import foreground
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grading import grade_files
+from valley.evaluate.per_problem import pack, total_samples
 from valley.evaluate.samples import Sample, verdicts_digest
 from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
@@ -55,11 +56,10 @@ def run(job: JobFile) -> dict[str, Any]:
     told = {}
     if before is not None:
         result = json.loads((before / "result.json").read_text(encoding="utf-8"))
-        counts = result["outcome"]["counts"]
-        told = {"earlier": {"samples": sum(samples for samples, _ in counts)}}
+        told = {"earlier": {"samples": total_samples(result["outcome"])}}
     return {
         **told,
-        **score(graded.problems.values(), rows, graded.verdicts, k=config.k),
+        **pack(score(graded.problems.values(), rows, graded.verdicts, k=config.k)),
         "verdicts_digest": verdicts_digest(graded.verdicts),
         "isolation": find_isolation(config.sandbox).layers,
     }

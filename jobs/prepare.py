@@ -7,6 +7,7 @@ from typing import Any
 
 from valley.cluster.element import foreground
 from valley.data.card import card_of, write_card
+from valley.data.held_out import write_held_out
 from valley.data.index import read_index
 from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.prepared import (
@@ -45,6 +46,8 @@ def run(job: JobFile) -> dict[str, Any]:
             return _pool(job, config, GradeConfig(**limits, sandbox=job.execution["sandbox"]))
         case {"check": "disjoint"}:
             return check_disjoint(job.inputs["evaluation"], job.inputs["pool"])
+        case {"held_out": config}:
+            return write_held_out(job.folder, job.inputs["pool"], config)
         case {"student": config}:
             texts = vocabulary_texts(job.inputs["pool"]) if "pool" in job.inputs else []
             prepare_student(config, job.execution, texts, job.folder / "model")

@@ -23,6 +23,7 @@ from valley.errors import UserError, exit_on_user_error
 from valley.job_file import JobFile
 from valley.student import load_tokenizer
 from valley.train.config import TrainConfig
+from valley.train.operators import load_cpu_adam
 from valley.train.watchdog import Watchdog
 
 
@@ -38,6 +39,8 @@ def run(job: JobFile) -> dict[str, Any]:
     # The watchdog speaks first: a collective operation that gives up tells no stack.
     timeout_s = None if config.stuck_after_s is None else 2 * config.stuck_after_s
     join_process_group(place(), job.folder, timeout_s)
+    if config.offload == "cpu":
+        load_cpu_adam(_cache(job) / "operators")
     watchdog = Watchdog(config.stuck_after_s, functools.partial(end_stuck, job))
     with stop_signals.heeded() as stop, watchdog:
         trained = train(
@@ -76,13 +79,22 @@ def _rendered(job: JobFile, start: Path) -> Tokens:
     )
     if not chosen.examples:
         raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
-    cache = job.folder.parents[3] / "cache" / "tokens"
     tokens = tokenized(
-        cache, chosen.decided_by, chosen.texts, chat(), job.report, examples=chosen.examples
+        _cache(job) / "tokens",
+        chosen.decided_by,
+        chosen.texts,
+        chat(),
+        job.report,
+        examples=chosen.examples,
     )
     if chosen.subset is not None:
         chosen.subset.write(job.folder / "subset.json", tokens.texts_digest)
     return tokens
+
+
+def _cache(job: JobFile) -> Path:
+    """What all jobs of the root share, and can make again."""
+    return job.folder.parents[3] / "cache"
 
 
 def _kept(rendered: Tokens, too_long: npt.NDArray[np.bool_], config: TrainConfig) -> Tokens:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common_options import add_root, add_where
+from drawn_rounds import DrawnRounds
 from from_result import print_drift, read_lock
 from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
@@ -27,12 +28,12 @@ from running import Launch
 from valley.cluster import slurm
 from valley.cluster.machine import check_room
 from valley.errors import UserError, exit_on_user_error
+from valley.held_out_check import check_held_out
 from valley.job import Trail
 from valley.ledger import Ledger
 from valley.lock import read_locked
 from valley.plan import Plan
 from valley.pool_check import Pool, check_pool
-from valley.sampling import Drawing, all_rounds, draw
 from valley.store import Store
 from valley.student_config import check_student
 from valley.sweep import Sweep, find_grid, read_grid
@@ -173,19 +174,17 @@ def main() -> int:
     store = Store(_root(options.root), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = "slurm" if options.print_scripts else _where(options, sweep)
-    whole, drawings = draw(sweep, cells, store)
-    most = all_rounds(sweep, cells, whole, drawings)
+    rounds = DrawnRounds.of(sweep, cells, store)
     if locked is not None:
-        print_drift(locked, most)
-    unknown = _check_pool(whole, store)
-    planned = _part(whole, conditions)
+        print_drift(locked, rounds.most)
+    unknown = _check_pool(rounds.whole, store)
+    planned = _part(rounds.whole, conditions)
     retry = frozenset(options.retry)
     plan = make_plan(planned, sweep, store, retry)
     priced = plan
-    if most is not whole:
-        priced = make_plan(_part(most, conditions), sweep, store, retry)
-    for drawing in drawings:
-        print(drawing.sentence)
+    if rounds.most is not rounds.whole:
+        priced = make_plan(_part(rounds.most, conditions), sweep, store, retry)
+    rounds.say()
     if options.dry_run:
         if priced is not plan:
             print("what follows counts all rounds, which is the most that may be drawn")
@@ -201,33 +200,27 @@ def main() -> int:
     source = f"--from {locked.path}" if locked else str(find_grid(options.grid))
     origin = " ".join([source, *(f"--set {setting}" for setting in options.settings)])
     if not plan.with_action("submit", "rebuild", "wait"):
-        _record(sweep, whole, drawings, origin, store, ledger)
+        _record(rounds, origin, ledger)
         return _nothing_to_do(plan, sweep, store)
     # What is there by now stays: there is no use in looking at it again and again.
     gc.freeze()
     gc.enable()
     launch = Launch(sweep, store, ledger, where, retry, options.wait, options.break_lock)
     with launch.lock():
-        _record(sweep, whole, drawings, origin, store, ledger)
+        _record(rounds, origin, ledger)
     if options.print_scripts:
         return launch.print_scripts(planned, options.print_scripts)
     if options.canary and (status := launch.canary(planned)):
         return status
     status = launch.run(planned)
-    while not status and (where == "local" or options.wait):
-        store.refresh()
-        before = drawings
-        whole, drawings = draw(sweep, cells, store)
-        if drawings == before:
-            break
-        for drawing in drawings:
-            print(drawing.sentence, flush=True)
+    if status or not (where == "local" or options.wait):
+        return status
+
+    def record(now: DrawnRounds) -> None:
         with launch.lock():
-            _record(sweep, whole, drawings, origin, store, ledger)
-        if [d.number for d in drawings] == [d.number for d in before]:
-            break
-        status = launch.run(_part(whole, conditions))
-    return status
+            _record(now, origin, ledger)
+
+    return rounds.follow(record, lambda whole: launch.run(_part(whole, conditions)))
 
 
 def _root(path: Path) -> Path:
@@ -245,20 +238,12 @@ def _root(path: Path) -> Path:
     return root
 
 
-def _record(
-    sweep: Sweep,
-    whole: Trail,
-    drawings: list[Drawing],
-    origin: str,
-    store: Store,
-    ledger: Ledger,
-) -> None:
+def _record(rounds: DrawnRounds, origin: str, ledger: Ledger) -> None:
     """Leave word of the launch: the sweep as it is now, all its cells, and when."""
-    sampling = {drawing.profile: drawing.as_json() for drawing in drawings}
-    ledger.write_manifest(whole.rows, store, sampling)
-    ledger.write_sweep(sweep.model_dump(mode="json", by_alias=True), origin)
+    ledger.write_manifest(rounds.whole.rows, rounds.store, rounds.sampling)
+    ledger.write_sweep(rounds.sweep.model_dump(mode="json", by_alias=True), origin)
     ledger.append({"event": "launch", "at": time.time(), "origin": origin})
-    warn(store)
+    warn(rounds.store)
 
 
 def _where(options: argparse.Namespace, sweep: Sweep) -> str:
@@ -285,15 +270,19 @@ def _part(whole: Trail, conditions: Where) -> Trail:
 
 def _check_pool(planned: Trail, store: Store) -> list[str]:
     """Hold the sizes against what the pools hold: exactly, once they are prepared; what is not known."""
-    pools = {}
+    pools, rooms = {}, {}
     for identity in planned.pools:
         if (result := store.result("prepare", identity)) is not None:
             # It brings NumPy, which a first launch does without.
+            from valley.data.held_out import room
             from valley.data.subset import capacity
 
             folder = store.folders("prepare")[identity[:16]]
             pools[identity] = Pool(result["outcome"]["strata"], capacity(folder))
-    return check_pool(planned, pools)
+            rooms[identity] = room(folder)
+    unknown = check_pool(planned, pools)
+    check_held_out(planned, rooms)
+    return unknown
 
 
 def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:

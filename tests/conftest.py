@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import shutil
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,18 @@ def spaced(tmp_path: Path) -> Path:
     folder = tmp_path / "a folder"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def cpu_s() -> Iterator[Callable[[], float]]:
+    """The CPU seconds since the test began, without the collection of the garbage of those before it,
+    which takes longer than what is timed (seen: 0.36 s for 800,000 objects)."""
+    gc.collect()
+    gc.disable()
+    began = time.process_time()
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(gc.enable)
+        yield lambda: time.process_time() - began
 
 
 @pytest.fixture(scope="session")

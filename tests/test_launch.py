@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from sweeping import MINI, REPOSITORY, command, launch, results, status
 
+from valley.evaluate.per_problem import arrays
+
 pytestmark = pytest.mark.xdist_group("launch")
 
 
@@ -23,7 +25,7 @@ def test_a_sweep_runs_to_its_end(finished):
     assert len(rows) == 10 and {row["state"] for row in rows} == {"done"}
     for result in results(root, "grade").values():
         outcome = result["outcome"]
-        assert len(outcome["counts"]) == 10 and all(n == 1 for n, _ in outcome["counts"])
+        assert arrays(outcome)["samples"].tolist() == [1] * 10
         assert outcome["metrics"]["infrastructure_errors"] == 0
         assert result["provenance"]["snapshot"] and result["cost"]["wall_s"] > 0
     strata = next(
@@ -299,8 +301,10 @@ def test_a_launcher_that_is_stopped_goes_on_where_it_was(finished, spaced, numbe
     assert second.returncode == 0, second.stdout + second.stderr
     for path, at in finished_then.items():
         assert path.stat().st_mtime_ns == at
-    outcomes = {name: r["outcome"]["counts"] for name, r in results(whole, "grade").items()}
-    assert {name: r["outcome"]["counts"] for name, r in results(root, "grade").items()} == outcomes
+    outcomes = {name: r["outcome"]["per_problem"] for name, r in results(whole, "grade").items()}
+    assert {
+        name: r["outcome"]["per_problem"] for name, r in results(root, "grade").items()
+    } == outcomes
 
 
 def test_a_second_launcher_is_told_of_the_first(finished, spaced):

@@ -118,7 +118,8 @@ def test_a_long_plan_is_folded(grid, spaced):
 
 
 def test_a_dry_run_plans_for_a_larger_machine_and_says_so(grid, spaced):
-    done = dry_run(grid, spaced / "runs", "--set", "resources.grade.cpus_per_task=5000")
+    larger = ["--set", "resources.grade.cpus_per_task=5000"]
+    done = dry_run(grid, spaced / "runs", *larger, env=BARE)
     assert done.returncode == 0 and "1x1x5000 CPU" in done.stdout
     assert "before launching: resources.grade asks for 5000 CPUs" in done.stdout
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -96,13 +95,13 @@ def test_grids_that_ship_are_locked(name, spaced):
         assert unlocked(spaced, locks.of(row.grade)).rows[0].grade == row.grade
 
 
-def test_locks_of_a_thousand_jobs_cost_little_and_are_small():
+def test_locks_of_a_thousand_jobs_cost_little_and_are_small(cpu_s):
     path = Path(__file__).parent.parent / "sweeps" / "grid.yaml"
     sweep, whole = planned(path, ["seed={range: [0, 20, 1]}"])
-    began = time.process_time()
+    began = cpu_s()
     notes = launch_notes(sweep, whole.rows, circumstances, lambda job: 1.0)
     texts = [canonical_json(notes(job)) for job in whole.jobs[:1000]]
-    assert len(texts) == 1000 and time.process_time() - began < 0.3
+    assert len(texts) == 1000 and cpu_s() - began < 0.3
     assert max(map(len, texts)) < 5000  # each setting of a recipe takes some 25 characters
 
 

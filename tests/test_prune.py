@@ -164,7 +164,7 @@ def test_a_lock_runs_its_cell_again(finished, spaced):
     assert (root / "sweeps/mini/manifest.jsonl").read_bytes() == manifest
     made = results(spaced / "runs", "grade")
     assert list(made) == [path.parent.name]
-    assert made[path.parent.name]["outcome"]["counts"] == result["outcome"]["counts"]
+    assert made[path.parent.name]["outcome"] == result["outcome"]
     changed = again("--dry-run", "--set", "train.learning_rate=0.5", at=root)
     assert "train.learning_rate: 0.001 then, 0.5 today" in changed.stdout
 

@@ -275,6 +275,15 @@ def test_what_is_no_grid_is_refused(spaced):
         find_grid("nowhere.yaml")
 
 
+def test_a_bare_name_is_found_here_then_among_the_grids_that_ship(spaced, monkeypatch):
+    monkeypatch.chdir(spaced)
+    assert find_grid("grid.yaml").parent.name == "sweeps" and find_grid("grid.yaml").is_file()
+    (spaced / "grid.yaml").write_text("")
+    assert find_grid("grid.yaml").resolve() == (spaced / "grid.yaml").resolve()
+    with pytest.raises(UserError, match=r"nowhere\.yaml: no such grid .*grids there: .*grid\.yaml"):
+        find_grid("nowhere.yaml")
+
+
 def test_a_grid_in_another_encoding_is_named(spaced):
     path = spaced / "grid.yaml"
     path.write_bytes("name: é".encode("latin-1"))

@@ -34,3 +34,7 @@ def test_normal_deviates_have_the_probability_of_their_t(values):
     for found, one, its_df in zip(normal_deviates(t, df), t, df, strict=True):
         assert NORMAL.cdf(found) == pytest.approx(t_cdf(one, its_df), abs=1e-7)
         assert abs(found) <= 7.001
+
+
+def test_next_to_no_degrees_of_freedom_bound_nothing():
+    assert t_quantile(0.981475668219211, 0.18) > 1e3

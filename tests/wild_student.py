@@ -12,6 +12,13 @@ from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny
 
 
+def small_wild(problems: Iterable[Problem], folder: Path) -> Path:
+    """One layer of 32; returns its folder, which exists."""
+    made = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
+    make_wild(made, problems, folder, std=0.3)
+    return folder
+
+
 def make_wild(student: TinyStudent, problems: Iterable[Problem], folder: Path, std: float) -> None:
     """Make a student of random weights.
 

@@ -13,12 +13,29 @@ class UserError(Exception):
 class Stopped(Exception):
     """The work did as a stop flag asked, between two steps. Begun again, it goes on from what it kept."""
 
-    def __init__(self, step: int, steps: int, kept: bool) -> None:
-        super().__init__(f"stopped at step {step} of {steps}")
+    def __init__(
+        self,
+        step: int,
+        steps: int,
+        *,
+        kept: int | None = None,
+        gained: bool = True,
+        fault: str = "",
+    ) -> None:
+        """Say where it stopped, and what of it is safe.
+
+        Args:
+            kept: the last step that is kept; None: this one.
+            gained: whether that is a later one than this process went on from.
+            fault: why this step is not kept, where it is not.
+        """
         self.step = step
         self.steps = steps
-        self.kept = kept
-        """Whether this step was kept; else it begins again from an earlier one."""
+        self.kept = step if kept is None else kept
+        self.fault = fault
+        self.gained = gained
+        lost = f"; the step could not be kept ({fault}), so it goes on after step {self.kept}"
+        super().__init__(f"stopped at step {step} of {steps}{lost if fault else ''}")
 
 
 def exit_on_user_error(main: Callable[[], int]) -> None:

@@ -63,6 +63,8 @@ class Locks:
         if asked.rounds > 1:
             # One cell alone could not tell when to stop; it is drawn in as many rounds as here.
             profiles = {profile: asked.up_to(len(row.earlier) + 1).model_dump(mode="json")}
+        if profile != next(iter(generate["profiles"])):
+            generate = {**generate, "held_out": None}  # which is the first profile's alone
         name = axes["student"]
         stages = {str(number): whole["stages"][str(number)] for number in self._chain(cell)}
         return {

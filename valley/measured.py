@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from valley.evaluate.per_problem import total_samples
 from valley.plan import Plan
 from valley.preview import CHECKPOINT_ROLE
 from valley.records import digest
@@ -107,6 +108,5 @@ def _measured(kind: str, config: dict[str, Any], result: dict[str, Any]) -> tupl
             tokens = outcome["completion_tokens"] - before["completion_tokens"]
             return digest(config), Measured(1, answers, tokens, cost["wall_s"])
         case _:
-            programs = sum(samples for samples, _ in outcome["counts"])
-            programs -= outcome.get("earlier", {"samples": 0})["samples"]
+            programs = total_samples(outcome) - outcome.get("earlier", {"samples": 0})["samples"]
             return "", Measured(1, programs, 0, cost["wall_s"])

@@ -29,8 +29,12 @@ def from_stop(store: Store, job: Named) -> Known | None:
     log = str(note.get("log", ""))
     if "step" not in note:
         return Known("new", "stopped at its time limit; begins again", log, resumes=True)
-    at = f"at step {note['step']} of {note.get('steps')}"
-    return Known("new", f"stopped at its time limit {at}; resumes", log, resumes=True)
+    reason = f"stopped at its time limit at step {note['step']} of {note.get('steps')}; resumes"
+    if note.get("fault"):
+        reason += (
+            f" after step {note.get('kept')}, since this one could not be kept: {note['fault']}"
+        )
+    return Known("new", reason, log, resumes=True)
 
 
 def from_note(store: Store, job: Named) -> Known | None:

@@ -103,7 +103,7 @@ def check_pool(planned: Trail, pools: Mapping[str, Pool]) -> list[str]:
         elif select["size"] > limit:
             counts = pools[pool.identity].strata if exact else limits.strata(pool.identity)
             said = too_few(select["size"], arm, limit, counts, "" if exact else "at most ")
-            cell = _cell_of(planned, job)
+            cell = cell_of(planned, job)
             raise UserError(
                 f"{cell.place('size', select['size'])}: {said} (cell {cell.label}); "
                 "ask for a smaller size, or for a larger pool under `data`"
@@ -115,7 +115,7 @@ def check_pool(planned: Trail, pools: Mapping[str, Pool]) -> list[str]:
     ]
 
 
-def _cell_of(planned: Trail, training: Job) -> Cell:
+def cell_of(planned: Trail, training: Job) -> Cell:
     """The cell that a training makes the checkpoint of: of a row, or one that its stage starts from."""
     for row in planned.rows:
         cell: Cell | None = row.cell

@@ -78,6 +78,21 @@ class Preparations:
         )
         return PreparedData(evaluation, pool, disjoint, data.evaluation_size)
 
+    def held_out(self, recipe: Recipe) -> Job | None:
+        """The traces that no training set may hold, where the recipe asks for their likelihood."""
+        if recipe.generate.held_out is None:
+            return None
+        pool, label = self.data(recipe).pool, safe(recipe.data.label)
+        config = {
+            "traces": recipe.generate.held_out.traces,
+            "unit": recipe.data.select.unit,
+            "data_seed": recipe.data.data_seed,
+            "prompt": recipe.chat.prompt,
+        }
+        return self.table.prepare(
+            "held-out", f"{label}-held-out", {"held_out": config}, {"pool": pool}
+        )
+
     def student(self, name: str, recipe: Recipe) -> Job:
         """The student itself, after its first lessons where it has any."""
         key = ("student", name, id(recipe.data), id(recipe.chat), recipe.grade.sandbox)

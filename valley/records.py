@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -50,13 +51,19 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
 
 
 def _write(path: Path, parts: Iterable[str], sync: bool = True) -> None:
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(parts)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write a file under, which becomes `path` at the end, and is removed where that fails."""
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(parts)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -125,13 +125,13 @@ def _drawing(name: str, number: int, profile: Profile, whole: Trail, store: Stor
 
 def _widest(graded: list[dict[str, Any]]) -> float:
     """The widest 95 % interval of these cells' pass@1."""
-    import numpy as np  # which a launch without rounds does without
-
+    # NumPy comes with these, which a launch without rounds does without.
+    from valley.evaluate.per_problem import arrays
     from valley.statistics import wilson
 
-    def width(counts: list[list[int]]) -> float:
-        samples, passed = np.array(counts, dtype=float).T
-        low, high = wilson(passed / samples)
+    def width(outcome: dict[str, Any]) -> float:
+        counts = arrays(outcome)
+        low, high = wilson(counts["passed"] / counts["samples"])
         return high - low
 
-    return max(width(outcome["counts"]) for outcome in graded)
+    return max(width(outcome) for outcome in graded)

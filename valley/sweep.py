@@ -40,6 +40,8 @@ from valley.train.config import TrainConfig
 from valley.validation import validate
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SHIPPED = Path(__file__).parents[1] / "sweeps"
+"""The repository's folder of grids, whatever folder a command is given in."""
 
 
 class _Strict(BaseModel):
@@ -146,15 +148,15 @@ class Grid:
 
 
 def find_grid(name: str) -> Path:
-    """A grid's path: as it is given, else below `sweeps/`.
+    """A grid's path: as it is given, else below the repository's `sweeps/`.
 
     Raises:
         UserError: neither exists; the message lists the grids that do.
     """
-    for path in (Path(name), Path("sweeps") / name):
+    for path in (Path(name), SHIPPED / name):
         if path.is_file():
             return path
-    there = ", ".join(sorted(p.name for p in Path("sweeps").glob("*.yaml"))) or "none"
+    there = ", ".join(sorted(p.name for p in SHIPPED.glob("*.yaml"))) or "none"
     raise UserError(f"{name}: no such grid here or in sweeps/ (grids there: {there})")
 
 

@@ -67,6 +67,8 @@ def t_quantile(probability: float, df: float) -> float:
     t, step = NORMAL.inv_cdf(probability), math.inf
     while step > 1e-9 * (1 + t):
         density = math.exp(log_scale - (df + 1) / 2 * math.log1p(t * t / df))
+        if density == 0:  # so few degrees of freedom that nothing bounds it
+            return math.inf
         step = (probability - t_cdf(t, df)) / density
         t += step
     return t

@@ -64,6 +64,8 @@ class _Shared:
     """What precedes trainings, and what they made."""
     select: SelectConfig | None
     """None where all of it is left at its defaults."""
+    held_out: Job | None
+    """The traces whose likelihood the first profile's generation measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class _Builder:
             grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
             select=recipe.data.select if recipe.data.select.semantic() else None,
+            held_out=self.preparations.held_out(recipe),
         )
 
     def start(self, cell: Cell) -> Job:
@@ -186,7 +189,7 @@ class _Builder:
         asked_first = f'{roles}"model":"{model.identity}"'
         rows = []
         earlier: tuple[Job, Job] | None = None
-        for profile in shared.rounds:
+        for place, profile in enumerate(shared.rounds):
             examples = shared.data.evaluation_size * profile.samples
             whose, slot = f"{label}-{profile.slot}", profile.name
             inputs = {"model": model, "evaluation": evaluation}
@@ -196,14 +199,19 @@ class _Builder:
                 inputs["earlier"], graded["earlier"] = earlier
                 asked = f'"earlier":"{earlier[0].identity}",{asked}'
                 of_grade = f'"earlier":"{earlier[1].identity}",{roles}'
+            mine, mine_asked = inputs, asked
+            # A later round takes over what the first has measured.
+            if place == 0 and shared.held_out is not None:
+                mine = {**inputs, "held_out": shared.held_out}
+                mine_asked = roles_text(mine)
             number = len(profile.shards)
             shards = tuple(
                 job(
                     "generate",
                     f"{whose}-{i}of{number}",
                     settings,
-                    inputs,
-                    asked,
+                    mine if i == 1 else inputs,
+                    mine_asked if i == 1 else asked,
                     name,
                     None,
                     after,
@@ -218,8 +226,8 @@ class _Builder:
                 "generate",
                 whose,
                 profile.settings,
-                inputs,
-                asked,
+                mine,
+                mine_asked,
                 name,
                 {"shards": [shard.identity for shard in shards]} if shards else None,
                 shards or after,

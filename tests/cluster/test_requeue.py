@@ -116,6 +116,39 @@ def test_what_does_not_heed_the_launcher_is_killed(world, spaced, monkeypatch):
     assert left is None
 
 
+STOPS = """
+import os, signal, time
+from valley.cluster.signals import stop_signals
+from valley.errors import Stopped
+def run(job):
+    with (job.folder / "attempts").open("a") as attempts:
+        attempts.write("x")
+    if (job.folder / "attempts").stat().st_size > job.config["times"]:
+        return {}
+    with stop_signals.heeded() as stop:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        while not stop():
+            time.sleep(0.01)
+        raise Stopped(30, 90, fault="rank 0: [Errno 28] No space left on device", **job.config["says"])
+"""
+
+
+def test_a_last_step_that_could_not_be_kept_costs_what_came_after_the_one_before(world, spaced):
+    """A full disk at the time limit: earlier checkpoints of this stint count, and without any it failed."""
+    world.snapshot = make_snapshot(spaced / "a snapshot that stops")
+    (world.snapshot / "jobs" / "prepare.py").write_text(STOPS)
+    goes_on = job("goes on", times=1, says={"kept": 20, "gained": True})
+    stands = job("stands", times=9, says={"kept": 10, "gained": False})
+    progress = run(world, [array([goes_on], [stands])])
+    assert list(progress.finished) == [goes_on.identity]
+    assert whys(world, goes_on) == ["time_limit", "done"]
+    assert whys(world, stands) == ["failed"]
+    said = progress.failed[stands.identity]
+    assert "stopped at step 30 of 90; the step could not be kept (rank 0: [Errno 28]" in said
+    assert "so it goes on after step 10; it gained nothing before its time limit" in said
+    assert world.known(stands).failure == "disk_full"
+
+
 def test_where_it_stopped_is_told_and_that_it_resumes(world):
     j = job("a", kind="train")
     folder = world.store.lay(j, {})
@@ -125,5 +158,11 @@ def test_where_it_stopped_is_told_and_that_it_resumes(world):
     known = world.known(j)
     assert (known.state, known.log) == ("new", "l")
     assert known.reason == "stopped at its time limit at step 30 of 90; resumes"
+    unkept = '{"step": 30, "steps": 90, "kept": 20, "fault": "No space left on device", "log": "l"}'
+    (folder / "stopped.json").write_text(unkept)
+    assert world.known(j).reason == (
+        "stopped at its time limit at step 30 of 90; resumes after step 20, since this one could not be "
+        "kept: No space left on device"
+    )
     world.store.lay(j, {})
     assert not (folder / "stopped.json").exists()

@@ -6,7 +6,8 @@ import pytest
 from pools import Row, index_of, plain_pool
 
 from valley.data import card as data_card
-from valley.data.card import card_of, in_tokens, lengths_of, main, markdown, write_card
+from valley.data.card import card_of, in_tokens, lengths_of, main, write_card
+from valley.data.card_text import markdown
 from valley.data.index import Index, read_index
 from valley.data.prepared import write_pool
 from valley.data.problems import Problem

@@ -11,7 +11,7 @@ from valley.cluster.element import run_job
 from valley.data.config import CorpusConfig
 from valley.data.problems import Problem
 from valley.data.sources import open_evaluation, open_pool, pool_read_from
-from valley.data.sources.evaluation_config import HumanEvalEvaluation
+from valley.data.sources.evaluation_config import HumanEvalEvaluation, LiveCodeBenchEvaluation
 from valley.errors import UserError
 from valley.job import Job
 from valley.job_file import identity_of
@@ -229,3 +229,20 @@ def test_cpp_and_the_grader_are_refused_by_a_dry_run(spaced):
     grid.write_text(GRID.replace("path: nowhere/ocr2", "path: nowhere/ocr2\n    split: cpp"))
     said = command("sweeps/launch.py", str(grid), "--dry-run", root=spaced / "runs")
     assert said.returncode == 2 and "data.pool.split is cpp" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        ({"since": "2024-13"}, "found '2024-13'; expected a day such as 2024-08-01"),
+        ({"until": "2024-02-31"}, "found '2024-02-31'"),
+        ({"since": "2024-08", "until": "2024-07"}, "is after until"),
+        ({"since": "2024-04"}, "no contest of release v1 is in this window; .* end before 2024-04"),
+        ({"until": "2023-04-30"}, "no contest of release v1 .* begin in 2023-05"),
+    ],
+)
+def test_a_window_without_contests_is_refused(window, message):
+    with pytest.raises(ValueError, match=message):
+        LiveCodeBenchEvaluation.model_validate(
+            {"source": "livecodebench", "path": "x", "release": "v1", **window}
+        )

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import gzip
 import threading
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from synthetic import write_lines, write_parquet, write_stream
 
-from valley.data.sources import shards
+from valley.data.sources import shard_files, shards
 from valley.errors import UserError
 
 ROWS = [{"a": f"é{i}", "b": None if i % 2 else i} for i in range(10)]
@@ -44,7 +45,7 @@ def test_batches_are_small_and_in_order(shard, monkeypatch, ahead_from):
     monkeypatch.setattr(shards, "BATCH_ROWS", ahead_from)
     batches = list(shards.read([shard, shard], ("a",), batch_rows=4))
     assert max(map(len, batches)) <= 4
-    assert [a for b in batches for a in b.columns["a"]] == [row["a"] for row in [*ROWS, *ROWS]]
+    assert [r["a"] for b in batches for r in b.rows()] == [row["a"] for row in [*ROWS, *ROWS]]
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def reads_ahead(monkeypatch):
 def test_reading_may_end_before_the_end(shard, reads_ahead):
     threads = threading.active_count()
     rows = shards.read([shard] * 50, ("a",), batch_rows=2)
-    assert next(rows).columns["a"] == ["é0", "é1"]
+    assert [row["a"] for row in next(rows).rows()] == ["é0", "é1"]
     rows.close()
     assert threading.active_count() == threads
 
@@ -110,7 +111,22 @@ def test_a_missing_shard_is_named(spaced):
     for number in (0, 2):
         write_parquet(spaced / f"train-{number:05d}-of-00003.parquet", ROWS)
     with pytest.raises(UserError, match=r"data\.pool: .*train-00001-of-00003\.parquet is missing"):
-        shards.find("data.pool", spaced, ["train-*.parquet"])
+        shard_files.find("data.pool", spaced, ["train-*.parquet"])
+
+
+def test_shards_whose_names_end_in_a_hash_are_counted_too(spaced):
+    names = [f"train-{number:05d}-of-00003-{number:016x}.parquet" for number in range(3)]
+    for name in names:
+        write_parquet(spaced / name, ROWS)
+    find = partial(shard_files.find, "data.pool", spaced, ["train-*.parquet"])
+    assert [path.name for path in find()] == names
+    write_parquet(spaced / f"train-00001-of-00003-{'f' * 16}.parquet", ROWS)
+    with pytest.raises(UserError, match=r"00001-of-00003-.* are the same shard of two revisions"):
+        find()
+    for path in spaced.glob("train-00001-*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"train-00001-of-00003-….parquet is missing; train-00000"):
+        find()
 
 
 def test_a_folder_without_the_files_says_what_was_expected(spaced):
@@ -118,18 +134,18 @@ def test_a_folder_without_the_files_says_what_was_expected(spaced):
     with pytest.raises(
         UserError, match=r"a folder holds none of the files expected: t/\*\.parquet"
     ):
-        shards.find("data.pool", spaced, ["t/*.parquet"])
+        shard_files.find("data.pool", spaced, ["t/*.parquet"])
     with pytest.raises(UserError, match="nowhere is missing"):
-        shards.find("data.pool", spaced / "nowhere", ["t/*.parquet"])
+        shard_files.find("data.pool", spaced / "nowhere", ["t/*.parquet"])
     with pytest.raises(UserError, match=r"README\.md: expected a file of \.parquet"):
         (spaced / "README.md").write_text("hello")
-        shards.find("data.pool", spaced / "README.md", ["t/*.parquet"])
+        shard_files.find("data.pool", spaced / "README.md", ["t/*.parquet"])
 
 
 def test_shards_are_in_the_order_of_their_names(spaced):
     for name in ("b", "a", "c"):
         write_parquet(spaced / "t" / f"{name}.parquet", ROWS)
-    found = shards.find("data.pool", spaced, ["none/*", "t/*.parquet"])
+    found = shard_files.find("data.pool", spaced, ["none/*", "t/*.parquet"])
     assert [path.name for path in found] == ["a.parquet", "b.parquet", "c.parquet"]
 
 
@@ -142,31 +158,31 @@ def test_rows_are_counted_by_footers_alone(spaced):
 def test_a_digest_is_of_names_and_content_and_not_of_the_folder(spaced):
     first = write_lines(spaced / "one" / "x.jsonl", ROWS)
     second = write_lines(spaced / "two" / "x.jsonl", ROWS)
-    of = shards.digest(first.parent, [first])
-    assert of == shards.digest(second.parent, [second])
-    assert of != shards.digest(first.parent, [first.rename(first.with_name("y.jsonl"))])
+    of = shard_files.digest(first.parent, [first])
+    assert of == shard_files.digest(second.parent, [second])
+    assert of != shard_files.digest(first.parent, [first.rename(first.with_name("y.jsonl"))])
     second.write_bytes(second.read_bytes().replace(b"0", b"1"))
-    assert of != shards.digest(second.parent, [second])
+    assert of != shard_files.digest(second.parent, [second])
 
 
 @pytest.mark.parametrize("at", [0, 1_000_003, 2_999_999, 3_071_999])
 def test_a_large_file_that_was_cut_or_grew_has_another_digest(spaced, at, monkeypatch):
-    monkeypatch.setattr(shards, "WHOLE_BYTES", 1 << 20)
+    monkeypatch.setattr(shard_files, "WHOLE_BYTES", 1 << 20)
     path = spaced / "x.jsonl"
     content = bytes(range(256)) * 12_000
     path.write_bytes(content)
-    before = shards.digest(path, [path])
+    before = shard_files.digest(path, [path])
     for changed in (content[:at], content[:at] + content[at + 1 :], content[:at] + b"!" + content):
         path.write_bytes(changed)
-        assert shards.digest(path, [path]) != before
+        assert shard_files.digest(path, [path]) != before
 
 
 def test_a_large_parquet_file_written_anew_has_another_digest(spaced, monkeypatch):
-    monkeypatch.setattr(shards, "WHOLE_BYTES", 1 << 19)
+    monkeypatch.setattr(shard_files, "WHOLE_BYTES", 1 << 19)
     rows = [{"a": f"{i * 7919}" * 40} for i in range(20_000)]
     path = write_parquet(spaced / "x.parquet", rows)
-    assert path.stat().st_size > shards.WHOLE_BYTES
-    before = shards.digest(path, [path])
+    assert path.stat().st_size > shard_files.WHOLE_BYTES
+    before = shard_files.digest(path, [path])
     rows[10_000]["a"] = rows[10_000]["a"] + "!"
     write_parquet(path, rows)
-    assert shards.digest(path, [path]) != before
+    assert shard_files.digest(path, [path]) != before

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from wild_student import make_wild
+from wild_student import small_wild
 
 from valley.data.chat import ChatConfig
 from valley.data.config import TinyConfig
@@ -18,7 +18,6 @@ from valley.evaluate.profiles import Profile
 from valley.evaluate.requests import sample_seed
 from valley.evaluate.samples import count_samples
 from valley.student import load_model, load_tokenizer
-from valley.student_config import TinyStudent
 
 
 def generate(model, problems, profile, batch_size, precision, chat=None, **options):
@@ -32,10 +31,7 @@ PROBLEMS = TinyWorld(TinyConfig(evaluation_problems=12)).evaluation_problems()
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("a student")
-    made = TinyStudent(layers=1, hidden=32, intermediate=48, heads=2, seed=4)
-    make_wild(made, PROBLEMS, folder, std=0.3)
-    return folder
+    return small_wild(PROBLEMS, tmp_path_factory.mktemp("a student"))
 
 
 def prompt_tokens(tokenizer, problem):

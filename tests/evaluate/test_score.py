@@ -103,6 +103,7 @@ def test_figures():
     assert result["completed"] == [3, 2, 3]
     assert result["opened"] == [1, 3, 2]
     assert result["think_closed"] == [1, 2, 2]
+    assert result["tests_passed"] == [3.0, 0.75, 1.5]
     assert result["problem_set"] == {"digest": problem_set_digest(["a", "b", "c"]), "problems": 3}
 
 

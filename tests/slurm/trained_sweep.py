@@ -60,7 +60,7 @@ class TrainedSweep(DisturbedSweep):
                 weights = (path.parent / "model" / "model.safetensors").read_bytes()
                 found[result["identity"]] = hashlib.sha256(weights).hexdigest()
             elif result["kind"] == "grade":
-                found[result["identity"]] = json.dumps(result["outcome"]["counts"])
+                found[result["identity"]] = json.dumps(result["outcome"]["per_problem"])
         return found
 
     def overlaps(self) -> list[tuple[str, str, str]]:

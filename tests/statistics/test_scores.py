@@ -185,3 +185,20 @@ def test_a_difference_of_differences_covers_at_its_nominal_rate():
         found = contrast_interval([1, -1, -1, 1], cells)
         covered += found.low <= 0.3 <= found.high
     assert 0.925 <= covered / 1000 <= 0.98
+
+
+def test_the_interval_of_what_is_not_bounded_is_students_and_covers():
+    rng = np.random.default_rng(3)
+    covered = contrast = 0
+    for _ in range(1000):
+        difficulty = rng.normal(size=20)
+        first, second = (
+            Cell((mean + difficulty + 0.05 * rng.normal(size=(1, 20))), bounded=False)
+            for mean in (5.0, 5.02)
+        )
+        found = score_interval(first)
+        covered += found.low <= 5 <= found.high
+        gap = contrast_interval([-1.0, 1.0], [first, second])
+        assert gap.value == pytest.approx(second.score - first.score)
+        contrast += gap.low <= 0.02 <= gap.high
+    assert 0.93 <= covered / 1000 <= 0.97 and 0.93 <= contrast / 1000 <= 0.97

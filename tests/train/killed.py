@@ -24,6 +24,7 @@ import torch
 from valley.data.render import Document
 from valley.student import load_model
 
+PATIENCE_S = 5.0
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.link"}
 
 
@@ -67,8 +68,24 @@ def attempt(task: dict, name: str, victim: int | None = None, change: int = 0) -
 
 
 def ended(pids: list[int]) -> list[int]:
-    """Wait for all ranks; their statuses."""
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    """Wait for all ranks; their statuses.
+
+    Where one failed the others are ended a little later, as srun does: one that is killed while they
+    join is waited for, half an hour long.
+    """
+    statuses: dict[int, int] = {}
+    until = float("inf")
+    while len(statuses) < len(pids):
+        for pid in set(pids) - set(statuses):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                statuses[pid] = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > until:
+                os.kill(pid, signal.SIGKILL)
+        if until == float("inf") and any(statuses.values()):
+            until = time.monotonic() + PATIENCE_S
+        time.sleep(0.01)
+    return [statuses[pid] for pid in pids]
 
 
 def kept(folder: Path) -> int:

@@ -2,8 +2,9 @@
 
 TASK: {"start", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig}, "steps",
 "folder", "ends", "file_limit"}. Every config is trained in turn in one process; the log of each lies in folder/name.
-Where there are `ends` ({"by": "flag" | "kill" | "sleep", "rank", "step"}), that rank sets its stop flag,
-kills itself, or hangs, at that step of each training whose name begins with "half". Where there is a `file_limit`
+Where there are `ends` ({"by": "flag" | "kill" | "sleep" | "error", "rank", "step"}), that rank sets its stop flag,
+kills itself, or hangs, at that step of each training whose name begins with "half"; "error" expects that a training
+ends itself, and says how. Where there is a `file_limit`
 ({"rank", "bytes"}), no file that this rank writes may be larger.
 """
 
@@ -22,7 +23,7 @@ import torch
 
 from valley.cluster.rendezvous import join_process_group, leave_process_group, place
 from valley.data.render import Document
-from valley.errors import Stopped
+from valley.errors import Stopped, UserError
 from valley.train.config import TrainConfig
 from valley.train.head import CHUNK_LOGITS
 from valley.train.loop import train
@@ -44,7 +45,7 @@ class Flag:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.ends["by"] == "sleep":
             time.sleep(600)
-        return True
+        return bool(self.ends["by"] == "flag")
 
 
 def end(why: str) -> None:
@@ -75,7 +76,11 @@ def run(task: dict) -> None:
                     resume=folder / f"resume {name}",
                 )
         except Stopped as stop:
-            print(f"{name}: {stop}, kept: {stop.kept}")
+            print(f"{name}: {stop}, kept: {stop.kept}, gained: {stop.gained}")
+        except UserError as error:
+            if not task["ends"] or task["ends"]["by"] != "error":
+                raise
+            print(f"{name}: {error}")
     leave_process_group()
 
 

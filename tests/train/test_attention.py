@@ -7,7 +7,15 @@ import torch
 from students import ARCHITECTURES, documents, student
 
 from valley.errors import UserError
-from valley.train.attention import NAMES, check_windows, implementation, is_packed, register
+from valley.train.attention import (
+    NAMES,
+    _varlen,
+    check_windows,
+    has_varlen,
+    implementation,
+    is_packed,
+    register,
+)
 from valley.train.config import TrainConfig
 from valley.train.head import summed_loss
 from valley.train.rows import rows_of
@@ -51,6 +59,20 @@ def test_packed_is_apart(name, attention):
     torch.stack(losses).sum().backward()
     summed_loss(packed, rows, chunk_logits=500).backward()
     assert difference(packed, apart) < 1e-5
+
+
+@pytest.mark.skipif(not has_varlen(), reason="a torch before the kernel")
+@pytest.mark.parametrize("groups", [1, 3])
+def test_the_gpu_kernel_is_called_as_it_wants_to_be(groups):
+    """On a GPU it computes; here torch checks the call's types, and the shapes of what comes back."""
+    options = {"device": "meta", "dtype": torch.bfloat16, "requires_grad": True}
+    query = torch.empty(1, 2 * groups, 49, 16, **options)
+    key, value = (torch.empty(1, 2, 49, 16, **options) for _ in range(2))
+    bounds = rows_of(DOCUMENTS, packed=True).options["cu_seq_lens_q"]
+    out = _varlen(query, key, value, 0.25, bounds.to("meta"), 20)
+    assert bounds.dtype == torch.int32 and out.shape == (1, 49, 2 * groups, 16)
+    out.sum().backward()
+    assert all(each.grad.shape == each.shape for each in (query, key, value))
 
 
 def test_activation_checkpointing_changes_nothing():

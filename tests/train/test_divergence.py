@@ -23,6 +23,12 @@ def test_a_spike_ends_it_and_says_what_it_is_held_against():
         watch.check(18, 99, 6.0, 1.0)
 
 
+def test_the_window_of_a_resumed_training_is_that_of_the_whole_one():
+    resumed = Divergence(2.0, before=[9.0] + [1.0] * LOOKED_BACK)
+    with pytest.raises(UserError, match=r"above the median 1 of the 16 steps before"):
+        resumed.check(18, 99, 3.5, 1.0)
+
+
 def test_the_first_steps_and_no_limit_allow_any_rise():
     watch = Divergence(1.0)
     for step in range(LOOKED_BACK):

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from valley.cluster.rendezvous import join_process_group, leave_process_group, place
 from valley.train.config import TrainConfig
-from valley.train.engine import deepspeed_config, load_student
+from valley.train.engine import deepspeed_config, load_student, make_engine
 torch.set_num_threads(1)
 join_process_group(place(), Path(sys.argv[2]))
 config = TrainConfig(zero_stage=3, precision="fp32")
@@ -29,6 +29,14 @@ model = load_student(Path(sys.argv[1]), config, deepspeed_config(config, 1, 2))
 here = sum(p.ds_tensor.numel() for p in model.parameters())
 whole = sum(p.numel() for p in model.parameters())
 print("shares", here, sum(p.ds_numel for p in model.parameters()), whole)
+for stage in (1, 3):
+    config = TrainConfig(zero_stage=stage, precision="bf16")
+    values = deepspeed_config(config, 1, 2)
+    engine = make_engine(load_student(Path(sys.argv[1]), config, values), config, values)
+    kinds = {b.dtype for b in engine.module.buffers()}, {p.dtype for p in engine.module.parameters()}
+    assert kinds == ({torch.float32}, {torch.bfloat16}), kinds  # frequencies of the rotary positions
+    engine.destroy()
+print("buffers whole")
 leave_process_group()
 """
 
@@ -91,7 +99,7 @@ def test_new_settings_at_their_defaults_leave_what_was_trained_done():
         assert TrainConfig(**changed).semantic() != semantic
 
 
-def test_under_zero_3_no_rank_ever_holds_the_whole_model(start, spaced):
+def test_under_zero_3_no_rank_ever_holds_the_whole_model_and_bf16_spares_buffers(start, spaced):
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", SHARES, str(start), str(spaced)],
@@ -109,7 +117,7 @@ def test_under_zero_3_no_rank_ever_holds_the_whole_model(start, spaced):
         for rank in range(2)
     ]
     for said in [rank.communicate(timeout=300)[0] for rank in ranks]:
-        assert "shares" in said, said[-3000:]
+        assert "shares" in said and "buffers whole" in said, said[-3000:]
         here, total, whole = map(int, said.partition("shares")[2].split()[:3])
         assert whole == 0 and total / 2 <= here < 0.55 * total
 

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+
+import pytest
 
 from valley.train.config import TrainConfig
 from valley.train.watchdog import Watchdog
@@ -45,6 +50,37 @@ def test_signs_of_life_keep_it_quiet_and_so_does_the_end(monkeypatch, capfd):
         "stuck: no progress for 0.1 s (train.stuck_after_s) after step 7"
     ]
     assert "Timeout" in capfd.readouterr().err
+
+
+HANGS = """
+import os, sys, time
+from valley.train import watchdog
+watchdog.TICK_S = watchdog.GRACE_S = 0.1
+watchdog.END_S = 0.5
+if sys.argv[2] == "log":  # as a log on the same file system: a pipe that is full
+    os.set_blocking(2, False)
+    try:
+        while os.write(2, bytes(4096)): pass
+    except BlockingIOError:
+        os.set_blocking(2, True)
+with watchdog.Watchdog(0.5, lambda why: open(sys.argv[1], "w").write(why)) as dog:
+    dog.alive(3)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("hangs", ["note", "log"])
+def test_it_ends_a_rank_whose_last_words_cannot_be_written(spaced, hangs):
+    """A FIFO that nobody reads stands for a file of a file system that hangs."""
+    os.mkfifo(spaced / "failed.json")
+    command = [sys.executable, "-c", HANGS, str(spaced / "failed.json"), hangs]
+    began = time.monotonic()
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as rank:
+        try:
+            assert rank.wait(timeout=30) == 1
+        finally:
+            rank.kill()
+    assert time.monotonic() - began > 1.0
 
 
 def test_when_it_counts_as_stuck_is_no_part_of_what_is_computed():

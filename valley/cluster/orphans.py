@@ -1,8 +1,9 @@
 """Orphans: arrays that a launcher submitted without living to write down their id.
 
 An array's working folder is its submission's, which the journal named before sbatch was called; squeue
-shows it, and accounting remembers it. What neither knows was never submitted. So it is with scripts that
-were only printed, which a person submits or not.
+shows it, and accounting remembers it. What neither knows is taken for never submitted: without accounting
+an array that ended before anyone looked is so too, and what it has finished is done all the same. So it is
+with scripts that were only printed, which a person submits or not.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@
 | the time limit near | requeued, or noted for the next launch; after `time_outs` times failed | failed |
 | a termination | Slurm requeues what it preempts; what was cancelled stays cancelled | the same |
 
-*Gained* is a checkpoint of a step, or another job of the element that is done: what has not would be
-stopped at the same place again.
+*Gained* is a checkpoint of a later step than it began at, or another job of the element that is done:
+what has not would be stopped at the same place again. Where the last step could not be kept, one that was
+kept before counts.
 """
 
 from __future__ import annotations
@@ -83,10 +84,14 @@ def end_between(policy: RequeuePolicy, done: int) -> NoReturn:
 def _at_time_limit(
     job: JobFile, stop: Stopped | Interrupted, done: int, policy: RequeuePolicy, log: str
 ) -> None:
-    gained = done > 0 or (isinstance(stop, Stopped) and stop.kept)
+    gained = done > 0 or (isinstance(stop, Stopped) and stop.gained)
+    # What stands between it and its checkpoint is the failure, and its class: a full disk.
+    unkept = stop.fault if isinstance(stop, Stopped) else ""
     times = time_outs(job.folder) + 1
     setting = f"resources.{job.kind}.time_limit_min"
-    if not gained:
+    if not gained and unkept:
+        failure = f"{stop}; it gained nothing before its time limit"
+    elif not gained:
         failure = f"stopped at its time limit; raise {setting}, or lower its pack"
     elif times > policy.time_outs:
         failure = (
@@ -96,7 +101,7 @@ def _at_time_limit(
         end_stint(job.folder, "time_limit")
         note: dict[str, Any] = {"schema": STOPPED_SCHEMA, "identity": job.identity, "log": log}
         if isinstance(stop, Stopped):
-            note |= {"step": stop.step, "steps": stop.steps}
+            note |= {"step": stop.step, "steps": stop.steps, "kept": stop.kept, "fault": stop.fault}
         write_json(job.folder / "stopped.json", note)
         (job.folder / "running.json").unlink(missing_ok=True)
         _requeue(policy)

@@ -24,6 +24,7 @@ from valley.data.problems import Problem
 from valley.data.render import Chat
 from valley.evaluate.backends.base import Answer, Backend, Decoding, load_backend
 from valley.evaluate.kept import KeptSamples
+from valley.evaluate.likelihood import HeldOut
 from valley.evaluate.profiles import BackendName, Profile
 from valley.evaluate.requests import Request, Requests, end_tokens, plan_requests
 from valley.evaluate.samples import Sample
@@ -74,6 +75,7 @@ def generate(
     made_from: str = "",
     shard: tuple[int, int] = (0, 1),
     first: int = 0,
+    held_out: HeldOut | None = None,
 ) -> Generated:
     """Answer every problem `profile.samples` times, or the part of a shard.
 
@@ -85,6 +87,7 @@ def generate(
         made_from: what tells this student's weights from others; what was kept of others is not used.
         shard: its index from 0, and how many there are.
         first: the index of the first sample; those before are an earlier round's.
+        held_out: traces whose likelihood is measured after the answers have been made.
 
     Raises:
         UserError: there are no problems, the checkpoint has no template or no token that ends an
@@ -97,13 +100,16 @@ def generate(
     requests = plan_requests(problems, setting.profile, chat, context, setting.batch_size, first)
     _say_too_long(requests, context)
     requests = requests.shard(*shard)
+    documents = [] if held_out is None else held_out.documents(tokenizer, context)
+    lengths = [len(r.prompt) + r.max_tokens for b in requests.batches for r in b]
+    lengths += [len(document.tokens) + 1 for document in documents if document is not None]
     decoding = Decoding(
         model_folder,
         setting.profile,
         setting.precision,
         ends,
         setting.batch_size,
-        max((len(r.prompt) + r.max_tokens for b in requests.batches for r in b), default=0),
+        max(lengths, default=0),
     )
     backend = load_backend(setting.backend, decoding)
     made = {
@@ -131,6 +137,7 @@ def generate(
         report(step=len(kept.samples), steps=len(requests.all))
     kept.close()
     decode_s = time.perf_counter() - clock
+    likelihood = {} if held_out is None else {"held_out": held_out.score(documents, backend)}
     empty = {request.key: _unanswered(request) for request in requests.too_long}
     samples = [(kept.samples | empty)[request.key] for request in requests.all]
     _log([s for key, s in kept.samples.items() if key in asked], decode_s)
@@ -142,6 +149,7 @@ def generate(
             "startup_s": round(clock - began, 3),
             "decode_s": round(decode_s, 3),
             "kept_samples": earlier,
+            **likelihood,
         },
     )
 

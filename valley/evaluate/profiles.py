@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from valley.data.chat import ChatConfig, PromptName
+from valley.data.held_out_config import HeldOutConfig
 
 NAMED: dict[str, dict[str, Any]] = {
     "greedy": {},
@@ -99,6 +100,9 @@ class GenerateConfig(BaseModel):
     precision: Literal["fp32", "bf16"] = "bf16"
     """What the weights are held and computed in, on any hardware: identity, as the training's own
     `precision` is. A CPU is slow in bf16; a grid for CPUs says fp32."""
+    held_out: HeldOutConfig | None = None
+    """Where set, every checkpoint's likelihood of traces that no training set holds is measured too,
+    beside the answers of the first profile (docs/generation.md); those are made anew then."""
 
     def semantic(self, profile: Profile) -> dict[str, Any]:
         """What the identity hashes of a generation under one of the profiles, beside the chat."""

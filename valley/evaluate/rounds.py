@@ -14,6 +14,7 @@ from typing import Any
 
 from valley.errors import UserError
 from valley.evaluate.samples import Sample
+from valley.evaluate.shards import OF_THE_FIRST
 from valley.records import read_records
 
 
@@ -56,6 +57,14 @@ class EarlierRound:
                     f"({before[name]} and {outcome[name]}), and one set is made in one way; remove this folder "
                     "and launch again"
                 )
+
+    def measured(self) -> dict[str, Any]:
+        """What the first round has found out of the student, and further rounds do not ask again."""
+        return {
+            name: self.result["outcome"][name]
+            for name in OF_THE_FIRST
+            if name in self.result["outcome"]
+        }
 
     def told(self) -> dict[str, Any]:
         """What a result says of the rounds before, for prices and speeds: only the rest is its own."""

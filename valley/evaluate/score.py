@@ -61,8 +61,9 @@ def score(
     `statuses`: samples by status. `by_difficulty`, `by_platform`, `by_month` (of the problem's date, such
     as 2024-08): problems and pass@1 of each, "unknown" where a problem has none. `flags`: the positions
     of the problems with each flag. `counts` ([samples, passed]), `completed`, `opened` (think) and
-    `think_closed` are numbers of samples per problem, in the order of the set of problems that
-    `problem_set` names.
+    `think_closed` are numbers of samples per problem, and `tests_passed` sums over samples of the share
+    of tests passed before the first that was not, in the order of the set of problems that `problem_set`
+    names.
 
     Raises:
         UserError: there are no samples; samples and verdicts differ; a sample is there twice, or of
@@ -128,6 +129,7 @@ def score(
         "completed": [_count(group, "completed") for group in groups],
         "opened": [_count(group, "opened") for group in groups],
         "think_closed": [_count(group, "closed") for group in groups],
+        "tests_passed": [round(sum(row.tests_passed for row in group), 6) for group in groups],
         "problem_set": {
             "digest": problem_set_digest(heading.id for heading in headings),
             "problems": len(headings),

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 TOLD = ("backend", "backend_version")
 """What shards say of how they were made, which may have several answers."""
+OF_THE_FIRST = ("held_out",)
+"""What the first shard, and the first round, alone has found out."""
 SUMMED = ("startup_s", "decode_s", "kept_samples")
 
 
@@ -109,4 +111,5 @@ def merged_outcome(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
     """How a set of samples was made, of the outcomes of its shards."""
     told = {name: "/".join(sorted({str(o[name]) for o in outcomes})) for name in TOLD}
     sums = {name: round(sum(o[name] for o in outcomes), 3) for name in SUMMED}
-    return {**told, **sums, "shards": len(outcomes)}
+    first = {name: outcomes[0][name] for name in OF_THE_FIRST if name in outcomes[0]}
+    return {**told, **sums, **first, "shards": len(outcomes)}

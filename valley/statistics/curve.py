@@ -138,7 +138,13 @@ class _Comparer:
             return ()
         rows = contrasts(weights, self.cells, self.noise)
         largest = largest_deviates(self.deviations, weights)
-        critical = float(np.quantile(largest, 1 - ALPHA))
+        # Where no problem tells any two cells apart, draws do not say how the largest varies.
+        all_equal = not largest.any()
+        critical = (
+            NORMAL.inv_cdf(1 - ALPHA / len(names))
+            if all_equal
+            else float(np.quantile(largest, 1 - ALPHA))
+        )
         comparisons = []
         deviates = normal_deviates(rows.value / rows.standard_error, rows.df)
         as_large = len(largest) - np.searchsorted(largest, deviates)

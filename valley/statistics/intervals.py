@@ -22,13 +22,27 @@ def _seed_half_width(cells: Iterable[Cell], noise: SeedNoise | None, level: floa
 
 
 def score_interval(cell: Cell, noise: SeedNoise | None = None) -> Estimate:
-    """A cell's score, with its interval over problems and, with `noise`, over training seeds."""
+    """A cell's score, with its interval over problems and, with `noise`, over training seeds.
+
+    It is Wilson's of rates, and Student's of what is not bounded.
+    """
     p = cell.score
+    if not cell.bounded:
+        half = math.hypot(_student(cell.by_problem), _seed_half_width([cell], noise, LEVEL))
+        return Estimate(p, p - half, p + half)
     low, high = wilson(cell.by_problem)
     seeds = _seed_half_width([cell], noise, LEVEL)
     return Estimate(
         p, max(0.0, p - math.hypot(p - low, seeds)), min(1.0, p + math.hypot(high - p, seeds))
     )
+
+
+def _student(values: Floats) -> float:
+    """Half of Student's interval of a mean."""
+    number = len(values)
+    if number < 2:
+        return math.inf
+    return t_quantile((1 + LEVEL) / 2, number - 1) * float(values.std(ddof=1)) / math.sqrt(number)
 
 
 def difference(
@@ -68,14 +82,18 @@ def contrasts(weights: Floats, cells: list[Cell], noise: SeedNoise | None = None
     """Sums of cells' scores with weights of shape [contrasts, cells] that sum to 0 in each row.
 
     Over problems two pseudo-problems that show half a difference each way are added (Agresti and Min,
-    Statistics in Medicine 24, 2005), so that no contrast is without variance. The seeds' part has
-    the degrees of freedom of `noise`, the whole Satterthwaite's.
+    Statistics in Medicine 24, 2005), so that no contrast of rates is without variance; none to what is
+    not bounded. The seeds' part has the degrees of freedom of `noise`, the whole Satterthwaite's.
     """
     sums = weights @ np.stack([cell.by_problem for cell in cells])
     problems = sums.shape[1]
     total = sums.sum(axis=1)
-    value = total / (problems + 2)
-    over_problems = ((sums**2).sum(axis=1) + 1 - total**2 / (problems + 2)) / (problems + 2) ** 2
+    if all(cell.bounded for cell in cells):
+        value, squares, number = total / (problems + 2), 1 + (sums**2).sum(axis=1), problems + 2
+        over_problems = (squares - total**2 / number) / number**2
+    else:
+        value = total / problems
+        over_problems = sums.var(axis=1, ddof=1) / problems
     share = weights**2 @ np.array([0.0 if cell.given else 1 / cell.seeds for cell in cells])
     over_seeds = share * (noise.variance if noise else 0.0)
     variance = over_problems + over_seeds

@@ -46,12 +46,14 @@ class Cell:
     """One point of a grid, as the pass rates of its checkpoints on each problem.
 
     `rates` has the shape [seeds, problems], each the mean of `samples` answers. A `given` cell is one
-    checkpoint that everything starts from, a baseline: it has no training seed to vary.
+    checkpoint that everything starts from, a baseline: it has no training seed to vary. What is not
+    `bounded` are no rates in [0, 1] but any numbers, such as likelihoods, one per trace.
     """
 
     rates: Floats
     given: bool = False
     samples: int = 1
+    bounded: bool = True
 
     @property
     def seeds(self) -> int:

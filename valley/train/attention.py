@@ -14,6 +14,7 @@ finds ours under its registered name, as it finds its own.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from valley.errors import UserError
@@ -56,7 +57,7 @@ def implementation(config: TrainConfig) -> str:
         elif torch.cuda.is_available() and config.precision == "fp32":
             asked = "flex"
         elif torch.cuda.is_available():
-            asked = "flash_attention_2" if has_flash else _without_flash()
+            asked = "flash_attention_2" if has_flash else "documents" if has_varlen() else "flex"
         else:
             asked = "documents"
     if asked == "flash_attention_2" and not has_flash:
@@ -72,6 +73,16 @@ def implementation(config: TrainConfig) -> str:
         raise UserError(
             f"train.attention: {asked} takes half precision only on a GPU; set train.precision: bf16, or "
             "train.attention: auto"
+        )
+    if (
+        asked == "documents"
+        and torch.cuda.is_available()
+        and is_packed(config)
+        and not has_varlen()
+    ):
+        raise UserError(
+            f"train.attention: documents needs torch 2.13 or newer for packed rows on a GPU, and this is "
+            f"{torch.__version__}; install that, or set train.attention: auto"
         )
     return NAMES.get(asked, asked)
 
@@ -180,6 +191,12 @@ def _varlen(
     return out[None]
 
 
-def _without_flash() -> str:
-    """On a GPU: our attention where torch has the kernel for it, since 2.13, else flex."""
-    return "documents" if importlib.util.find_spec("torch.nn.attention.varlen") else "flex"
+def has_varlen() -> bool:
+    """Whether torch has the kernel that ours needs on a GPU: earlier ones know no window or no groups."""
+    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
+        return False
+    from torch.nn.attention.varlen import varlen_attn
+
+    return {"window_size", "enable_gqa", "scale"} <= inspect.signature(
+        varlen_attn
+    ).parameters.keys()

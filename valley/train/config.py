@@ -68,7 +68,7 @@ class TrainConfig(BaseModel):
     """What ranks share out: 1 the optimizer's state, 2 also gradients, 3 also weights."""
     offload: Literal["none", "cpu"] = "none"
     """Where the optimizer's state lives and steps. `cpu` needs `zero_stage` 1 or more, and DeepSpeed's
-    CPU Adam, which a C++ compiler builds at its first use."""
+    CPU Adam, which a C++ compiler builds once for all jobs of the root."""
     activation_checkpointing: bool = False
     """Compute activations again for the gradient instead of keeping them: about a third more work, and
     memory for one layer instead of all."""

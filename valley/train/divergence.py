@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from collections.abc import Iterable
 
 from valley.errors import UserError
 
@@ -15,10 +16,15 @@ LOOKED_BACK = 16
 class Divergence:
     """Watches the losses and gradients of a training. It says the same in every rank."""
 
-    def __init__(self, spike: float | None) -> None:
-        """Take the largest rise of the loss above the median before it; None for any."""
+    def __init__(self, spike: float | None, before: Iterable[float] = ()) -> None:
+        """Begin to watch.
+
+        Args:
+            spike: the largest rise of the loss above the median before it; None for any.
+            before: the losses so far, of a training that resumes.
+        """
         self.spike = spike
-        self.before: deque[float] = deque(maxlen=LOOKED_BACK)
+        self.before = deque(before, maxlen=LOOKED_BACK)
 
     def check(self, step: int, steps: int, loss: float, gradient_norm: float) -> None:
         """Look at a step, counted from 1.

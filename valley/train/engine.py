@@ -15,6 +15,7 @@ from valley.errors import UserError
 from valley.student import load_model
 from valley.train.attention import check_windows, implementation
 from valley.train.config import TrainConfig
+from valley.train.operators import load_cpu_adam
 
 OURS = {
     "train_micro_batch_size_per_gpu": "train.micro_batch_size",
@@ -120,15 +121,8 @@ def _compile_nothing() -> None:
 def _offloaded_adam(parameters: Iterator[Any], **options: Any) -> Any:
     from deepspeed.ops.adam import DeepSpeedCPUAdam
 
-    try:
-        return DeepSpeedCPUAdam(parameters, adamw_mode=True, **options)
-    except Exception as error:  # of many kinds, by what the machine lacks
-        raise UserError(
-            "train.offload: cpu needs DeepSpeed's CPU Adam, which could not be compiled here "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); install a C++ "
-            "compiler and ninja, or build it beforehand (DS_BUILD_CPU_ADAM=1 pip install deepspeed), "
-            "or set train.offload: none"
-        ) from error
+    load_cpu_adam()
+    return DeepSpeedCPUAdam(parameters, adamw_mode=True, **options)
 
 
 def _add(values: dict[str, Any], more: dict[str, Any], prefix: str = "") -> None:

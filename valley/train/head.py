@@ -69,11 +69,12 @@ def _as_loss(head: Any, rows: Rows, limit: int) -> Iterator[None]:
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
         if weights is None and hidden.is_cuda and _has_liger():
+            import torch
             from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
-            loss: torch.Tensor = LigerFusedLinearCrossEntropyLoss(reduction="sum")(
-                head.weight, hidden[counted], labels
-            )
+            # Left to itself it sums the weight's gradient over the chunks in the weight's precision.
+            fused = LigerFusedLinearCrossEntropyLoss(reduction="sum", accum_dtype=torch.float32)
+            loss: torch.Tensor = fused(head.weight, hidden[counted], labels)
             return loss
         return chunked_loss(hidden[counted], head.weight, labels, weights, limit)
 

@@ -130,9 +130,10 @@ def train(
         peak_flops=device_peak_flops(world_size),
     )
     accumulate = _Accumulation(engine, config, tokenizer.pad_token_id or 0)
-    divergence = Divergence(config.loss_spike)
+    divergence = Divergence(config.loss_spike, begun.losses)
     loss_first, loss = begun.loss_first, math.nan
     due = _Due(config.checkpoint_every_s if kept else None)
+    kept_step = begun.step
     stopped: Stopped | None = None
     with StepLog(log if rank == 0 else None, begun.step, report) as lines:
         stream = batches(
@@ -172,12 +173,20 @@ def train(
             if (stopping or keeping) and step + 1 < steps:
                 lines.sync()
                 began = time.perf_counter()
-                at = Position(step + 1, throughput.tokens, throughput.wall_s, loss_first)
-                is_kept = kept is not None and kept.save(engine, at)
+                at = Position(
+                    step + 1,
+                    throughput.tokens,
+                    throughput.wall_s,
+                    loss_first,
+                    tuple(divergence.before),
+                )
+                fault = kept.save(engine, at) if kept else "no folder was given"
+                kept_step = kept_step if fault else step + 1
                 throughput.checkpoint_s += time.perf_counter() - began
                 due.reset()
                 if stopping:
-                    stopped = Stopped(step + 1, steps, is_kept)
+                    gained = kept_step > begun.step
+                    stopped = Stopped(step + 1, steps, kept=kept_step, gained=gained, fault=fault)
                     break
     if stopped is None:
         save_student(engine, tokenizer, target, config.zero_stage)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,8 @@ class Position:
     tokens: int = 0
     wall_s: float = 0.0
     loss_first: float | None = None
+    losses: Sequence[float] = ()
+    """The last ones, that the next is held against; checkpoints of earlier versions have none."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,12 @@ class ResumeFolder:
     keep: int = 1
     """How many stay; the newest whole one counts."""
 
-    def save(self, engine: Any, position: Position) -> bool:
+    def save(self, engine: Any, position: Position) -> str:
         """Keep the engine's state and the position, then forget older ones.
 
         Returns:
-            Whether it was kept: not where the disk has no room for it, or a rank could not write, which
-            the log tells. What was kept before is then still there.
+            Why it was not kept, where the disk has no room for it, or a rank could not write; the log
+            tells that too. What was kept before is then still there. Empty where it was kept.
         """
         import torch.distributed as dist
 
@@ -90,7 +93,7 @@ class ResumeFolder:
                 shutil.rmtree(partial, ignore_errors=True)
                 at = f"no checkpoint of step {position.step}"
                 logger.warning("%s: %s: %s", self.folder, at, fault)
-        return not _from_first(fault)
+        return _from_first(fault)
 
     def restore(self, engine: Any) -> Position:
         """Load the newest whole checkpoint into a new engine; where there is none, step 0.

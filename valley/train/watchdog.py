@@ -9,6 +9,8 @@ watches itself, from a thread of its own:
    written outside the interpreter, and so also where what hangs holds it. Then it says why: it may
    yet end of having lost a rank that was ended first.
 3. `GRACE_S` later, when the other ranks have done the same, `end` is called, to end all of them.
+4. Where a file system hangs, `end` may hang too, since it writes the reason down. `END_S` later the rank
+   ends without a further word. What is written is written beside the watch, which so outlives it.
 
 Time in which the process itself was stopped, as where a scheduler suspends jobs, does not count.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 GRACE_S = 5.0
+END_S = 15.0
 START_S = 300.0
 STDERR = 2
 
@@ -74,5 +78,15 @@ class Watchdog:
                     f"stuck: no progress for {limit_s:g} s (train.stuck_after_s) after step {self._step}; "
                     "each rank's log shows where it stood"
                 )
-                logger.error("%s", why)
-        self.end(why)
+                _beside(logger.error, "%s", why)
+        ending = _beside(self.end, why)
+        ending.join(END_S)
+        if ending.is_alive():
+            os._exit(1)
+
+
+def _beside(call: Callable[..., Any], *arguments: Any) -> threading.Thread:
+    """Begin a call that may never return."""
+    thread = threading.Thread(target=call, args=arguments, daemon=True)
+    thread.start()
+    return thread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -36,16 +37,26 @@ class LiveCodeBenchEvaluation(FromPlace):
     @field_validator("since", "until")
     @classmethod
     def _day(cls, day: str | None) -> str | None:
-        if day is not None and MONTH.fullmatch(day):
-            return f"{day}-01"
-        if day is not None and not DAY.fullmatch(day):
-            raise ValueError(f"found {day!r}; expected a day such as 2024-08-01, or 2024-08")
-        return day
+        if day is None:
+            return None
+        whole = f"{day}-01" if MONTH.fullmatch(day) else day
+        try:
+            if DAY.fullmatch(whole) and date.fromisoformat(whole):
+                return whole
+        except ValueError:  # such as 2024-02-31
+            pass
+        raise ValueError(f"found {day!r}; expected a day such as 2024-08-01, or 2024-08")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.since and self.until and self.since > self.until:
             raise ValueError(f"since ({self.since}) is after until ({self.until})")
+        first, end = RELEASED_MONTHS[self.release]
+        if (self.since or first) >= end or (self.until or end) < first:
+            raise ValueError(
+                f"no contest of release {self.release} is in this window; they begin in {first} and end "
+                f"before {end}"
+            )
         return self
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from valley.data.sources import shards
+from valley.data.sources import shard_files, shards
 from valley.data.sources.place import Place
 from valley.errors import UserError
 
@@ -34,7 +34,7 @@ def not_there(*paths: str | None) -> list[str]:
 
 
 def file_digest(where: str, path: str) -> str:
-    """What one file holds; see `shards.digest`.
+    """What one file holds; see `shard_files.digest`.
 
     Raises:
         UserError: it is missing.
@@ -42,7 +42,7 @@ def file_digest(where: str, path: str) -> str:
     file = Path(path)
     if not file.is_file():
         raise UserError(f"{where}: {path} is missing; expected a file of JSON lines")
-    return shards.digest(file, [file])
+    return shard_files.digest(file, [file])
 
 
 class FromPlace(Place):

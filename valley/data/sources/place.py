@@ -1,6 +1,6 @@
 """A place: where a data set lies, a local folder or file, or a pinned revision on the hub.
 
-What decides the rows is the hub's revision, or the digest of the local files (see `shards`). A loading
+What decides the rows is the hub's revision, or the digest of the local files (see `shard_files`). A loading
 script is never run: the hub's data sets are read as the files that they consist of.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from valley.data.sources import shards
+from valley.data.sources import shard_files
 from valley.errors import UserError
 
 Groups = Sequence[Sequence[str]]
@@ -72,7 +72,7 @@ class Place(BaseModel):
         if self.path is None:
             pinned = {"hub": self.hub, "revision": self.revision}
             return pinned if self.files is None else {**pinned, "files": self.files}
-        return {"digest": shards.digest(Path(self.path), self.find(where, groups))}
+        return {"digest": shard_files.digest(Path(self.path), self.find(where, groups))}
 
     def provenance(self, where: str, groups: Groups) -> dict[str, Any]:
         """What was read: `identity`, the revision where one is stated, and the files' number."""
@@ -103,7 +103,7 @@ class Place(BaseModel):
             root = Path(self.path)
         # A path that is a file is all there is, whatever it is called.
         groups = groups[:1] if root.is_file() else groups
-        paths = [path for group in groups for path in shards.find(where, root, group, needed)]
+        paths = [path for group in groups for path in shard_files.find(where, root, group, needed)]
         for path in paths if self.revision else []:
             found = _revision_of(root, path)
             if found is not None and found != self.revision:
@@ -177,4 +177,6 @@ def split_patterns(split: str) -> list[str]:
         f"{split}-*.arrow",
         f"{split}.jsonl",
         f"{split}.jsonl.gz",
+        f"ALL/{split}-*.parquet",
+        f"all/{split}-*.parquet",
     ]

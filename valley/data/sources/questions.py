@@ -13,7 +13,7 @@ from typing import Any
 
 from valley.data.candidates import Wanted
 from valley.data.problems import Problem
-from valley.data.sources import question_sets, shards
+from valley.data.sources import question_sets, shard_files
 from valley.data.sources.place import Place, split_patterns
 from valley.data.sources.question_sets import CALLED, SETS, problem_id
 from valley.errors import UserError
@@ -53,7 +53,7 @@ class Questions:
                     f"{self._where}.{name}: {root} holds no split of this set; expected a folder with "
                     f"one of {', '.join(split_patterns('train'))}"
                 )
-            said[name] = {"digest": shards.digest(root, paths)}
+            said[name] = {"digest": shard_files.digest(root, paths)}
         return said
 
     def resolve(self, dataset: Any, split: Any, index: Any) -> tuple[str | None, str]:

@@ -1,40 +1,27 @@
-"""The shards of a data set: the Parquet, Arrow or JSON-lines files that its rows stand in, one after another.
+"""The rows of a data set, out of its shards: Parquet, Arrow or JSON-lines files, one after another.
 
-Rows are streamed; nothing holds more than one batch. Shards are known by `digest`: each one's name, size
-and, since the real ones are dozens of gigabytes that every launch would have to read, not all of its
-bytes: a Parquet file's footer (which holds each column's sizes and offsets) and eight blocks spread
-evenly over the file; all bytes of a small file. A file that was cut, exchanged or written anew differs;
-one in which somebody changed a few bytes in place may not.
+Rows are streamed; nothing holds more than a few batches.
 """
 
 from __future__ import annotations
 
-import functools
 import gzip
-import hashlib
 import itertools
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from valley.data.sources.ahead import ahead
+from valley.data.sources.shard_files import LINES, readable
 from valley.errors import UserError
-from valley.records import digest as digest_of
 
 BATCH_ROWS = 256
 BATCHES_AHEAD = 4
 """As many as a row group of 1,000 rows makes: the next is decoded while this one is used."""
-WHOLE_BYTES = 16 << 20
-SAMPLED_BLOCKS, BLOCK_BYTES = 8, 1 << 16
-NUMBERED = re.compile(r"(?P<head>.*)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<tail>\..*)")
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-LINES = (".jsonl", ".jsonl.gz")
-SUFFIXES = (".parquet", ".arrow", *LINES)
 
 
 @dataclass(frozen=True)
@@ -53,110 +40,6 @@ class Batch:
             yield dict(zip(self.columns, values, strict=True))
 
 
-def choose(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
-    """The names that the first pattern with any match fits, in order; a `*` stays within a folder.
-
-    >>> choose(["README.md", "data/train-1.parquet", "old/train-1.parquet"], ["train/*", "data/train-*"])
-    ['data/train-1.parquet']
-    """
-    names = sorted(names)
-    for pattern in patterns:
-        depth = len(PurePosixPath(pattern).parts)
-        chosen = [
-            name
-            for name in names
-            if len(PurePosixPath(name).parts) == depth and PurePosixPath(name).match(pattern)
-        ]
-        if chosen:
-            return chosen
-    return []
-
-
-def find(where: str, root: Path, patterns: Sequence[str], needed: bool = True) -> list[Path]:
-    """The shards below a folder, in the order of their names; or the one file that `root` is.
-
-    Args:
-        where: the setting that names the folder, for messages.
-        needed: whether it is an error if the folder holds none.
-
-    Raises:
-        UserError: the folder or a shard is missing, or none is of a known format.
-    """
-    if root.is_file():
-        paths = [root]
-    elif root.is_dir():
-        names = [
-            path.relative_to(root).as_posix()
-            for pattern in patterns
-            for path in root.glob(pattern)
-            if path.is_file()
-        ]
-        paths = [root / name for name in choose(set(names), patterns)]
-    else:
-        raise UserError(f"{where}: {root} is missing; expected a folder with {_listed(patterns)}")
-    if not paths and needed:
-        raise UserError(
-            f"{where}: {root} holds none of the files expected: {_listed(patterns)}; give the path of "
-            "the data set's own folder, or name its files by `files`"
-        )
-    for path in paths:
-        if not path.name.endswith(SUFFIXES):
-            raise UserError(f"{where}: {path}: expected a file of {', '.join(SUFFIXES)}")
-    _check_numbers(where, paths)
-    return paths
-
-
-def _listed(patterns: Sequence[str]) -> str:
-    return " or ".join(patterns)
-
-
-def _check_numbers(where: str, paths: Sequence[Path]) -> None:
-    """Refuse shards of which one is missing: their names say how many there are."""
-    there = set(paths)
-    for path in paths:
-        if match := NUMBERED.fullmatch(path.name):
-            head, total, tail = match["head"], match["total"], match["tail"]
-            for number in range(int(total)):
-                other = path.with_name(f"{head}-{number:05d}-of-{total}{tail}")
-                if other not in there:
-                    raise UserError(
-                        f"{where}: {other} is missing; {path.name} says that there are {int(total)}"
-                    )
-
-
-def digest(root: Path, paths: Sequence[Path]) -> str:
-    """What the shards hold, in 64 hexadecimal digits; see the head of this module.
-
-    Raises:
-        UserError: one cannot be read.
-    """
-    base = root if root.is_dir() else root.parent
-    return digest_of([[path.relative_to(base).as_posix(), *_looked_at(path)] for path in paths])
-
-
-def _looked_at(path: Path) -> list[Any]:
-    with _readable(path):
-        stat = path.stat()
-        return [stat.st_size, _sampled(path, stat.st_size, stat.st_mtime_ns)]
-
-
-@functools.lru_cache(maxsize=4096)
-def _sampled(path: Path, size: int, mtime_ns: int) -> str:
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        if size <= WHOLE_BYTES:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        step = (size - BLOCK_BYTES) // (SAMPLED_BLOCKS - 1)
-        for block in range(SAMPLED_BLOCKS):
-            hasher.update(os.pread(file.fileno(), BLOCK_BYTES, block * step))
-        if path.name.endswith(".parquet"):
-            tail = os.pread(file.fileno(), 8, size - 8)
-            footer = int.from_bytes(tail[:4], "little")
-            if tail[4:] == b"PAR1" and footer < size - 8:
-                hasher.update(os.pread(file.fileno(), footer, size - 8 - footer))
-    return hasher.hexdigest()
-
-
 def count(paths: Sequence[Path]) -> int | None:
     """How many rows the shards hold by their footers; None where only reading them would tell.
 
@@ -169,7 +52,7 @@ def count(paths: Sequence[Path]) -> int | None:
 
     total = 0
     for path in paths:
-        with _readable(path):
+        with readable(path):
             total += pq.read_metadata(path).num_rows
     return total
 
@@ -183,7 +66,7 @@ def columns_of(path: Path) -> list[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _readable(path):
+    with readable(path):
         if path.name.endswith(LINES):
             with _opened(path) as lines:
                 return list(_row(path, 1, next(lines, b"{}"), ()))
@@ -212,7 +95,7 @@ def read(
     if batch_rows >= BATCH_ROWS:  # rows are small: decoding takes as long as much of what follows
         batches = ahead(batches, BATCHES_AHEAD)
     for path, values in batches:
-        with _readable(path):
+        with readable(path):
             batch = Batch(path, _lists(values, columns, optional))
         yield batch
 
@@ -223,7 +106,7 @@ def _read(
     """The batches of shards, as their libraries hold them."""
     for path in paths:
         reader = _read_lines if path.name.endswith(LINES) else _read_arrow
-        with _readable(path):
+        with readable(path):
             for values in reader(path, columns, optional, batch_rows):
                 yield path, values
 
@@ -314,20 +197,3 @@ def _row(path: Path, number: int, line: bytes, columns: Sequence[str]) -> dict[s
         if column not in row:
             raise _missing(where, column, row)
     return row
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Tell what cannot be read of a file in one sentence."""
-    try:
-        yield
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing") from error
-    except (OSError, EOFError, ValueError) as error:  # pyarrow's own errors are of these too
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"{path} is damaged, or not of the format that its name says ({first[:200]}); "
-            "fetch it again"
-        ) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from valley.data.render import Document
 from valley.errors import UserError
 from valley.evaluate.profiles import BackendName, Profile
 from valley.evaluate.requests import Request
@@ -23,7 +24,8 @@ class Decoding:
     """Tokens that end an answer."""
     batch_size: int
     longest: int
-    """Most tokens that any of the requests comes to, prompt and answer together."""
+    """Most tokens that any of the requests comes to, prompt and answer together; of a document whose
+    likelihood is asked for, one more than it has."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Answer:
 
 
 class Backend(Protocol):
-    """What decodes. Only its construction and `answers` may take long."""
+    """What decodes. Its construction, `answers` and `surprise` may take long."""
 
     name: BackendName
     version: str
@@ -48,6 +50,10 @@ class Backend(Protocol):
 
     def answers(self, batches: list[list[Request]]) -> Iterator[list[Answer]]:
         """Answer all requests, and yield answers as soon as they are there, in any order."""
+        ...
+
+    def surprise(self, documents: list[Document]) -> list[float]:
+        """The negative log-likelihood of each document's response, summed over its tokens, in nats."""
         ...
 
 

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from valley.data.render import Document
 from valley.evaluate.backends.base import Answer, Decoding
 from valley.evaluate.profiles import BackendName, Profile
 from valley.evaluate.requests import Request
 from valley.student import load_model
+
+CHUNK_TOKENS = 512
+"""How many tokens' probabilities are held in float32 at once: 300 MB with a vocabulary of 150k."""
 
 
 class TransformersBackend:
@@ -40,6 +44,27 @@ class TransformersBackend:
         for batch in batches:
             tokens = self._decode(batch)
             yield [Answer(request, row) for request, row in zip(batch, tokens, strict=True)]
+
+    def surprise(self, documents: list[Document]) -> list[float]:
+        """One document after another, so that none depends on what it is beside."""
+        import torch
+
+        with torch.inference_mode():
+            return [self._surprise(document) for document in documents]
+
+    def _surprise(self, document: Document) -> float:
+        import torch
+
+        tokens = torch.tensor([list(document.tokens)], device=self.model.device)
+        learnt = document.response_tokens
+        # The logits at a token are of the one after it, and those of the prompt's own are not needed.
+        logits = self.model(tokens[:, :-1], use_cache=False, logits_to_keep=learnt).logits[0]
+        total = 0.0
+        for begin in range(0, learnt, CHUNK_TOKENS):
+            those = logits[begin : begin + CHUNK_TOKENS].float()
+            following = tokens[0, document.prompt_tokens + begin :][: len(those)]
+            total += float(torch.nn.functional.cross_entropy(those, following, reduction="sum"))
+        return total
 
     def _decode(self, batch: list[Request]) -> list[list[int]]:
         import torch

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from valley.data.render import Document
 from valley.errors import UserError
 from valley.evaluate.backends.base import Answer, Decoding
 from valley.evaluate.profiles import BackendName
@@ -93,6 +94,22 @@ class VllmBackend:
                     for output in outputs
                 ]
 
+    def surprise(self, documents: list[Document]) -> list[float]:
+        """What vLLM says of a prompt's own tokens; it makes a token more, which nobody reads."""
+        engine = self.llm.llm_engine
+        found: dict[int, Any] = {}
+        asked = self._params(
+            n=1, temperature=0.0, max_tokens=1, prompt_logprobs=0, ignore_eos=True, detokenize=False
+        )
+        for number, document in enumerate(documents):
+            prompt = {"prompt_token_ids": list(document.tokens)}
+            engine.add_request(f"held-out-{number}", prompt, asked)
+        while len(found) < len(documents):
+            for output in engine.step():
+                if output.finished:
+                    found[int(output.request_id.removeprefix("held-out-"))] = output.prompt_logprobs
+        return [_surprise(document, found[n]) for n, document in enumerate(documents)]
+
     def sampling(self, request: Request) -> Any:
         """What vLLM is told of a request, with nothing left to its defaults that changes an answer."""
         return self._params(
@@ -105,6 +122,12 @@ class VllmBackend:
             ignore_eos=True,  # of the engine's own choice; `stop_token_ids` are the checkpoint's
             detokenize=False,
         )
+
+
+def _surprise(document: Document, said: Any) -> float:
+    """The sum over a response, of what vLLM said of each token of a prompt: by id, and None of the first."""
+    tokens = [int(token) for token in document.tokens]
+    return -sum(said[i][tokens[i]].logprob for i in range(document.prompt_tokens, len(tokens)))
 
 
 def _installed() -> str:

@@ -1,0 +1,63 @@
+"""The size curve on continuous metrics, drawn from the document of `summary.py` alone."""
+
+from __future__ import annotations
+
+from drawing import BLACK, BLUE, WIDTH_IN, frame, size_axis
+from marks import Drawing, error_bars, level
+from matplotlib.axes import Axes
+from sentences import Document
+
+LABELS = {
+    "tests_passed_before_first_failure": "share of tests passed\nbefore the first failure",
+    "nll_per_token": "nats per token of\nheld-out traces",
+}
+
+
+def continuous(document: Document) -> Drawing | None:
+    """A panel per metric, one below the other; None where the results hold none."""
+    found = document["continuous"] or {}
+    if not found:
+        return None
+    figure = Drawing(WIDTH_IN, 1.5 + 1.7 * len(found))
+    panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
+    sizes = sorted({point["size"] for metric in found.values() for point in metric["curve"]})
+    for axes, (name, metric) in zip(panels, found.items(), strict=True):
+        axes.set_label(LABELS[name])
+        _panel(axes, metric)
+        axes.set_ylabel(LABELS[name])
+        size_axis(axes, sizes)
+    panels[-1].set_xlabel(f"traces of stage {document['stage']}")
+    counted = [
+        f"{metric['counted']} {'held-out traces' if name == 'nll_per_token' else 'problems'}"
+        for name, metric in found.items()
+    ]
+    unmeasured = any(metric["seed_sd"] is None for metric in found.values())
+    frame(
+        figure,
+        document,
+        "The same curve on continuous metrics",
+        _finding(found),
+        [" and ".join(counted), "seed noise unmeasured" if unmeasured else ""],
+        panels,
+    )
+    return figure
+
+
+def _panel(axes: Axes, metric: Document) -> None:
+    dashes = (0, (5, 3))
+    look = {"linewidth": 0.9, "linestyle": dashes, "label": "baseline"}
+    level(axes, metric["baseline"], "baseline", BLACK, True, **look)
+    sizes = [point["size"] for point in metric["curve"]]
+    label = "mean, 95 % interval"
+    error_bars(axes, sizes, metric["curve"], "traces", color=BLUE, marker="o", label=label)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
+
+
+def _finding(found: dict[str, Document]) -> str:
+    short = {"tests_passed_before_first_failure": "tests passed", "nll_per_token": "likelihood"}
+    said = [
+        f"{short[name]} {metric['shape']['verdict']}"
+        for name, metric in found.items()
+        if metric["shape"] is not None
+    ]
+    return f"shape after the trough of pass@1: {', '.join(said)}" if said else "no shape to be told"

@@ -1,0 +1,172 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from collect import collect
+from regrade import as_collected, regrade_all
+from regrading import Rules
+from synthetic_sweep import World
+
+from valley.data.problems import Problem
+from valley.errors import UserError
+from valley.evaluate.config import GradeConfig
+from valley.evaluate.grading import grade_files
+from valley.evaluate.per_problem import pack
+from valley.evaluate.samples import Sample
+from valley.evaluate.score import score
+from valley.records import read_records, write_records
+
+SCRIPT = Path(__file__).parents[2] / "analysis" / "regrade.py"
+RIGHT = "```python\nprint(input())\n```"
+WRONG = "```python\nprint(0)\n```"
+ONLY_STRICT = "```python\nimport sys\nfor line in sys.stdin:\n    print(line.strip())\n```"
+
+
+def grade_really(made, index, texts):
+    """Answers, verdicts and a result as the jobs leave them, for one row of the manifest."""
+    store = made.root / "store"
+    jobs = made.lines[index]["jobs"]
+    evaluation = store / "prepare/ab/evaluation-0123456789abcdef"
+    generate, grade = store / jobs["generate"], store / jobs["grade"]
+    for folder in (evaluation, generate, grade):
+        folder.mkdir(parents=True, exist_ok=True)
+    problems = [
+        Problem(
+            id=f"p{i}",
+            source="test",
+            statement="Echo.",
+            tests=[{"input": f"{i + 1}\n", "output": f"{i + 1}\n"}],
+            flags=["doubtful"] if i == 3 else [],
+        )
+        for i in range(4)
+    ]
+    write_records(evaluation / "evaluation.jsonl", problems)
+    samples = [Sample(f"p{i}", 0, 0, t, "stop", 9, 100 * (i + 1)) for i, t in enumerate(texts)]
+    write_records(generate / "samples.jsonl", samples)
+    graded = grade_files(
+        evaluation / "evaluation.jsonl",
+        generate / "samples.jsonl",
+        grade / "verdicts.jsonl",
+        GradeConfig(),
+    )
+    outcome = pack(
+        score(problems, read_records(generate / "samples.jsonl", Sample), graded.verdicts)
+    )
+    path = grade / "result.json"
+    made.result(jobs["grade"], outcome)
+    inputs = {
+        "samples": jobs["generate"],
+        "evaluation": "prepare/ab/evaluation-0123456789abcdef",
+    }
+    value = json.loads(path.read_text()) | {"config": GradeConfig().model_dump(), "inputs": inputs}
+    path.write_text(json.dumps(value))
+    return path
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("my runs")
+    made = World(folder, problems=4)
+    made.cell({"greedy": 0.9}, size=0)
+    made.cell({"greedy": 0.5}, size=16)
+    grade_really(made, 0, [RIGHT, RIGHT, RIGHT, RIGHT])
+    grade_really(made, 1, [RIGHT, WRONG, ONLY_STRICT, RIGHT])
+    return folder
+
+
+def regraded(root, rules):
+    collected = collect(root)
+    found, folder = regrade_all(collected, root, rules, 1)
+    return collected, as_collected(collected, found), found, folder
+
+
+def test_the_same_rules_give_the_same_counts_and_metrics(root):
+    originals = {path: path.read_bytes() for path in root.glob("store/**/*") if path.is_file()}
+    before, after, _, folder = regraded(root, Rules(run_again=True))
+    for key, counts in before.counts.items():
+        for name, array in vars(counts).items():
+            np.testing.assert_array_equal(array, vars(after.counts[key])[name], name)
+    pd.testing.assert_frame_equal(
+        before.table, after.table[before.table.columns], check_dtype=False
+    )
+    made = {path: path.stat().st_mtime_ns for path in folder.glob("*-*.json")}
+    made |= {path: path.stat().st_mtime_ns for path in folder.glob("*.verdicts.jsonl")}
+    assert len(made) == 2
+    regraded(root, Rules(run_again=True))
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert all(path.read_bytes() == content for path, content in originals.items())
+
+
+def test_the_rules_of_livecodebench_fail_what_they_cannot_run(root):
+    _, after, _, _ = regraded(root, Rules({"mode": "lcb"}, run_again=True))
+    assert [c.passed.tolist() for c in after.counts.values()] == [[1, 1, 1, 1], [1, 0, 0, 1]]
+
+
+def test_answers_beyond_a_cap_count_as_not_passed_and_are_told_of(root):
+    _, after, found, _ = regraded(root, Rules(max_tokens=250))
+    assert [c.passed.tolist() for c in after.counts.values()] == [[1, 1, 0, 0], [1, 0, 0, 0]]
+    assert [c.completed.tolist() for c in after.counts.values()] == [[1, 1, 0, 0]] * 2
+    assert [(one.cut, one.cut_passed) for one in found.values()] == [(2, 2), (2, 2)]
+    _, same, found, _ = regraded(root, Rules(max_tokens=400))
+    assert [c.passed.tolist() for c in same.counts.values()] == [[1, 1, 1, 1], [1, 0, 1, 1]]
+    assert [one.cut for one in found.values()] == [0, 0]
+
+
+def test_flagged_problems_are_left_out(root):
+    _, after, _, _ = regraded(root, Rules(without_flagged=True))
+    assert [c.passed.tolist() for c in after.counts.values()] == [[1, 1, 1], [1, 0, 1]]
+
+
+def test_what_was_kept_of_another_original_or_is_damaged_is_made_again(root):
+    rules = Rules(max_tokens=150)
+    *_, folder = regraded(root, rules)
+    cells = [path for path in folder.glob("*.json") if path.name != "rules.json"]
+    whole = {path: path.read_bytes() for path in cells}
+    cells[0].write_text("{")
+    cells[1].write_text(json.dumps(json.loads(whole[cells[1]]) | {"source": "other"}))
+    regraded(root, rules)
+    assert {path: path.read_bytes() for path in cells} == whole
+
+
+def test_answers_that_are_gone_are_an_error_that_names_them(root, tmp_path):
+    collected = collect(root)
+    samples = next(root.glob("store/generate/*/*/samples.jsonl"))
+    aside = samples.rename(tmp_path / "samples.jsonl")
+    try:
+        with pytest.raises(UserError, match=r"samples\.jsonl: cannot be read"):
+            regrade_all(collected, root, Rules(max_tokens=51), 1)
+    finally:
+        aside.rename(samples)
+
+
+def test_the_command_shows_both_side_by_side(root, tmp_path):
+    command = [sys.executable, str(SCRIPT), "--root", str(root), "--max-tokens", "250"]
+    out = tmp_path / "a table"
+    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 8 answers are longer than 250 tokens and count as not passed" in done.stdout
+    assert "4 of them had passed" in done.stdout
+    table = pd.read_csv(out / "regraded.csv")
+    assert table["size"].tolist() == [0, 16]
+    assert table["pass@1_original"].tolist() == [1.0, 0.75]
+    assert table["pass@1_regraded"].tolist() == [0.5, 0.25]
+    assert table["difference"].tolist() == [-0.5, -0.5]
+    names = {path.name for path in out.iterdir()}
+    assert names >= {"curves.png", "curves.pdf", "regraded.csv", "regraded.json"}
+    said = json.loads((out / "regraded.json").read_text())
+    assert said["cut_samples_that_had_passed"] == 4
+    assert done.stdout.splitlines()[-1].startswith("regraded: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(["--max-tokens", "0"], "at least 1"), (["--lcb-timeout-s", "0"], "--lcb-timeout-s 0")],
+)
+def test_settings_that_cannot_be_are_refused(root, given, said):
+    command = [sys.executable, str(SCRIPT), "--root", str(root), *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and said in done.stderr
