@@ -127,16 +127,16 @@ def _look(ledger: Ledger, store: Store, where: Chosen | None) -> Picture:
     return seen
 
 
-def _sampling(ledger: Ledger, seen: Picture) -> list[str]:
+def _sampling(seen: Picture) -> list[str]:
     """How far profiles are whose samples are drawn in rounds."""
-    found = {row["profile"]: row["sampling"] for row in ledger.rows() if "sampling" in row}
+    found = {row.profile: row.sampling for row in seen.rows if row.sampling is not None}
     lines = []
     for profile, told in found.items():
         said = f"profile {profile}: round {told['round']} of {told['of']} of its samples"
         if told["is_over"]:
             said += ", the last"
         elif all(row.state == "done" for row in seen.rows if row.profile == profile):
-            said += "; every cell has it: the next launch goes on, or says that sampling stops"
+            said += "; every cell shown has it: once all cells do, a launch goes on, or says that sampling stops"
         lines.append(said)
     return lines
 
@@ -150,7 +150,7 @@ def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
         _spent(store, seen),
         colour=sys.stdout.isatty(),
     )
-    return "\n".join([text, *_sampling(ledger, seen)])
+    return "\n".join([text, *_sampling(seen)])
 
 
 def _watch(ledger: Ledger, store: Store, where: Chosen | None, every_s: float) -> int:
@@ -228,6 +228,8 @@ def _row_as_json(store: Store, row: Row) -> dict[str, Any]:
         "action": known.remedy,
         "jobs": {kind: dict(tally) for kind, tally in row.tallies.items()},
     }
+    if row.sampling is not None:
+        value["sampling"] = row.sampling
     if known.state == "running" and (far := store.progress(ticket.kind, ticket.identity)):
         value["progress"] = far
     return value

@@ -100,14 +100,17 @@ def _in_rounds(cells: list[Cell]) -> dict[str, Profile]:
     for config in {id(c.recipe.generate): c.recipe.generate for c in cells}.values():
         for name, profile in config.profiles.items():
             other = found.setdefault(name, profile)
-            told = [(p.rounds, p.until_interval) for p in (other, profile)]
-            if told[0] != told[1]:
+            if max(other.rounds, profile.rounds) > 1 and _drawn(other) != _drawn(profile):
                 raise UserError(
-                    f"generate.profiles.{name}: cells draw it in {other.rounds} and in {profile.rounds} rounds, "
-                    f"until {other.until_interval} and {profile.until_interval}; let rounds and until_interval "
-                    "be the same in all cells, or give the profiles different names"
+                    f"generate.profiles.{name}: cells draw {_drawn(other)} and {_drawn(profile)}; let samples, "
+                    "rounds and until_interval be the same in all cells, or give the profiles different names"
                 )
     return {name: profile for name, profile in found.items() if profile.rounds > 1}
+
+
+def _drawn(profile: Profile) -> str:
+    said = f"{profile.samples} samples in {profile.rounds} rounds"
+    return f"{said} until {profile.until_interval:g}" if profile.until_interval else said
 
 
 def _drawing(name: str, number: int, profile: Profile, whole: Trail, store: Store) -> Drawing:
@@ -118,20 +121,30 @@ def _drawing(name: str, number: int, profile: Profile, whole: Trail, store: Stor
             result = store.result("grade", row.grade.identity)
             if result is None:
                 return Drawing(name, number, of, until)
-            graded.append(result["outcome"])
+            graded.append(result)
     decides = until is not None and number < of
     return Drawing(name, number, of, until, True, _widest(graded) if decides else None)
 
 
 def _widest(graded: list[dict[str, Any]]) -> float:
-    """The widest 95 % interval of these cells' pass@1."""
+    """The widest 95 % interval of the pass@1 of cells with these results.
+
+    Raises:
+        UserError: a result has no counts.
+    """
     # NumPy comes with these, which a launch without rounds does without.
     from valley.evaluate.per_problem import arrays
     from valley.statistics import wilson
 
-    def width(outcome: dict[str, Any]) -> float:
-        counts = arrays(outcome)
+    def width(result: dict[str, Any]) -> float:
+        try:
+            counts = arrays(result["outcome"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"grade {result['identity'][:16]}: its result has no counts per problem "
+                f"({type(error).__name__}: {error}); remove its folder and launch again"
+            ) from error
         low, high = wilson(counts["passed"] / counts["samples"])
         return high - low
 
-    return max(width(outcome) for outcome in graded)
+    return max(width(result) for result in graded)

@@ -68,17 +68,25 @@ class World:
         config = GenerateConfig(precision="fp32", **settings).semantic(profile)
         return self.store.lay(self._job(config), execution or {})
 
-    def lay_part(self, profile: Profile, shard: tuple[int, int], **settings) -> Job:
+    def lay_part(
+        self, profile: Profile, shard: tuple[int, int], earlier: Job | None = None, **settings
+    ) -> Job:
         """A new job that is a shard of one."""
         config = GenerateConfig(precision="fp32", **settings).semantic(profile)
-        job = self._job({**config, "shard": list(shard)})
+        job = self._job({**config, "shard": list(shard)}, earlier)
         self.store.lay(job, {})
         return job
 
-    def lay_round(self, profile: Profile, earlier: Job | None = None, **settings) -> Job:
+    def lay_round(
+        self,
+        profile: Profile,
+        earlier: Job | None = None,
+        execution: dict | None = None,
+        **settings,
+    ) -> Job:
         """A new job that goes on from an earlier round's."""
         job = self._job(GenerateConfig(precision="fp32", **settings).semantic(profile), earlier)
-        self.store.lay(job, {})
+        self.store.lay(job, execution or {})
         return job
 
     def _job(self, config: dict, earlier: Job | None = None) -> Job:
