@@ -15,6 +15,7 @@ from wild_student import make_wild
 
 from valley.cluster.element import run_job
 from valley.data.config import TinyConfig
+from valley.data.problems import Problem
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
 from valley.evaluate.profiles import GenerateConfig, Profile
@@ -48,11 +49,13 @@ def student(tmp_path_factory):
 class World:
     """A store with a student and problems, in which generate jobs can be laid."""
 
-    def __init__(self, root: Path, student: Path, problems: int) -> None:
+    def __init__(self, root: Path, student: Path, problems: int | list[Problem]) -> None:
+        """`problems`: how many of the tiny world's, or which others."""
         self.store = Store(root)
         self.evaluation = self._made("prepare", {"e": 1})
         folder = self.store.folder("prepare", "prepare", self.evaluation.identity)
-        write_records(folder / "evaluation.jsonl", PROBLEMS[:problems])
+        asked = PROBLEMS[:problems] if isinstance(problems, int) else problems
+        write_records(folder / "evaluation.jsonl", asked)
         self.model = self._made("train", {"m": 1})
         at = self.store.folder("train", "train", self.model.identity)
         (at / "model").symlink_to(student)

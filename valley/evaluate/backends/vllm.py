@@ -54,9 +54,10 @@ class VllmBackend:
             os.environ.setdefault(variable, value)
         import torch
         from vllm import LLM, SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
         self._profile, self._ends = decoding.profile, decoding.ends
-        self._params = SamplingParams
+        self._params, self._final = SamplingParams, RequestOutputKind.FINAL_ONLY
         self.llm: Any = LLM(
             model=str(decoding.model_folder),
             dtype=DTYPES[decoding.precision],
@@ -121,6 +122,8 @@ class VllmBackend:
             stop_token_ids=self._ends,
             ignore_eos=True,  # of the engine's own choice; `stop_token_ids` are the checkpoint's
             detokenize=False,
+            # Else every token of every request comes with all those before it, which nobody reads.
+            output_kind=self._final,
         )
 
 
