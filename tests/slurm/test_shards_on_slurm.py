@@ -42,11 +42,13 @@ def test_a_shard_that_died_is_the_only_one_that_is_run_again(slurm, spaced):
     root = spaced / "runs"
 
     def launch(*arguments):
-        return command("sweeps/launch.py", str(grid), "--cluster", "slurm", *arguments, root=root)
+        return command(
+            "sweeps/launch.py", str(grid), "--cluster", "slurm", *arguments, root=root, timeout=900
+        )
 
     first = launch("--set", "cluster.kill_on_invalid_dep=true")
     assert first.returncode == 0, first.stdout + first.stderr
-    wait_for_queue("mini", set(), seconds=200)
+    wait_for_queue("mini", set(), seconds=400)
     (name,) = results(root, "generate")
     assert "1of2" in name and not results(root, "grade")
     kept = next(root.glob(f"store/generate/*/{name}/result.json"))
