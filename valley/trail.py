@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from valley.data.selection_config import SelectConfig
-from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
 from valley.job_file import KINDS
 from valley.job_table import JobTable, Settings, roles_text
+from valley.planned_rounds import PlannedRound, planned_rounds
 from valley.preparations import Preparations, PreparedData, chat_of, execution_of, safe
 from valley.records import canonical_json
 from valley.short_name import cell_name
@@ -23,27 +23,6 @@ from valley.sweep import Cell, Recipe, Sweep
 
 CHARACTERS_PER_TOKEN = 3.5
 """About, of English and Python; for costs alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """A decoding profile up to one of its rounds, and the settings of the generations that it makes.
-
-    A profile that is not drawn in rounds has one.
-    """
-
-    profile: str
-    name: str
-    """Of the profile and the round."""
-    slot: str
-    """The name, for a folder."""
-    is_last: bool
-    """Of those that are planned."""
-    samples: int
-    """Per problem, that this round adds."""
-    settings: Settings
-    shards: tuple[Settings, ...]
-    """Those of its parts, where elements share a generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +36,7 @@ class _Shared:
     training: dict[str, Any]
     training_text: str
     execution: dict[str, Any]
-    rounds: list[_Round]
+    rounds: list[PlannedRound]
     """Of all profiles, each one's in their order."""
     grading: Settings
     after: tuple[Job, ...]
@@ -115,7 +94,9 @@ class _Builder:
             training=train.semantic(),
             training_text=canonical_json(train.semantic()),
             execution=execution_of(train),
-            rounds=_rounds(recipe.generate, chat, self.sweep.resources.generate.shards, self.drawn),
+            rounds=planned_rounds(
+                recipe.generate, chat, self.sweep.resources.generate.shards, self.drawn
+            ),
             grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
             select=recipe.data.select if recipe.data.select.semantic() else None,
@@ -255,32 +236,6 @@ class _Builder:
                 rows.append(Row(cell, profile.profile, train, generate, grade))
                 earlier = None
         return rows
-
-
-def _rounds(
-    config: GenerateConfig, chat: dict[str, Any], shards: int, drawn: Mapping[str, int]
-) -> list[_Round]:
-    rounds = []
-    for name, profile in config.profiles.items():
-        last = drawn.get(name, 1)
-        for number in range(1, last + 1):
-            value = {**config.semantic(profile.up_to(number)), **chat}
-            parts = [Settings({**value, "shard": [i, shards]}) for i in range(shards) if shards > 1]
-            # The first round is what the same profile without rounds would be.
-            called = name if number == 1 else f"{name}-round{number}"
-            added = profile.samples // profile.rounds
-            rounds.append(
-                _Round(
-                    name,
-                    called,
-                    safe(called),
-                    number == last,
-                    added,
-                    Settings(value),
-                    tuple(parts),
-                )
-            )
-    return rounds
 
 
 def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:
