@@ -11,8 +11,8 @@ from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grading import grade_files
 from valley.evaluate.per_problem import pack, total_samples
+from valley.evaluate.probe import find_isolation
 from valley.evaluate.samples import Sample, verdicts_digest
-from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
 from valley.job_file import JobFile, read_job
 from valley.records import iterate_records

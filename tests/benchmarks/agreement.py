@@ -37,8 +37,8 @@ PASSES = {
 """Whether strict is the one that passes, where that is part of the reason."""
 CONTAINED = ("escape", "replaced grader", "time limit margin")
 """What our `lcb` may differ in from upstream."""
-OLDER = ("idiom",)
-"""What the older package differs in from upstream."""
+OLDER = ("idiom", "time limit margin")
+"""What the older package differs in from upstream: both go by the clock, at different moments."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,7 @@ def reason(case: Case, families: tuple[str, str], statuses: tuple[str, str]) -> 
         allowed = (OLDER if "older" in families else ()) + (CONTAINED if "lcb" in families else ())
         return named if named in allowed else None
     ours = statuses[families.index("strict")] == "passed"
-    passes = {
-        "idiom": True,
-        "state": True,
-        "cheat": False,
-        "escape": False,
-        "missing import": False,
-    }
-    return named if passes.get(named, ours) == ours else None
+    return named if PASSES.get(named, ours) == ours else None
 
 
 NAMED = {"HumanEval/87/solution": "return type"}

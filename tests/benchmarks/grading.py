@@ -54,7 +54,7 @@ from benchmarks.rounds import (
 from benchmarks.tables import matrix_table, say, special_table, speed_table
 
 from valley.data.problems import Problem
-from valley.evaluate.sandbox import find_isolation
+from valley.evaluate.probe import find_isolation
 
 LARGE_PROBLEMS, LARGE_TESTS = 20, 20
 

@@ -12,7 +12,8 @@ import attacks
 import pytest
 
 from valley.errors import UserError
-from valley.evaluate.sandbox import Run, Sandbox, find_isolation
+from valley.evaluate.probe import find_isolation
+from valley.evaluate.sandbox import Run, Sandbox
 
 REPOSITORY = Path(__file__).parents[2]
 ISOLATIONS = ["bwrap", "unshare", "rlimits"]
@@ -75,7 +76,7 @@ def test_memory_is_flat(name):
         for _ in range(3):
             for _ in range(150):
                 sandbox.run(Run("x = [0] * 1000\nprint(x[0])", "", None, 5.0, 20.0, 512, 1 << 20))
-            held.append((resident_kib(sandbox._driver._pid), len(os.listdir("/proc/self/fd"))))
+            held.append((resident_kib(sandbox._driver.pid), len(os.listdir("/proc/self/fd"))))
     assert held[2][0] - held[0][0] < 512
     assert held[0][1] == held[2][1]
 

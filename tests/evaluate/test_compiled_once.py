@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from valley.errors import UserError
-from valley.evaluate.sandbox import Run, Sandbox, find_isolation
+from valley.evaluate.probe import find_isolation
+from valley.evaluate.sandbox import Run, Sandbox
 
 FORGERY = """
 import marshal, os

@@ -9,12 +9,13 @@ import time
 import pytest
 
 from valley.evaluate.exchange import Exchange
-from valley.evaluate.sandbox import Run, Sandbox, SandboxError, find_isolation
+from valley.evaluate.probe import find_isolation
+from valley.evaluate.sandbox import Run, Sandbox, SandboxError
 from valley.evaluate.watch import Watch
 
 
 def unlimited():
-    return Watch(os.getpid(), 1 << 60, 1e9)
+    return Watch(os.getpid(), 1 << 60, 1e9).look
 
 
 LARGE = "123456789\n" * 400_000  # four times what a pipe can be made to hold

@@ -4,8 +4,9 @@ from contextlib import closing
 
 import pytest
 
+from valley.evaluate.probe import find_isolation
 from valley.evaluate.runners import ATTEMPTS, Runners
-from valley.evaluate.sandbox import Run, SandboxError, find_isolation
+from valley.evaluate.sandbox import Run, SandboxError
 
 WHERE = Run("import os; print(os.readlink('/proc/self/ns/pid'))", "", None, 5, 20, 512, 1 << 16)
 

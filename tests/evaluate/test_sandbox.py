@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from valley.errors import UserError
-from valley.evaluate.sandbox import Run, Sandbox, SandboxError, find_isolation
+from valley.evaluate.probe import find_isolation
+from valley.evaluate.sandbox import Run, Sandbox, SandboxError
 
 INPUT = "3\n10 20 30\nnaïve\n"
 NEXT = "a, b = map(int, input().split())\nprint(a + b)"
@@ -411,7 +412,7 @@ print("looked")
 
 def test_a_driver_that_is_killed_is_the_sandboxes_fault():
     with Sandbox(find_isolation("auto")) as sandbox:
-        killer = threading.Timer(0.3, os.kill, (sandbox._driver._pid, 9))
+        killer = threading.Timer(0.3, os.kill, (sandbox._driver.pid, 9))
         killer.start()
         with pytest.raises(SandboxError):
             sandbox.run(Run("import time\ntime.sleep(100)", "", None, 5.0, 20.0, 512, 1 << 20))

@@ -21,9 +21,10 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable
 from types import TracebackType
 
-from valley.evaluate.watch import PERIOD_S, Watch
+from valley.evaluate.watch import PERIOD_S
 
 STOP = b"stop"
 """Asks the driver to end the program at once."""
@@ -91,11 +92,13 @@ class Exchange:
         for fd in tuple(self._open):
             self._close(fd)
 
-    def attend(self, control: socket.socket, timeout_s: float, watch: Watch) -> bytes:
+    def attend(self, control: socket.socket, timeout_s: float, look: Callable[[], bool]) -> bytes:
         """Feed stdin and take stdout until the driver has replied; returns its reply.
 
         Call it once, when the driver has been sent `fds`. An empty reply is a driver that ended.
-        Meanwhile the program is looked at, and ended where it has too much of anything.
+
+        Args:
+            look: called every 20 ms meanwhile; whether the program has too much of anything, and is to end.
 
         Raises:
             OSError: the driver did not reply in time, or the control socket failed.
@@ -116,7 +119,7 @@ class Exchange:
             if now >= deadline:
                 raise TimeoutError(f"none within {timeout_s:.0f} s")
             if now >= look_at:
-                if watch.look():
+                if look():
                     control.send(STOP)
                 look_at = time.monotonic() + PERIOD_S
             events = poll.poll(max(0.0, min(look_at, deadline) - now) * 1e3)

@@ -18,9 +18,9 @@ from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.check import check, program_of
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.judge import Judge
+from valley.evaluate.probe import find_isolation
 from valley.evaluate.runners import Runners
 from valley.evaluate.samples import Sample, Verdict
-from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.workers import Judges, Workers
 
 Report = Callable[[int, int], None]

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grading import Graded, grade_files
+from valley.evaluate.probe import find_isolation
 from valley.evaluate.progress import Progress
 from valley.evaluate.report import report
 from valley.evaluate.samples import Sample
-from valley.evaluate.sandbox import find_isolation
 from valley.evaluate.score import score
 from valley.records import iterate_records, write_json
 

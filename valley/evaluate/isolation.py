@@ -152,7 +152,7 @@ def _bwrap(program: str, user: User, bounded: bool) -> list[str]:
 def main() -> None:
     """Print what is in force on this machine, for each isolation."""
     from valley.errors import UserError
-    from valley.evaluate.sandbox import find_isolation
+    from valley.evaluate.probe import find_isolation
 
     for setting in ("auto", "bwrap", "unshare", "rlimits"):
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from valley.evaluate.isolation import Isolation
+from valley.evaluate.place import Place
 from valley.evaluate.runner import Runner
 from valley.evaluate.sandbox import Outcome, Run, SandboxError
 
@@ -30,8 +31,9 @@ class Runners:
             renews: whether each program is to have a sandbox of its own.
         """
         self._renews = renews
-        self._programs = Runner(isolation, renews=renews)
-        self._checkers = Runner(isolation)
+        place = Place()
+        self._programs = Runner(isolation, place, renews=renews)
+        self._checkers = Runner(isolation, place)
 
     def run(self, run: Run) -> Outcome:
         """Run one program.

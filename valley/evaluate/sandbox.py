@@ -21,21 +21,19 @@ does not answer (`started.py`). Limits of one test:
 
 from __future__ import annotations
 
-import functools
-import logging
 import math
 import os
 import signal
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from valley.errors import UserError
 from valley.evaluate.exchange import Exchange
-from valley.evaluate.isolation import Isolation, isolations
+from valley.evaluate.isolation import Isolation
 from valley.evaluate.nursery import Nursery
+from valley.evaluate.place import Place
 from valley.evaluate.started import SandboxError, Started
 
 __all__ = [
@@ -44,11 +42,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "broke_its_sandbox",
-    "find_isolation",
-    "trial",
 ]
-
-log = logging.getLogger(__name__)
 
 ANSWER_MARGIN_S = 10.0
 """How long after the wall limit a driver is given up."""
@@ -156,8 +150,11 @@ class Sandbox:
         self.usable = False
         self._driver.close()
 
-    def run(self, run: Run) -> Outcome:
+    def run(self, run: Run, place: Place | None = None) -> Outcome:
         """Run one program on one test, and wait for its end.
+
+        Args:
+            place: where to run it, if this thread has one.
 
         Raises:
             SandboxError: the driver died or does not answer, or this sandbox is not `usable`; it is
@@ -176,6 +173,14 @@ class Sandbox:
         )
         driver = self._driver
         watch = driver.watch(memory_bytes, run.cpu_limit_s + SPARE_CPU_S)
+
+        def look() -> bool:
+            if place is not None:
+                place.leave(watch.threads())
+            return watch.look()
+
+        if place is not None:
+            place.take(driver.pid)
         started = time.monotonic()
         try:
             with Exchange(source, stdin, run.output_limit_bytes, driver.owner) as exchange:
@@ -183,7 +188,7 @@ class Sandbox:
                 line = " ".join(map(str, request)).encode()
                 socket.send_fds(driver.control, [line], fds)
                 self.usable = False  # until it has replied
-                reply = exchange.attend(driver.control, run.wall_limit_s + ANSWER_MARGIN_S, watch)
+                reply = exchange.attend(driver.control, run.wall_limit_s + ANSWER_MARGIN_S, look)
                 outputs = exchange.outputs()
             wall_s = time.monotonic() - started
             if not reply:
@@ -259,58 +264,6 @@ def _user_tasks() -> int:
         except OSError:  # it has just ended
             continue
     return count
-
-
-@functools.cache
-def find_isolation(setting: str) -> Isolation:
-    """The isolation that `setting` (see `GradeConfig.sandbox`) gives on this machine.
-
-    Each candidate is tried by running a program in it, once per process.
-
-    Raises:
-        UserError: none of those allowed works.
-    """
-    faults = []
-    for isolation in isolations():
-        if setting != isolation.name and (setting != "auto" or isolation.name == "rlimits"):
-            continue
-        try:
-            found = _probe(isolation)
-        except SandboxError as error:
-            if (fault := f"{isolation.name}: {error}") not in faults:
-                faults.append(fault)
-            continue
-        log.info("programs run in isolation %s", found.layers)
-        return found
-    tried = "; ".join(faults) or "no such program is installed"
-    if setting == "auto":
-        raise UserError(
-            "sandbox: auto does not work on this machine, which offers no namespaces to keep programs "
-            "from its files, processes and network; install bubblewrap, or let this user make "
-            "namespaces (docs/containment.md says how), or write sandbox: rlimits to do without them. "
-            f"Tried: {tried}"
-        )
-    raise UserError(
-        f"sandbox: {setting} does not work on this machine; allowed are auto, bwrap, unshare and "
-        f"rlimits. Tried: {tried}"
-    )
-
-
-def _probe(isolation: Isolation) -> Isolation:
-    with Sandbox(isolation) as sandbox:
-        trial(sandbox)
-    return replace(isolation, layers=sandbox.layers)
-
-
-def trial(sandbox: Sandbox) -> None:
-    """See that a program that is known to work does.
-
-    Raises:
-        SandboxError: it does not.
-    """
-    outcome = sandbox.run(Run("print(input())", "works\n", None, 10.0, 30.0, 512, 1 << 20))
-    if outcome.stdout != b"works\n":
-        raise SandboxError(f"a trial program ended with {outcome.exit_code}: {outcome.stderr}")
 
 
 def broke_its_sandbox(what: str) -> Outcome:

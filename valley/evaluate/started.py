@@ -35,7 +35,7 @@ class SandboxError(Exception):
 
 
 class Started:
-    """One driver that has said what is in force. `control` is the socket to it."""
+    """One driver that has said what is in force. `control` is the socket to it, `pid` its process."""
 
     def __init__(self, isolation: Isolation, nursery: Nursery | None = None) -> None:
         """Start it, and wait until it is ready.
@@ -70,7 +70,7 @@ class Started:
         self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         inside = self.owner if isolation.user == "inside" else -1
         outside = self.owner if isolation.user == "outside" else -1
-        self._pid = -1
+        self.pid = -1
         self._process: subprocess.Popen[bytes] | None = None
         self._undo.callback(self._end)
         with theirs:
@@ -83,10 +83,10 @@ class Started:
                 self._put_in_place(self._process)
             else:
                 nursery.bear(theirs, inside)
-        said, self._pid = self._ready()
+        said, self.pid = self._ready()
         if nursery is not None:
-            self._take_in(self._pid)
-        apart = _apart(self._pid)
+            self._take_in(self.pid)
+        apart = _apart(self.pid)
         words = [isolation.name, *([f"namespaces ({' '.join(apart)})"] if apart else [])]
         words += ["own root"] if isolation.own_root else []
         *more, count = said.decode().split(", ")
@@ -96,7 +96,7 @@ class Started:
         words += [*more, counted, self._group]
         self.layers = " + ".join(words)
         """What is in force, in words."""
-        self._stat = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY)
+        self._stat = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY)
         self._undo.callback(os.close, self._stat)
         self._used_s = self._total_s()
 
@@ -150,7 +150,7 @@ class Started:
         if self._cgroup is not None:
             self._cgroup.bound(memory_bytes + BOX_BYTES + DRIVER_BYTES)
         folder = None if self.folder == BOX else self.folder
-        return Watch(self._pid, memory_bytes, cpu_s, folder)
+        return Watch(self.pid, memory_bytes, cpu_s, folder)
 
     def used_s(self) -> float:
         """CPU time used since this was last asked, of all that ran and has ended."""
@@ -170,10 +170,10 @@ class Started:
     def _end(self) -> None:
         if self._cgroup is not None:
             self._cgroup.kill()
-        if self._pid > 0:
+        if self.pid > 0:
             with contextlib.suppress(ProcessLookupError):
-                held = os.pidfd_open(self._pid)
-                Watch(self._pid, 0, 0).kill_all()
+                held = os.pidfd_open(self.pid)
+                Watch(self.pid, 0, 0).kill_all()
                 # The first process of a pid namespace has ended when all others in it have.
                 select.select([held], [], [], END_LIMIT_S)
                 os.close(held)

@@ -78,6 +78,10 @@ class Watch:
             self._kill()
         return bool(self.exceeded)
 
+    def threads(self) -> list[int]:
+        """The threads of all that comes from the driver."""
+        return [int(thread) for task in self._tasks() for thread in _threads(task.pid)]
+
     def _too_large(self, tasks: list[Task]) -> bool:
         """Whether they hold too much; the program stands still while that is counted exactly.
 

@@ -25,7 +25,8 @@ from valley.data.problems import Problem
 from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.isolation import Isolation
-from valley.evaluate.sandbox import Run, Sandbox, find_isolation
+from valley.evaluate.probe import find_isolation
+from valley.evaluate.sandbox import Run, Sandbox
 from valley.package_file import find as package_file
 
 WHERE = "data.source: packages"
