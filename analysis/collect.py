@@ -19,7 +19,7 @@ import pandas as pd
 from cache import MARKS, Cache, frame_of, marks_of
 from frame_files import write_frame
 from options import PLOT, STATUS, next_line, root_option
-from results import Counts, Key, Lazily, Results
+from results import Counts, Key, Lazily, Results, counted_rounds
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import find_sweep
@@ -114,6 +114,7 @@ def collect(root: Path, sweep: str | None = None) -> Collected:
         raise UserError(f"{ledger.manifest}: names no cell; launch the sweep again to rewrite it")
     store = Store(root, read_only=True)
     reader = Results(store)
+    lines = counted_rounds(lines, reader)
     own = {
         key: {kind: place for kind, place in line["jobs"].items() if place is not None}
         for key, line in lines.items()

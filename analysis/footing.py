@@ -60,8 +60,11 @@ def provenance(collected: Collected) -> Document:
             facts = {name: made.get(name) for name in ("snapshot", "device")}
             if "backend" in made:
                 facts["backend"] = made["backend"]
-            for name, value in {**facts, **made.get("versions", {})}.items():
+            for name, value in facts.items():
                 found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
+            for name, value in made.get("versions", {}).items():
+                # Shards that were not made alike tell several, as `a/b`.
+                found.setdefault(kind, {}).setdefault(name, set()).update(str(value).split("/"))
     mixed = [
         f"{kind}: {len(values)} different {name} ({', '.join(sorted(values))})"
         for kind, facts in sorted(found.items())

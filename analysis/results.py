@@ -98,6 +98,26 @@ class Lazily(Mapping[Key, V]):
         return Lazily({key: at for key, at in self._places.items() if key in keys}, self._read)
 
 
+def counted_rounds(
+    lines: dict[tuple[str, str], dict[str, Any]], reader: Results
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """A manifest's lines, of the newest round of samples that every cell has under a profile."""
+    counted = {}
+    for profile in {profile for _, profile in lines}:
+        mine = [line for (_, name), line in lines.items() if name == profile]
+        rounds = [[*line.get("earlier", []), line["jobs"]] for line in mine]
+        number = min(len(of_line) for of_line in rounds)
+        while number > 1 and any(reader.result(r[number - 1]["grade"]) is None for r in rounds):
+            number -= 1
+        counted[profile] = number
+    return {
+        (cell, profile): line
+        if len(line.get("earlier", [])) < counted[profile]
+        else {**line, "jobs": line["jobs"] | line["earlier"][counted[profile] - 1]}
+        for (cell, profile), line in lines.items()
+    }
+
+
 class Results:
     """Results by the folders that a manifest names. Each is read once, since cells share jobs."""
 

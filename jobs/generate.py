@@ -23,8 +23,15 @@ from valley.data.problem_file import ProblemFile
 from valley.errors import Stopped, UserError, exit_on_user_error
 from valley.evaluate.generate import Generated, Setting, generate
 from valley.evaluate.likelihood import HeldOut
+from valley.evaluate.rounds import EarlierRound
 from valley.evaluate.samples import count_samples
-from valley.evaluate.shards import check_students, merge, merged_outcome
+from valley.evaluate.shards import (
+    check_backends,
+    check_students,
+    merge,
+    merged_outcome,
+    merged_provenance,
+)
 from valley.job_file import JobFile
 from valley.records import write_records
 from valley.store import Store
@@ -36,18 +43,23 @@ REPORT_S = 1.0
 def run(job: JobFile) -> dict[str, Any]:
     """Leave the answers in `samples.jsonl`. Begun again, it goes on from those that were finished."""
     problems = ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl")
+    earlier = EarlierRound.of(job.inputs["earlier"]) if "earlier" in job.inputs else None
     make = _merged if "shards" in job.execution else _generated
-    generated = make(job, problems)
+    generated = make(job, problems, earlier.samples if earlier else 0)
     # A shard may have drawn nothing but prompts that are too long, or nothing at all.
     is_whole = "shard" not in job.config
-    counts: dict[str, Any] = (
-        count_samples(generated.samples) if is_whole else _tokens(generated) | _student(job)
+    if earlier is not None and is_whole:
+        made = {**earlier.measured(), **generated.outcome, "earlier": earlier.told()}
+        earlier.check(made | _student(job))
+        generated = Generated(earlier.followed_by(generated.samples, problems), made)
+    counts: dict[str, Any] = _student(job) | (
+        count_samples(generated.samples) if is_whole else _tokens(generated)
     )
     write_records(job.folder / "samples.jsonl", generated.samples)
     return {**generated.outcome, **counts}
 
 
-def _generated(job: JobFile, problems: ProblemFile) -> Generated:
+def _generated(job: JobFile, problems: ProblemFile, first: int) -> Generated:
     # Engines that start together on one node look for ports from places of their own.
     os.environ.setdefault("VLLM_PORT", str(_first_port(place().attempt)))
     model = job.inputs["model"]
@@ -74,6 +86,7 @@ def _generated(job: JobFile, problems: ProblemFile) -> Generated:
             # A rebuilt student has a result of its own, and may differ in its last digits.
             made_from=_student(job)["student"],
             shard=(index, of),
+            first=first,
             held_out=_held_out(job),
         )
     except Interrupted as stop:
@@ -102,7 +115,7 @@ def _student(job: JobFile) -> dict[str, str]:
     return {"student": hashlib.sha256(result).hexdigest()}
 
 
-def _merged(job: JobFile, problems: ProblemFile) -> Generated:
+def _merged(job: JobFile, problems: ProblemFile, first: int) -> Generated:
     store = Store(job.folder.parents[2].parent)
     results = [store.result("generate", identity) for identity in job.execution["shards"]]
     if None in results:
@@ -110,10 +123,13 @@ def _merged(job: JobFile, problems: ProblemFile) -> Generated:
             f"shard {results.index(None)} of {len(results)} has no result; launch the sweep again"
         )
     folders = [store.folder("generate", "", identity) for identity in job.execution["shards"]]
-    outcomes = [result["outcome"] for result in results if result is not None]
+    made = [result for result in results if result is not None]
+    outcomes = [result["outcome"] for result in made]
     check_students(folders, outcomes)
-    samples = merge(folders, problems, job.config["profile"]["samples"])
-    return Generated(samples, merged_outcome(outcomes))
+    check_backends(folders, outcomes)
+    samples = merge(folders, problems, job.config["profile"]["samples"], first)
+    by = merged_provenance([result["provenance"] for result in made])
+    return Generated(samples, merged_outcome(outcomes) | {"provenance_of_parts": by})
 
 
 def _tokens(generated: Generated) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -9,11 +10,11 @@ from valley.cluster.element import foreground
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grading import grade_files
-from valley.evaluate.per_problem import pack
+from valley.evaluate.per_problem import pack, total_samples
 from valley.evaluate.probe import find_isolation
 from valley.evaluate.samples import Sample, verdicts_digest
 from valley.evaluate.score import score
-from valley.job_file import JobFile
+from valley.job_file import JobFile, read_job
 from valley.records import iterate_records
 
 LOCK_WAIT_S = 120.0
@@ -29,6 +30,9 @@ def run(job: JobFile) -> dict[str, Any]:
         if done % 50 == 0:
             job.report(step=done, steps=total)
 
+    earlier = None
+    if (before := job.inputs.get("earlier")) is not None:
+        earlier = read_job(before).inputs["samples"] / "samples.jsonl", before / "verdicts.jsonl"
     graded = grade_files(
         job.inputs["evaluation"] / "evaluation.jsonl",
         samples,
@@ -39,6 +43,7 @@ def run(job: JobFile) -> dict[str, Any]:
         # The answers may have been generated anew since an earlier start.
         restart=True,
         wait_s=LOCK_WAIT_S,
+        earlier=earlier,
     )
     # Tried again already; to count them as wrong would be to measure the machine.
     if broken := [v for v in graded.verdicts if v.status == "infrastructure_error"]:
@@ -48,7 +53,12 @@ def run(job: JobFile) -> dict[str, Any]:
             "then --retry failed tries these again"
         )
     rows = iterate_records(samples, Sample)
+    told = {}
+    if before is not None:
+        result = json.loads((before / "result.json").read_text(encoding="utf-8"))
+        told = {"earlier": {"samples": total_samples(result["outcome"])}}
     return {
+        **told,
         **pack(score(graded.problems.values(), rows, graded.verdicts, k=config.k)),
         "verdicts_digest": verdicts_digest(graded.verdicts),
         "isolation": find_isolation(config.sandbox).layers,

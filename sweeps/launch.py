@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common_options import add_root, add_where
+from drawn_rounds import DrawnRounds
 from from_result import print_drift, read_lock
 from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
@@ -36,7 +37,7 @@ from valley.pool_check import Pool, check_pool
 from valley.store import Store
 from valley.student_config import check_student
 from valley.sweep import Sweep, find_grid, read_grid
-from valley.trail import part, trail
+from valley.trail import part
 from valley.where import Where
 
 
@@ -173,39 +174,53 @@ def main() -> int:
     store = Store(_root(options.root), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = "slurm" if options.print_scripts else _where(options, sweep)
-    whole = trail(sweep, cells)
+    rounds = DrawnRounds.of(sweep, cells, store)
     if locked is not None:
-        print_drift(locked, whole)
-    unknown = _check_pool(whole, store)
-    planned = _part(whole, conditions)
+        print_drift(locked, rounds.most)
+    unknown = _check_pool(rounds.whole, store)
+    planned = _part(rounds.whole, conditions)
     retry = frozenset(options.retry)
     plan = make_plan(planned, sweep, store, retry)
+    priced = plan
+    if rounds.most is not rounds.whole:
+        priced = make_plan(_part(rounds.most, conditions), sweep, store, retry)
+    rounds.say()
     if options.dry_run:
-        print_plan(plan, sweep, where, store, options.all)
+        if priced is not plan:
+            print("what follows counts all rounds, which is the most that may be drawn")
+        print_plan(priced, sweep, where, store, options.all)
         for note in [*notes(grid, plan, where), *unknown]:
             print(note)
     elif where == "local":
         check_room(sweep.resources, kinds_to_run(plan), sweep.cluster)
     if options.budget is not None:
-        hold_to_budget(plan, sweep, store, options.budget)
+        hold_to_budget(priced, sweep, store, options.budget)
     if options.dry_run:
         return 0
     source = f"--from {locked.path}" if locked else str(find_grid(options.grid))
     origin = " ".join([source, *(f"--set {setting}" for setting in options.settings)])
     if not plan.with_action("submit", "rebuild", "wait"):
-        _record(sweep, whole, origin, store, ledger)
+        _record(rounds, origin, ledger)
         return _nothing_to_do(plan, sweep, store)
     # What is there by now stays: there is no use in looking at it again and again.
     gc.freeze()
     gc.enable()
     launch = Launch(sweep, store, ledger, where, retry, options.wait, options.break_lock)
     with launch.lock():
-        _record(sweep, whole, origin, store, ledger)
+        _record(rounds, origin, ledger)
     if options.print_scripts:
         return launch.print_scripts(planned, options.print_scripts)
     if options.canary and (status := launch.canary(planned)):
         return status
-    return launch.run(planned)
+    status = launch.run(planned)
+    if status or not (where == "local" or options.wait):
+        return status
+
+    def record(now: DrawnRounds) -> None:
+        with launch.lock():
+            _record(now, origin, ledger)
+
+    return rounds.follow(record, lambda whole: launch.run(_part(whole, conditions)))
 
 
 def _root(path: Path) -> Path:
@@ -223,12 +238,12 @@ def _root(path: Path) -> Path:
     return root
 
 
-def _record(sweep: Sweep, whole: Trail, origin: str, store: Store, ledger: Ledger) -> None:
+def _record(rounds: DrawnRounds, origin: str, ledger: Ledger) -> None:
     """Leave word of the launch: the sweep as it is now, all its cells, and when."""
-    ledger.write_manifest(whole.rows, store)
-    ledger.write_sweep(sweep.model_dump(mode="json", by_alias=True), origin)
+    ledger.write_manifest(rounds.whole.rows, rounds.store, rounds.sampling)
+    ledger.write_sweep(rounds.sweep.model_dump(mode="json", by_alias=True), origin)
     ledger.append({"event": "launch", "at": time.time(), "origin": origin})
-    warn(store)
+    warn(rounds.store)
 
 
 def _where(options: argparse.Namespace, sweep: Sweep) -> str:

@@ -180,7 +180,9 @@ class _Root:
             )
             for place, child in found.items():
                 ticket = Ticket.of(child)
-                users.setdefault(place, f"{ticket.kind} {ticket.label} of sweep {name} is not done")
+                done = self.result(child) is not None
+                why = "may be followed by another round" if done else "is not done"
+                users.setdefault(place, f"{ticket.kind} {ticket.label} of sweep {name} {why}")
         return users
 
     def _read_by_live_jobs(self) -> dict[str, str]:

@@ -127,8 +127,22 @@ def _look(ledger: Ledger, store: Store, where: Chosen | None) -> Picture:
     return seen
 
 
+def _sampling(seen: Picture) -> list[str]:
+    """How far profiles are whose samples are drawn in rounds."""
+    found = {row.profile: row.sampling for row in seen.rows if row.sampling is not None}
+    lines = []
+    for profile, told in found.items():
+        said = f"profile {profile}: round {told['round']} of {told['of']} of its samples"
+        if told["is_over"]:
+            said += ", the last"
+        elif all(row.state == "done" for row in seen.rows if row.profile == profile):
+            said += "; every cell shown has it: once all cells do, a launch goes on, or says that sampling stops"
+        lines.append(said)
+    return lines
+
+
 def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
-    return status_text(
+    text = status_text(
         ledger.folder.name,
         seen,
         lambda job: store.progress(job.ticket.kind, job.ticket.identity),
@@ -136,6 +150,7 @@ def _text(ledger: Ledger, store: Store, seen: Picture) -> str:
         _spent(store, seen),
         colour=sys.stdout.isatty(),
     )
+    return "\n".join([text, *_sampling(seen)])
 
 
 def _watch(ledger: Ledger, store: Store, where: Chosen | None, every_s: float) -> int:
@@ -213,6 +228,8 @@ def _row_as_json(store: Store, row: Row) -> dict[str, Any]:
         "action": known.remedy,
         "jobs": {kind: dict(tally) for kind, tally in row.tallies.items()},
     }
+    if row.sampling is not None:
+        value["sampling"] = row.sampling
     if known.state == "running" and (far := store.progress(ticket.kind, ticket.identity)):
         value["progress"] = far
     return value

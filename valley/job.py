@@ -66,6 +66,16 @@ class Row:
     generate: Job
     grade: Job
 
+    @property
+    def earlier(self) -> list[tuple[Job, Job]]:
+        """The generation and the grading of each earlier round of its samples, the first first."""
+        found = []
+        grade = self.grade
+        while "earlier" in grade.inputs:
+            grade = grade.inputs["earlier"]
+            found.append((grade.inputs["samples"], grade))
+        return found[::-1]
+
 
 @dataclass(frozen=True)
 class Trail:

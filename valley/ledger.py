@@ -91,8 +91,14 @@ class Ledger:
         """The file of submissions."""
         return self.folder / "journal.jsonl"
 
-    def write_manifest(self, rows: list[Row], store: Store) -> None:
-        """Write the trail from every cell to its jobs' folders."""
+    def write_manifest(
+        self, rows: list[Row], store: Store, sampling: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Write the trail from every cell to its jobs' folders.
+
+        Args:
+            sampling: of profiles that are drawn in rounds, how far they are.
+        """
 
         def place(job: Job) -> str:
             return store.place(job.kind, job.label, job.identity)
@@ -113,6 +119,12 @@ class Ledger:
                     "grade": place(row.grade),
                 },
             }
+            if sampling and row.profile in sampling:
+                value["sampling"] = sampling[row.profile]
+                value["earlier"] = [
+                    {"generate": place(generate), "grade": place(grade)}
+                    for generate, grade in row.earlier
+                ]
             lines.append(json.dumps(value) + "\n")
         self.folder.mkdir(parents=True, exist_ok=True)
         text = "".join(lines)

@@ -17,6 +17,7 @@ from typing import Any
 
 from valley.axes import NAMED_AXES
 from valley.errors import UserError
+from valley.evaluate.profiles import Profile
 from valley.job import Job, Row
 from valley.job_file import RESULT_SCHEMA
 from valley.sweep import Cell, Sweep
@@ -30,7 +31,11 @@ class Locks:
         self._document = sweep.model_dump(mode="json", by_alias=True)
         self._rows: dict[str, Row] = {}
         self._made: dict[tuple[int, str], dict[str, Any]] = {}
+        self._drawn: dict[str, int] = {}
+        """How many rounds of each profile's samples are planned."""
         for row in rows:
+            if row.profile not in self._drawn:
+                self._drawn[row.profile] = len(row.earlier) + 1
             stack = [row.grade]
             while stack:
                 job = stack.pop()
@@ -49,14 +54,17 @@ class Locks:
     def _reduced(self, cell: Cell, profile: str) -> dict[str, Any]:
         whole = self._document
         axes = {name: cell.axes[name] for name in (*NAMED_AXES, *cell.varied)}
+        generate = whole["generate"]
         if whole["when"]:
             # Conditions may name any student, stage or profile, so all of them stay.
-            return {**whole, "grid": [_single(axes)]}
-        generate = whole["generate"]
+            profiles = {name: self._pinned(name, p) for name, p in generate["profiles"].items()}
+            generate = {**generate, "profiles": profiles}
+            return {**whole, "generate": generate, "grid": [_single(axes)]}
         if any(name.startswith("generate.profiles") for name in axes):
             # They could not be applied to the one profile that is left, so they are filled in.
             generate = cell.recipe.generate.model_dump(mode="json")
             axes = {name: axes[name] for name in axes if not name.startswith("generate.")}
+        profiles = {profile: self._pinned(profile, generate["profiles"][profile])}
         if profile != next(iter(generate["profiles"])):
             generate = {**generate, "held_out": None}  # which is the first profile's alone
         name = axes["student"]
@@ -65,9 +73,15 @@ class Locks:
             **whole,
             "students": {name: whole["students"][name]},
             "stages": stages,
-            "generate": {**generate, "profiles": {profile: generate["profiles"][profile]}},
+            "generate": {**generate, "profiles": profiles},
             "grid": [_single(axes)],
         }
+
+    def _pinned(self, name: str, profile: dict[str, Any]) -> dict[str, Any]:
+        """A profile that is drawn in as many rounds as here: one cell alone could not tell when to stop."""
+        if profile["rounds"] == 1:
+            return profile
+        return Profile.model_validate(profile).up_to(self._drawn[name]).model_dump(mode="json")
 
     def _chain(self, cell: Cell) -> list[int]:
         """The cell's stage, and those that it starts from."""

@@ -103,8 +103,10 @@ def _measured(kind: str, config: dict[str, Any], result: dict[str, Any]) -> tupl
         case "generate":
             if "shards" in outcome:
                 raise ValueError("its shards took the time, and are measured themselves")
-            answers, tokens = outcome["samples"], outcome["completion_tokens"]
+            before = outcome.get("earlier", {"samples": 0, "completion_tokens": 0})
+            answers = outcome["samples"] - before["samples"]
+            tokens = outcome["completion_tokens"] - before["completion_tokens"]
             return digest(config), Measured(1, answers, tokens, cost["wall_s"])
         case _:
-            programs = total_samples(outcome)
+            programs = total_samples(outcome) - outcome.get("earlier", {"samples": 0})["samples"]
             return "", Measured(1, programs, 0, cost["wall_s"])

@@ -42,6 +42,8 @@ class Row:
     at: Tracked
     jobs: Mapping[str, Tracked]
     """By folder, parents before children."""
+    sampling: Mapping[str, Any] | None = None
+    """How far its profile is, where its samples are drawn in rounds."""
 
     @property
     def state(self) -> str:
@@ -180,7 +182,9 @@ def picture(
         jobs = {p: Tracked(Ticket.of(p), DONE) if graded else look(p) for p in places}
         unfinished = (job for job in jobs.values() if job.known.state != "done")
         at = jobs[last] if graded else next(unfinished)
-        made.rows.append(Row(line["cell"], line["profile"], line["axes"], at, jobs))
+        made.rows.append(
+            Row(line["cell"], line["profile"], line["axes"], at, jobs, line.get("sampling"))
+        )
         made.jobs |= {place: job for place, job in jobs.items() if place not in made.jobs}
     # What another row had looked up is known better.
     made.jobs |= asked

@@ -155,10 +155,12 @@ def _check_recipe(recipe: Recipe, ranks: int, at: Callable[[str], str]) -> None:
     """Refuse sections that contradict one another."""
     k = max(recipe.grade.k)
     for name, profile in recipe.generate.profiles.items():
-        if k > profile.samples:
+        first = profile.up_to(1).samples
+        if k > first:
+            inside = f" in each of {profile.rounds} rounds" if profile.rounds > 1 else ""
             raise UserError(
                 f"{at('grade.k')}: pass@{k} needs {k} samples, and the profile {name!r} draws "
-                f"{profile.samples}; raise generate.profiles.{name}.samples or lower k"
+                f"{first}{inside}; raise generate.profiles.{name}.samples or lower k"
             )
     try:
         recipe.data.check()

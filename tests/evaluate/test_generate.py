@@ -170,6 +170,21 @@ def test_the_precision_is_the_one_asked_for(model):
     assert 0 < changed < len(exact) / 2
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_made_after_an_interruption_says_so_where_it_might_differ(model, spaced, precision):
+    """In bf16 sums may come out otherwise in another run, as they may with vLLM or on a GPU."""
+    keep = spaced / "samples.jsonl"
+    setting = Setting(Profile(max_tokens=4), 4, precision, ChatConfig())
+    generation.generate(model, PROBLEMS, setting, keep=keep)
+    lines = keep.read_text().splitlines(keepends=True)
+    keep.write_text("".join(lines[: 1 + 4]))
+    kept = {json.loads(line)["problem_id"] for line in lines[1:5]}
+    made = generation.generate(model, PROBLEMS, setting, keep=keep)
+    assert made.outcome["kept_samples"] == 4
+    resumed = {sample.problem_id for sample in made.samples if sample.resumed}
+    assert resumed == ({p.id for p in PROBLEMS} - kept if precision == "bf16" else set())
+
+
 def test_seeds_differ_by_problem_and_index():
     seeds = {sample_seed(s, p.id, k) for s in (0, 1) for p in PROBLEMS for k in range(4)}
     assert len(seeds) == 2 * 12 * 4 and all(0 <= seed < 2**63 for seed in seeds)

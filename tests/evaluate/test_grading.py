@@ -140,6 +140,20 @@ def test_a_finished_grading_is_not_done_again(files):
     assert files[2].read_bytes() == before and files[2].stat().st_ino == stat.st_ino
 
 
+def test_what_an_earlier_round_graded_is_taken_over_where_the_answer_is_the_same(files, spaced):
+    problems, _, out = files
+    before, verdicts = spaced / "before.jsonl", spaced / "verdicts-before.jsonl"
+    write_records(before, [sample("a", 0, "print(7)"), *SAMPLES[1:4]])
+    grade_files(problems, before, verdicts, CONFIG)
+    calls = []
+    graded = grade_files(
+        *files, CONFIG, progress=lambda *call: calls.append(call), earlier=(before, verdicts)
+    )
+    assert [v.status for v in graded.verdicts] == STATUSES
+    assert calls == [(i, 3, 8) for i in range(4, 9)]  # the first answer is another by now
+    assert read_records(out, Verdict)[1:4] == read_records(verdicts, Verdict)[1:4]
+
+
 def test_how_verdicts_are_counted_is_no_other_grading(files):
     grade_files(*files, CONFIG)
     calls = []

@@ -15,11 +15,12 @@ from wild_student import make_wild
 
 from valley.cluster.element import run_job
 from valley.data.config import TinyConfig
+from valley.data.problems import Problem
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
 from valley.evaluate.profiles import GenerateConfig, Profile
 from valley.evaluate.samples import Sample
-from valley.evaluate.shards import check_students
+from valley.evaluate.shards import check_backends, check_students, merged_provenance
 from valley.job import Job
 from valley.job_file import identity_of, read_job, write_result
 from valley.records import read_records, write_records
@@ -48,11 +49,13 @@ def student(tmp_path_factory):
 class World:
     """A store with a student and problems, in which generate jobs can be laid."""
 
-    def __init__(self, root: Path, student: Path, problems: int) -> None:
+    def __init__(self, root: Path, student: Path, problems: int | list[Problem]) -> None:
+        """`problems`: how many of the tiny world's, or which others."""
         self.store = Store(root)
         self.evaluation = self._made("prepare", {"e": 1})
         folder = self.store.folder("prepare", "prepare", self.evaluation.identity)
-        write_records(folder / "evaluation.jsonl", PROBLEMS[:problems])
+        asked = PROBLEMS[:problems] if isinstance(problems, int) else problems
+        write_records(folder / "evaluation.jsonl", asked)
         self.model = self._made("train", {"m": 1})
         at = self.store.folder("train", "train", self.model.identity)
         (at / "model").symlink_to(student)
@@ -68,15 +71,30 @@ class World:
         config = GenerateConfig(precision="fp32", **settings).semantic(profile)
         return self.store.lay(self._job(config), execution or {})
 
-    def lay_part(self, profile: Profile, shard: tuple[int, int], **settings) -> Job:
+    def lay_part(
+        self, profile: Profile, shard: tuple[int, int], earlier: Job | None = None, **settings
+    ) -> Job:
         """A new job that is a shard of one."""
         config = GenerateConfig(precision="fp32", **settings).semantic(profile)
-        job = self._job({**config, "shard": list(shard)})
+        job = self._job({**config, "shard": list(shard)}, earlier)
         self.store.lay(job, {})
         return job
 
-    def _job(self, config: dict) -> Job:
+    def lay_round(
+        self,
+        profile: Profile,
+        earlier: Job | None = None,
+        execution: dict | None = None,
+        **settings,
+    ) -> Job:
+        """A new job that goes on from an earlier round's."""
+        job = self._job(GenerateConfig(precision="fp32", **settings).semantic(profile), earlier)
+        self.store.lay(job, execution or {})
+        return job
+
+    def _job(self, config: dict, earlier: Job | None = None) -> Job:
         inputs = {"model": self.model, "evaluation": self.evaluation}
+        inputs |= {"earlier": earlier} if earlier else {}
         identity = identity_of("generate", config, {r: job.identity for r, job in inputs.items()})
         return Job("generate", identity, "g", config, inputs)
 
@@ -152,8 +170,27 @@ def test_shards_make_the_samples_of_one_job(spaced, student, shards):
     assert run_job(folders[0]) == "made" and run_job(merged) == "made"
     assert (merged / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
     assert outcome(merged)["shards"] == shards
+    of_shard, of_whole = (json.loads((f / "result.json").read_text()) for f in (folders[0], merged))
+    for name in ("torch", "transformers"):
+        version = of_shard["provenance"]["versions"][name]
+        assert of_whole["provenance"]["versions"][name] == version
+    assert "provenance_of_parts" not in of_whole["outcome"]
     counted = ("samples", "prompt_tokens", "completion_tokens", "truncated", "backend")
     assert [outcome(merged)[c] for c in counted] == [outcome(whole)[c] for c in counted]
+
+
+def test_two_rounds_make_the_samples_of_one_job(spaced, student):
+    profile = Profile(samples=4, rounds=2, temperature=0.8, max_tokens=8)
+    whole = World(spaced / "whole", student, 6).lay(profile, batch_size=4)
+    assert run_job(whole) == "made"
+    world = World(spaced / "rounds", student, 6)
+    first = world.lay_round(profile.up_to(1), batch_size=4)
+    second = world.lay_round(profile, first, batch_size=4)
+    folders = [world.store.folder("generate", "", job.identity) for job in (first, second)]
+    assert [run_job(folder) for folder in folders] == ["made", "made"]
+    assert (folders[1] / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
+    assert outcome(folders[1])["earlier"]["samples"] == outcome(folders[0])["samples"] == 12
+    assert outcome(folders[1])["samples"] == outcome(whole)["samples"] == 24
 
 
 def test_shards_that_two_trainings_of_a_student_answered_are_not_put_together():
@@ -161,6 +198,22 @@ def test_shards_that_two_trainings_of_a_student_answered_are_not_put_together():
     check_students(folders, [{"student": "one"}, {"student": "one"}])
     with pytest.raises(UserError, match=r"1 of 2 shards .* remove /store/a and launch again"):
         check_students(folders, [{"student": "one"}, {"student": "two"}])
+
+
+def test_shards_that_two_backends_answered_are_not_put_together():
+    folders = [Path("/store/a"), Path("/store/b")]
+    old, new = ({"backend": "vllm", "backend_version": v} for v in ("0.31", "0.32"))
+    check_backends(folders, [new, new])
+    with pytest.raises(UserError, match=r"1 of 2 shards .*vllm 0\.31, vllm 0\.32.*remove /store/a"):
+        check_backends(folders, [old, new])
+
+
+def test_shards_tell_what_they_were_made_with(caplog):
+    made = [{"versions": {"torch": v, "valley": "1"}, "device": "H100"} for v in ("2.13", "2.14")]
+    assert merged_provenance(made[:1]) == {"versions": {"torch": "2.13"}, "device": "H100"}
+    assert not caplog.text
+    assert merged_provenance(made)["versions"] == {"torch": "2.13/2.14"}
+    assert "not made alike: torch 2.13, 2.14" in caplog.text
 
 
 @needs_vllm

@@ -37,9 +37,9 @@ class HeldOutWorld(World):
         write_records(folder / "held_out.jsonl", traces)
         write_json(folder / "barred.json", {"ids": [trace.id for trace in traces]})
 
-    def lay_with(self, execution=None, shard=None, **settings):
+    def lay_with(self, execution=None, shard=None, profile=PROFILE, **settings):
         """A generation that measures it, or the first shard of one."""
-        config = GenerateConfig(precision="fp32", **settings).semantic(PROFILE)
+        config = GenerateConfig(precision="fp32", **settings).semantic(profile)
         config |= {"shard": shard} if shard else {}
         inputs = {"model": self.model, "evaluation": self.evaluation, "held_out": self.held_out}
         identity = identity_of("generate", config, {r: job.identity for r, job in inputs.items()})
@@ -63,6 +63,28 @@ def test_one_shard_measures_it_and_the_whole_has_it(spaced, student):
     for name in ("traces", "nll", "tokens"):
         assert outcome(merged)["held_out"][name] == outcome(folder)["held_out"][name]
     assert len(outcome(folder)["held_out"]["nll"]) == 20
+
+
+def test_a_further_round_in_shards_takes_over_what_the_first_measured(spaced, student):
+    profile = Profile(samples=2, rounds=2, temperature=0.8, max_tokens=4)
+    whole = HeldOutWorld(spaced / "whole", student, 6)
+    folder = whole.lay(profile, batch_size=2)
+    assert run_job(folder) == "made"
+    world = HeldOutWorld(spaced / "rounds", student, 6)
+    first, first_folder = world.lay_with(profile=profile.up_to(1), batch_size=2)
+    parts = [world.lay_part(profile, (i, 2), first, batch_size=2) for i in range(2)]
+    shards = {"shards": [part.identity for part in parts]}
+    second = world.lay_round(profile, first, shards, batch_size=2)
+    folders = [world.store.folder("generate", "", job.identity) for job in (*parts, second)]
+    for each in (first_folder, *folders):
+        assert run_job(each) == "made"
+    told = [outcome(each) for each in (first_folder, *folders)]
+    assert told[3]["held_out"] == told[0]["held_out"]
+    assert not any("held_out" in of_part for of_part in told[1:3])
+    # Of three batches of two, the shards make two and one.
+    assert [of["samples"] for of in told] == [6, 4, 2, 12]
+    assert told[3]["earlier"]["samples"] == 6 and told[3]["shards"] == 2
+    assert (folders[2] / "samples.jsonl").read_bytes() == (folder / "samples.jsonl").read_bytes()
 
 
 @needs_vllm

@@ -186,7 +186,9 @@ def run_job(path: Path) -> Outcome:
                 "cpu_s": round(_cpu_s() - cpu, 3),
                 "ranks": place().world_size,
             }
-            write_result(job, outcome, cost, provenance())
+            # A job that puts others' results together says by what these were made.
+            parts = outcome.pop("provenance_of_parts", None)
+            write_result(job, outcome, cost, provenance(parts))
             end_stint(job.folder, "done")
             _forget_resume(job)
     except Stopped:

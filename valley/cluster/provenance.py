@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,13 @@ from typing import Any
 import valley
 
 
-def provenance() -> dict[str, Any]:
-    """Where a result comes from: code, package versions, machine, and Slurm's ids."""
+def provenance(of_parts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Where a result comes from: code, package versions, machine, and Slurm's ids.
+
+    Args:
+        of_parts: `versions` and `device` of the results that this one puts together, whose packages
+            this process need not have imported.
+    """
     versions = {}
     for package in ("valley", "torch", "transformers", "deepspeed", "vllm", "numpy"):
         if package == "valley" or package in sys.modules:
@@ -29,13 +35,14 @@ def provenance() -> dict[str, Any]:
         for k, v in os.environ.items()
         if k in ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NODELIST")
     }
+    parts = dict(of_parts or {})
     return {
         "snapshot": Path(valley.__file__).resolve().parent.parent.name,
         "code": str(Path(valley.__file__).resolve()),
         "python": sys.version.split()[0],
-        "versions": versions,
+        "versions": versions | parts.get("versions", {}),
         "hostname": socket.gethostname(),
-        "device": _device(),
+        "device": parts.get("device", _device()),
         "slurm": slurm,
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

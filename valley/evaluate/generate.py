@@ -74,6 +74,7 @@ def generate(
     keep: Path | None = None,
     made_from: str = "",
     shard: tuple[int, int] = (0, 1),
+    first: int = 0,
     held_out: HeldOut | None = None,
 ) -> Generated:
     """Answer every problem `profile.samples` times, or the part of a shard.
@@ -85,6 +86,7 @@ def generate(
         keep: the file that finished samples are kept in, and that an earlier start may have left.
         made_from: what tells this student's weights from others; what was kept of others is not used.
         shard: its index from 0, and how many there are.
+        first: the index of the first sample; those before are an earlier round's.
         held_out: traces whose likelihood is measured after the answers have been made.
 
     Raises:
@@ -95,7 +97,7 @@ def generate(
     tokenizer = load_tokenizer(model_folder)
     context, ends = _read_settings(model_folder, tokenizer.eos_token_id)
     chat = Chat(tokenizer, setting.chat)
-    requests = plan_requests(problems, setting.profile, chat, context, setting.batch_size)
+    requests = plan_requests(problems, setting.profile, chat, context, setting.batch_size, first)
     _say_too_long(requests, context)
     requests = requests.shard(*shard)
     documents = [] if held_out is None else held_out.documents(tokenizer, context)

@@ -63,6 +63,7 @@ def grade_files(
     progress: Progress = lambda done, kept, total: None,
     restart: bool = False,
     wait_s: float = 0.0,
+    earlier: tuple[Path, Path] | None = None,
 ) -> Graded:
     """Grade the samples of a file, go on with what an earlier start left, and write the verdicts.
 
@@ -70,6 +71,8 @@ def grade_files(
         restart: throw away what was graded from other inputs or by other settings; else it is refused.
         wait_s: how long to wait for another process that grades into the same file; a network file
             system may take a while to see that one has died with its machine.
+        earlier: the samples and the verdicts of an earlier grading by the same settings, whose verdicts
+            on samples that are the same are taken over.
 
     Raises:
         UserError: as for `grade`; a file cannot be read or written; a sample is there twice; another
@@ -87,6 +90,10 @@ def grade_files(
     }
     with _notes(out, wait_s) as notes:
         verdicts: dict[int, Verdict] = {}
+        if earlier is not None:
+            verdicts = {
+                position[v.problem_id, v.index]: v for v in _taken_over(samples, *earlier, header)
+            }
         for verdict in _begin(notes, out, header, restart):
             key = verdict.problem_id, verdict.index
             if key not in position:
@@ -106,7 +113,7 @@ def grade_files(
 
         grade_programs(known, [programs[i] for i in left], config, done, workers=workers)
         ordered = [verdicts[i] for i in range(len(programs))]
-        if left or not out.exists():
+        if left or earlier or not out.exists():
             write_records(out, ordered)
         notes.truncate(len(_header_line(header)))
     return Graded(known, ordered)
@@ -181,6 +188,31 @@ def _begin(
     notes.write(_header_line(header))
     notes.flush()
     return verdicts
+
+
+def _taken_over(
+    samples: Path, before: Path, verdicts: Path, header: dict[str, Any]
+) -> Iterator[Verdict]:
+    """The verdicts of an earlier grading that hold of these samples too."""
+    with verdicts.with_name(f"{verdicts.name}.grading").open("rb") as notes:
+        if _header(notes.readline()) != {**header, "samples": _sha256(before)}:
+            return
+    texts = {(s.problem_id, s.index): _digest(s) for s in iterate_records(before, Sample)}
+    alike = {
+        (s.problem_id, s.index)
+        for s in iterate_records(samples, Sample)
+        if texts.get((s.problem_id, s.index)) == _digest(s)
+    }
+    for verdict in iterate_records(verdicts, Verdict):
+        if (
+            verdict.problem_id,
+            verdict.index,
+        ) in alike and verdict.status != "infrastructure_error":
+            yield verdict
+
+
+def _digest(sample: Sample) -> bytes:
+    return hashlib.sha256(sample.text.encode()).digest()
 
 
 def _header(line: bytes) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from valley.data.chat import ChatConfig, PromptName
 from valley.data.held_out_config import HeldOutConfig
@@ -20,12 +20,19 @@ BackendName = Literal["transformers", "vllm"]
 
 
 class Profile(BaseModel):
-    """One way to decode. Every field is part of a generate job's identity."""
+    """One way to decode. Every field is part of a generate job's identity, but for `rounds` and
+    `until_interval`: they say how many samples are drawn at a time, and when no more are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     samples: int = Field(1, ge=1)
-    """Samples per problem."""
+    """Samples per problem; where they are drawn in rounds, of all rounds together."""
+    rounds: int = Field(1, ge=1)
+    """In how many equal parts the samples are drawn and graded, one after another: a round begins when
+    every cell of the sweep has the one before."""
+    until_interval: float | None = Field(None, gt=0, lt=1)
+    """No further round is drawn once the 95 % interval of every cell's pass@1 is so wide or narrower,
+    from its low end to its high end (docs/generation.md). Null draws all rounds."""
     temperature: float = Field(0.0, ge=0)
     """0 is greedy."""
     top_p: float = Field(1.0, gt=0, le=1)
@@ -40,9 +47,32 @@ class Profile(BaseModel):
     section `chat` says, which is how the student was taught. So a cell may carry both."""
 
     def semantic(self) -> dict[str, Any]:
-        """What a job's identity hashes: all of it, but for later settings that are not set."""
-        unset = {"prompt"} if self.prompt is None else set()
+        """What a job's identity hashes: all of it, but for later settings that are not set.
+
+        Of a profile in rounds this is the whole; `up_to` has what a round's own jobs hash.
+        """
+        unset = {"rounds", "until_interval"} | ({"prompt"} if self.prompt is None else set())
         return self.model_dump(mode="json", exclude=unset)
+
+    def up_to(self, number: int) -> Profile:
+        """This profile as if its first `number` rounds were all of it."""
+        samples = self.samples // self.rounds * number
+        pinned = {"samples": samples, "rounds": number, "until_interval": None}
+        return self.model_copy(update=pinned)
+
+    @model_validator(mode="after")
+    def _rounds_are_equal(self) -> Profile:
+        if self.samples % self.rounds:
+            raise ValueError(
+                f"{self.samples} samples in {self.rounds} rounds, which are not equal; let samples be a "
+                "multiple of rounds"
+            )
+        if self.until_interval is not None and self.rounds == 1:
+            raise ValueError(
+                f"until_interval {self.until_interval:g} with one round, after which there is nothing to "
+                "stop; set rounds to 2 or more, such as 4"
+            )
+        return self
 
     def chat(self, taught: ChatConfig) -> ChatConfig:
         """How questions are asked, of a student that was taught by `taught`."""

@@ -71,11 +71,17 @@ def sample_seed(sampling_seed: int, problem_id: str, index: int) -> int:
 
 
 def plan_requests(
-    problems: list[Problem], profile: Profile, chat: Chat, context: int, batch_size: int
+    problems: list[Problem],
+    profile: Profile,
+    chat: Chat,
+    context: int,
+    batch_size: int,
+    first: int = 0,
 ) -> Requests:
     """Ask every problem `profile.samples` times.
 
     Args:
+        first: the index of the first sample that is asked for; those before are an earlier round's.
         context: the most tokens that the model takes, prompt and answer together.
 
     Raises:
@@ -99,7 +105,7 @@ def plan_requests(
         for problem, prompt, question, beginning in zip(
             problems, prompts, asked, begun, strict=True
         )
-        for k in range(profile.samples)
+        for k in range(first, profile.samples)
     ]
     # A sort that keeps the order of equals: the samples of a problem stay together, which share a prompt.
     order = sorted((r for r in requests if r.max_tokens), key=lambda r: len(r.prompt))

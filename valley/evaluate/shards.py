@@ -8,6 +8,7 @@ shards: what was made with another number of them, or with none, stays done.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,23 @@ from valley.errors import UserError
 from valley.evaluate.samples import Sample
 from valley.records import read_records
 
+logger = logging.getLogger(__name__)
+
 TOLD = ("backend", "backend_version")
 """What shards say of how they were made, which may have several answers."""
 OF_THE_FIRST = ("held_out",)
-"""What the first shard alone has found out."""
+"""What the first shard, and the first round, alone has found out."""
 SUMMED = ("startup_s", "decode_s", "kept_samples")
 
 
-def merge(folders: list[Path], problem_ids: Iterable[str], samples: int) -> list[Sample]:
+def merge(
+    folders: list[Path], problem_ids: Iterable[str], samples: int, first: int = 0
+) -> list[Sample]:
     """The samples of all shards, by problem in the given order and then by index.
 
     Args:
         samples: per problem.
+        first: the index of the first of them.
 
     Raises:
         UserError: one is missing, or there are others; names the first.
@@ -37,7 +43,7 @@ def merge(folders: list[Path], problem_ids: Iterable[str], samples: int) -> list
         for folder in folders
         for sample in read_records(folder / "samples.jsonl", Sample)
     }
-    wanted = [(problem_id, index) for problem_id in problem_ids for index in range(samples)]
+    wanted = [(problem_id, index) for problem_id in problem_ids for index in range(first, samples)]
     if odd := sorted(found.keys() ^ set(wanted)):
         problem_id, index = odd[0]
         raise UserError(
@@ -64,6 +70,41 @@ def check_students(folders: list[Path], outcomes: list[dict[str, Any]]) -> None:
             f"{len(others)} of {len(folders)} shards were answered before their student was trained again, "
             f"and its weights may differ; remove {', '.join(others)} and launch again"
         )
+
+
+def check_backends(folders: list[Path], outcomes: list[dict[str, Any]]) -> None:
+    """See that one backend, in one version, has answered in all shards: one set is made in one way.
+
+    Raises:
+        UserError: names the shards that others than the last one's backend answered.
+    """
+    newest = tuple(outcomes[-1][name] for name in TOLD)
+    found = [tuple(outcome[name] for name in TOLD) for outcome in outcomes]
+    if others := [str(f) for f, made in zip(folders, found, strict=True) if made != newest]:
+        kinds = ", ".join(sorted({" ".join(made) for made in found}))
+        raise UserError(
+            f"{len(others)} of {len(folders)} shards were answered by another backend or version than the "
+            f"last ({kinds}); remove {', '.join(others)} and launch again"
+        )
+
+
+def merged_provenance(provenances: list[dict[str, Any]]) -> dict[str, Any]:
+    """The package versions and devices that shards were made with; several are told as `a/b`, and logged."""
+    return {
+        "versions": {
+            package: _together(package, [p["versions"].get(package, "none") for p in provenances])
+            for package in sorted({name for p in provenances for name in p["versions"]})
+            if package != "valley"
+        },
+        "device": _together("device", [p.get("device", "cpu") for p in provenances]),
+    }
+
+
+def _together(name: str, values: list[str]) -> str:
+    distinct = sorted(set(values))
+    if len(distinct) > 1:
+        logger.warning("the shards were not made alike: %s %s", name, ", ".join(distinct))
+    return "/".join(distinct)
 
 
 def merged_outcome(outcomes: list[dict[str, Any]]) -> dict[str, Any]:

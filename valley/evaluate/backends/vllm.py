@@ -54,9 +54,10 @@ class VllmBackend:
             os.environ.setdefault(variable, value)
         import torch
         from vllm import LLM, SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
         self._profile, self._ends = decoding.profile, decoding.ends
-        self._params = SamplingParams
+        self._params, self._final = SamplingParams, RequestOutputKind.FINAL_ONLY
         self.llm: Any = LLM(
             model=str(decoding.model_folder),
             dtype=DTYPES[decoding.precision],
@@ -73,12 +74,16 @@ class VllmBackend:
 
     def answers(self, batches: list[list[Request]]) -> Iterator[list[Answer]]:
         """Give the engine all requests, and yield answers as they are finished."""
-        engine, waiting = self.llm.llm_engine, {}
+        engine, waiting, number = self.llm.llm_engine, {}, -1
         for number, request in enumerate(request for batch in batches for request in batch):
             waiting[str(number)] = request
             prompt = {"prompt_token_ids": request.prompt}
             engine.add_request(str(number), prompt, self.sampling(request))
         while waiting:
+            if not engine.has_unfinished_requests():
+                raise RuntimeError(
+                    f"vLLM has nothing left to do, and {len(waiting)} of {number + 1} requests have no answer"
+                )
             outputs = [output for output in engine.step() if output.finished]
             for output in outputs:
                 # An aborted answer is none; counted as one, it would be taken for a short one.
@@ -117,6 +122,8 @@ class VllmBackend:
             stop_token_ids=self._ends,
             ignore_eos=True,  # of the engine's own choice; `stop_token_ids` are the checkpoint's
             detokenize=False,
+            # Else every token of every request comes with all those before it, which nobody reads.
+            output_kind=self._final,
         )
 
 
