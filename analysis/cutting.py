@@ -54,13 +54,15 @@ def shortened(
     """
     try:
         setting = Setting.of(read_job(generation).config)
-        students = list(_students(generation))
+        student = next(_students(generation), None)
     except UserError as error:
-        raise CannotCutError("a job.json that leads to the student is missing or damaged") from error
-    if not students:
+        raise CannotCutError(
+            "a job.json that leads to the student is missing or damaged"
+        ) from error
+    if student is None:
         raise CannotCutError("neither the student nor what it was trained from is there")
     try:
-        chat = Chat(_tokenizer(students[0]), setting.chat)
+        chat = Chat(_tokenizer(student), setting.chat)
         requests = plan_requests(problems, setting.profile, chat, NO_LIMIT, batch_size=1)
     except UserError as error:
         raise CannotCutError(str(error)) from error

@@ -16,8 +16,8 @@ from drawing import (
     size_axis,
     zero_place,
 )
-from figure_panels import PANELS, Look, draw_panel
 from figure_otherwise import cross_otherwise
+from figure_panels import PANELS, Look, draw_panel
 from marks import Drawing, error_bars, hollow, level, margin_labels, note, points
 from matplotlib.axes import Axes
 from sentences import Document
@@ -53,7 +53,9 @@ def valley(document: Document) -> Drawing:
     _draw_twins(axes, [t for t in document["twins"] if t["profile"] == document["profile"]])
     _draw_overlays(axes, document["overlays"], planned)
     _draw_landmarks(axes, document)
-    crossed = cross_otherwise(axes, document, [(one["name"], key) for one, key, _ in series], planned)
+    crossed = cross_otherwise(
+        axes, document, [(one["name"], key) for one, key, _ in series], planned
+    )
     axes.set_ylabel("pass@1")
     axes.set_ylim(0, None)
     top = min(1.02, max(0.05, axes.get_ylim()[1]))

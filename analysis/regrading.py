@@ -201,7 +201,12 @@ class Regrader:
         }
 
     def _run(
-        self, identity: str, problems: Path, answers: list[Sample], config: GradeConfig, workers: int
+        self,
+        identity: str,
+        problems: Path,
+        answers: list[Sample],
+        config: GradeConfig,
+        workers: int,
     ) -> list[Verdict]:
         """Run the programs of some answers.
 

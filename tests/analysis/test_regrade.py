@@ -182,7 +182,7 @@ def cuttable(spaced):
     """A cell whose answers are as long as they say, with the tokenizer that they were made with."""
     made = World(spaced, problems=4)
     made.cell({"greedy": 0.9}, size=0)
-    texts = [RIGHT + WORDS, WORDS + RIGHT, DRAFT + WORDS + RIGHT, RIGHT]
+    texts = [f"{RIGHT}\n{WORDS}", f"{WORDS}\n{RIGHT}", f"{DRAFT}{WORDS}\n{RIGHT}", RIGHT]
     path = grade_really(made, 0, texts)
     student = make_tokenizer(spaced / "store/prepare/ab/student-0123456789abcdef", texts)
     generation = spaced / "store" / made.lines[0]["jobs"]["generate"]
@@ -210,7 +210,9 @@ def cuttable(spaced):
 
 
 def make_tokenizer(folder, texts):
-    statement = "Echo.\n\nRead from standard input and write to standard output. Answer with one Python"
+    statement = (
+        "Echo.\n\nRead from standard input and write to standard output. Answer with one Python"
+    )
     prompt = [statement, " program in a ```python block.", "<|user|><|assistant|>"]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=word_tokenizer([*prompt, *texts]), eos_token=END_OF_TURN
