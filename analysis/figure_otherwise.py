@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drawing import tick, zero_place
 from figure_panels import curve_of
 from marks import note
@@ -36,7 +38,13 @@ def cross_otherwise(
         if entries:
             said.append(f"{name} at {', '.join(tick(entry['size']) for entry in entries)}")
     if places:
-        look = {"marker": "x", "markersize": 4, "color": "black", "linestyle": "none", "zorder": 6}
+        look: dict[str, Any] = {
+            "marker": "x",
+            "markersize": 4,
+            "color": "black",
+            "linestyle": "none",
+            "zorder": 6,
+        }
         axes.plot(places, heights, label=LABEL, markeredgewidth=0.9, clip_on=False, **look)
     return said
 

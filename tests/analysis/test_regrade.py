@@ -261,23 +261,24 @@ def test_answers_of_another_tokenizer_are_not_cut_and_the_reason_is_told(cuttabl
 
 def test_a_cut_answer_is_what_the_student_would_have_written(finished):
     _, root, _ = finished
-    collected = collect(root)
-    cut = 0
-    for (_, profile), places in collected.places.items():
-        job = read_job(root / "store" / places["generate"])
+    store = root / "store"
+    checked = 0
+    for places in collect(root).places.values():
+        job = read_job(store / places["generate"])
         problems = list(ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl").values())
         samples = read_records(job.folder / "samples.jsonl", Sample)
         found = shortened(job.folder, problems, samples, 7)
-        cut += sum(sample.completion_tokens > 7 for sample in samples)
         setting = Setting.of(job.config)
         setting = replace(setting, profile=setting.profile.model_copy(update={"max_tokens": 7}))
         made = generate(job.inputs["model"] / "model", problems, setting).samples
-        assert [s.text for s in found.samples] == [s.text for s in made], profile
         assert [s.finish_reason for s in found.samples] == [s.finish_reason for s in made]
-        assert found.other_lengths == 0
-        if cut:
-            break
-    assert cut
+        # A student that hardly learnt anything writes special tokens, which texts do not have.
+        apart = [a for a, b in zip(found.samples, made, strict=True) if a.text != b.text]
+        assert len(apart) <= found.other_lengths
+        checked += sum(sample.completion_tokens > 7 for sample in samples) - found.other_lengths
+        if checked:
+            return
+    raise AssertionError("no answer was long enough to be cut and made again as it was")
 
 
 @pytest.mark.parametrize(
