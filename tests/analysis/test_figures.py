@@ -11,6 +11,7 @@ import pytest
 from collect import collect
 from drawing import style
 from figure_valley import _planned_sizes
+from further_sentences import correlated
 from marks import COLUMNS
 from overlays import load
 from plot_valley import FIGURES
@@ -247,3 +248,9 @@ def test_equal_data_gives_equal_files_whatever_the_order_of_hashes(tmp_path, doc
     assert [name for name in first if first[name] != second[name]] == []
     drawn = {name for name in FIGURES if name != "continuous"}
     assert set(first) == {f"{name}.{end}" for name in drawn for end in ("png", "pdf", "svg", "csv")}
+
+
+def test_the_ends_of_a_correlation_are_told_apart():
+    found = {"value": 0.9999, "interval": [0.9993, 0.9999]}
+    assert correlated(found) == "1.000 (0.999 to 1.000)"
+    assert correlated({"value": -0.5, "interval": [-0.8, 0.1]}) == "−0.50 (−0.80 to 0.10)"
