@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drawing import ARM_LOOKS, GREY, OTHER_ARM, WIDTH_IN, frame, size_axis, zero_place
+from further_sentences import correlated
 from marks import Drawing, error_bars, hollow, level, note
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
@@ -117,7 +118,7 @@ def _headline(document: Document, against: str) -> tuple[str, str]:
         if low > 0 or high < 0:
             way = "rises" if low > 0 else "falls"
             shown.append(f"{label} {way}")
-        value = f"{found[metric]['value']:+.2f} ({low:+.2f} to {high:+.2f})".replace("-", "−")
+        value = correlated(found[metric], sign="+")
         said.append(f"{label.removeprefix('thought ')} {value}")
     lead = f"{' and '.join(shown)} with {against}" if shown else "INCONCLUSIVE"
     return lead[0].upper() + lead[1:], f"rank correlations: {', '.join(said)}"

@@ -16,6 +16,7 @@ from drawing import (
     size_axis,
     zero_place,
 )
+from figure_otherwise import cross_otherwise
 from figure_panels import PANELS, Look, draw_panel
 from marks import Drawing, error_bars, hollow, level, margin_labels, note, points
 from matplotlib.axes import Axes
@@ -52,6 +53,9 @@ def valley(document: Document) -> Drawing:
     _draw_twins(axes, [t for t in document["twins"] if t["profile"] == document["profile"]])
     _draw_overlays(axes, document["overlays"], planned)
     _draw_landmarks(axes, document)
+    crossed = cross_otherwise(
+        axes, document, [(one["name"], key) for one, key, _ in series], planned
+    )
     axes.set_ylabel("pass@1")
     axes.set_ylim(0, None)
     top = min(1.02, max(0.05, axes.get_ylim()[1]))
@@ -70,6 +74,7 @@ def valley(document: Document) -> Drawing:
     undrawn = 1 + len(document["profiles"]) + len(document["further_curves"]) - len(series)
     small_print += [f"{undrawn} further curves are in valley.json alone"] if undrawn else []
     small_print += [f"{o['label']}: {o['evaluation']}" for o in document["overlays"]]
+    small_print += [f"crossed, made otherwise than most: {'; '.join(crossed)}"] if crossed else []
     headline = sentences.label(document["valley"])
     frame(figure, document, headline, finding(document), small_print, [axes])
     return figure

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from collect import Collected
+from results import Key
 from sentences import Document
 
 from valley.ledger import Ledger
@@ -55,16 +57,8 @@ def provenance(collected: Collected) -> Document:
     first = next(iter(collected.counts.values()), None)
     found: Document = {}
     for by_kind in collected.provenance.values():
-        for kind, made in by_kind.items():
-            # A process names the packages that it had imported, so each counts by itself.
-            facts = {name: made.get(name) for name in ("snapshot", "device")}
-            if "backend" in made:
-                facts["backend"] = made["backend"]
-            for name, value in facts.items():
-                found.setdefault(kind, {}).setdefault(name, set()).add(str(value))
-            for name, value in made.get("versions", {}).items():
-                # Shards that were not made alike tell several, as `a/b`.
-                found.setdefault(kind, {}).setdefault(name, set()).update(str(value).split("/"))
+        for kind, name, value in _made_with(by_kind):
+            found.setdefault(kind, {}).setdefault(name, set()).add(value)
     mixed = [
         f"{kind}: {len(values)} different {name} ({', '.join(sorted(values))})"
         for kind, facts in sorted(found.items())
@@ -83,6 +77,35 @@ def provenance(collected: Collected) -> Document:
         },
         "mixed": mixed,
     }
+
+
+def _made_with(by_kind: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """What made a score: kind of job, name and value. A job names only the packages that it imported."""
+    for kind, made in by_kind.items():
+        facts = {name: made.get(name) for name in ("snapshot", "device")}
+        if "backend" in made:
+            facts["backend"] = made["backend"]
+        for name, value in facts.items():
+            yield kind, name, str(value)
+        for name, value in made.get("versions", {}).items():
+            # Shards that were not made alike tell several, as `a/b`.
+            for part in str(value).split("/"):
+                yield kind, name, part
+
+
+def made_otherwise(collected: Collected) -> dict[Key, list[str]]:
+    """Of each cell and profile whose score was not made as most were: with what it was."""
+    facts = {key: list(_made_with(by_kind)) for key, by_kind in collected.provenance.items()}
+    seen: dict[tuple[str, str], Counter[str]] = {}
+    for own in facts.values():
+        for kind, name, value in own:
+            seen.setdefault((kind, name), Counter())[value] += 1
+    usual = {which: min(values, key=lambda v: (-values[v], v)) for which, values in seen.items()}
+    other = {
+        key: [f"{kind}: {name} {value}" for kind, name, value in own if value != usual[kind, name]]
+        for key, own in facts.items()
+    }
+    return {key: found for key, found in other.items() if found}
 
 
 def footer(collected: Collected, profile: str | None) -> Document:

@@ -132,11 +132,22 @@ def correlation(entry: Document) -> str:
         if found is None:
             parts.append(f"with {against} not to be told")
             continue
-        low, high = found["interval"]
-        parts.append(
-            f"with {against} {found['value']:.2f} ({low:.2f} to {high:.2f})".replace("-", "−")
-        )
+        parts.append(f"with {against} {correlated(found)}")
     return f"Rank correlation of {name} over {entry['arms']} arms: {', '.join(parts)}."
+
+
+def correlated(found: Document, sign: str = "") -> str:
+    """A correlation with its interval, whose ends are told apart.
+
+    Args:
+        sign: `+` where positive ones have it.
+    """
+    low, high = found["interval"]
+    digits = 2
+    while f"{low:.{digits}f}" == f"{high:.{digits}f}" and digits < 6:
+        digits += 1
+    value, low, high = (f"{one:{sign}.{digits}f}" for one in (found["value"], low, high))
+    return f"{value} ({low} to {high})".replace("-", "−")
 
 
 CONTINUOUS = {

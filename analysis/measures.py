@@ -10,6 +10,7 @@ import pandas as pd
 from arms import STEPS_AXIS, Arm, View, cell_of, noise_of
 from collect import Collected
 from controls import RATES, estimate, finite
+from results import Key
 from sentences import Document
 from trainings import Training
 
@@ -17,12 +18,16 @@ from valley.statistics import score_interval
 
 
 def behaviour(
-    view: View, collected: Collected, trained: dict[str, Training], student: str
+    view: View,
+    collected: Collected,
+    trained: dict[str, Training],
+    student: str,
+    otherwise: dict[Key, list[str]],
 ) -> list[Document]:
     """Score, completion and think-closed rates of every arm with intervals; the rest without.
 
     `train` holds means over seeds: optimizer steps, tokens that were trained on over all steps, and hours
-    of `unit`; None of a baseline.
+    of `unit`; None of a baseline. `made_otherwise` says with what a score was made that is not as of most.
     """
     table = collected.table
     rows = table[(table["profile"] == view.profile) & (table["state"] == "done")]
@@ -41,6 +46,8 @@ def behaviour(
         for name in ("pass@1_completed", "completion_tokens_median"):
             entry[name] = _mean(own, name)
         entry["train"] = _train(own, trained) if arm.size else None
+        facts = (fact for cell in own["cell"] for fact in otherwise.get((cell, view.profile), ()))
+        entry["made_otherwise"] = sorted(set(facts))
         entries.append(entry)
     return entries
 

@@ -167,6 +167,9 @@ def main() -> int:
                 "rules": str(rules),
                 "cut_samples": cut,
                 "cut_samples_that_had_passed": cut_passed,
+                "cut_samples_that_pass": sum(one.cut_pass for one in found.values()),
+                "cut_samples_of_other_lengths": sum(one.other_lengths for one in found.values()),
+                "lower_bound_since": sorted({o.not_cut_since for o in found.values()} - {""}),
                 "original": documents[0],
                 "regraded": documents[1],
             },
@@ -180,13 +183,31 @@ def main() -> int:
         print(path)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     if rules.max_tokens is not None:
-        print(
-            f"{cut:,} of {samples:,} answers are longer than {rules.max_tokens:,} tokens and count as "
-            f"not passed; {cut_passed:,} of them had passed"
-        )
+        print(f"{cut:,} of {samples:,} answers are longer than {rules.max_tokens:,} tokens")
+        for sentence in _of_cut(list(found.values())):
+            print(sentence)
     for name, document in zip(("original", "regraded"), documents, strict=True):
         print(f"{name}: {document['valley']['sentence']}")
     return 0
+
+
+def _of_cut(found: list[Regraded]) -> list[str]:
+    """What became of answers longer than a cap: of those that were cut, and of those that could not be."""
+    lines = []
+    real = [one for one in found if one.cut and not one.not_cut_since]
+    if cut := sum(one.cut for one in real):
+        lines.append(
+            f"{cut:,} were cut there: {sum(one.cut_passed for one in real):,} had passed, and "
+            f"{sum(one.cut_pass for one in real):,} still do; {sum(one.other_lengths for one in real):,} "
+            "have other numbers of tokens, made again from their text, than were generated"
+        )
+    for since in sorted({one.not_cut_since for one in found} - {""}):
+        bound = [one for one in found if one.not_cut_since == since]
+        lines.append(
+            f"{sum(one.cut for one in bound):,} count as not passed, a lower bound, since {since}; "
+            f"{sum(one.cut_passed for one in bound):,} of them had passed"
+        )
+    return lines
 
 
 def _rules(options: argparse.Namespace) -> Rules:
@@ -226,8 +247,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--max-tokens",
         type=int,
-        help="as if answers had been cut at so many tokens: longer ones count as not passed, and how "
-        "many of them had passed is told",
+        help="as if answers had been cut at so many tokens: longer ones are cut there with the student's "
+        "tokenizer, and graded again; where none is at hand they count as not passed",
     )
     add(
         "--without-flagged",

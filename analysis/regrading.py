@@ -1,12 +1,11 @@
 """Regrading: a cell's kept answers scored once more under other rules, without a GPU.
 
 What can be other: how programs are run and compared (`grade` settings), the token cap, and whether flagged
-problems count. The original verdicts are used again where only the latter two change. An answer longer than
-the cap would have been cut there. What of it had been written by then is not known without the student's
-tokenizer, so it counts as not passed, which is a lower bound; those that had passed are counted, and the
-upper bound lets them pass.
+problems count. The original verdicts are used again where a program stays the same. An answer longer than
+the cap is cut there, by `cutting.py`, and its program found anew. Where no tokenizer is at hand it counts as
+not passed, which is a lower bound; those that had passed are counted, and the upper bound lets them pass.
 
-    <sweep>/regraded/<digest of the rules>/rules.json, <identity16>.json, <identity16>.verdicts.jsonl
+    <sweep>/regraded/<digest of the rules>/rules.json, <identity16>.json, .samples.jsonl, .verdicts.jsonl
 
 The original results are never touched. A file is written when its cell is done, so that a start that was
 broken off goes on; it says what it was made from, and is made again where that has changed.
@@ -20,18 +19,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cutting import CannotCutError, shortened
 from results import Counts, Results, counts_of
 
 from valley.data.flags import flags_of
 from valley.data.problem_file import ProblemFile
+from valley.data.problems import Problem
 from valley.data.render import THINK_OPEN
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
+from valley.evaluate.grade import programs_of
 from valley.evaluate.grading import grade_files
 from valley.evaluate.per_problem import pack
 from valley.evaluate.samples import Sample, Verdict
 from valley.evaluate.score import score
-from valley.records import digest, read_records, write_json
+from valley.records import digest, read_records, write_json, write_records
 
 SCHEMA = "valley.regraded/1"
 
@@ -65,13 +67,25 @@ class Rules:
 
 @dataclass(frozen=True)
 class Regraded:
-    """A cell under other rules. `cut_passed` of its samples passed, and are longer than the cap."""
+    """A cell under other rules.
+
+    `cut` of its samples are longer than the cap; of these `cut_passed` had passed, and `cut_pass` do now.
+    """
 
     counts: Counts
     metrics: dict[str, Any]
     samples: int
     cut: int
     cut_passed: int
+    cut_pass: int
+    other_lengths: int
+    """How many of those cut have other tokens, made again from their text, than were generated."""
+    not_cut_since: str
+    """Why texts could not be cut, so that the score is a lower bound; empty where they were."""
+
+
+NUMBERS = ("samples", "cut", "cut_passed", "cut_pass", "other_lengths", "not_cut_since")
+"""What is kept beside the outcome."""
 
 
 class Regrader:
@@ -107,7 +121,7 @@ class Regrader:
         return Regraded(
             counts_of(kept["outcome"]),
             kept["outcome"]["metrics"],
-            *(kept[name] for name in ("samples", "cut", "cut_passed")),
+            *(kept[name] for name in NUMBERS),
         )
 
     def _made(
@@ -118,43 +132,97 @@ class Regrader:
         samples_path = self._store / inputs["samples"] / "samples.jsonl"
         problems_path = self._store / inputs["evaluation"] / "evaluation.jsonl"
         config = GradeConfig.model_validate({**original.get("config", {}), **self._rules.settings})
-        if self._rules.run_again:
-            out = self.folder / f"{grade.name.rpartition('-')[2]}.verdicts.jsonl"
-            graded = grade_files(
-                problems_path, samples_path, out, config, workers=workers, restart=True
-            )
-            verdicts = graded.verdicts
-            if broken := sum(v.status == "infrastructure_error" for v in verdicts):
-                raise UserError(
-                    f"{out}: the grader could not run {broken} of {len(verdicts)} programs; "
-                    "the same command tries them again"
-                )
-        else:
-            verdicts = read_records(grade / "verdicts.jsonl", Verdict)
-        samples = read_records(samples_path, Sample)
         problems = list(ProblemFile(problems_path).values())
-        if self._rules.without_flagged:
-            trusted = {p.id for p in problems if not flags_of(p)}
-            if not trusted:
-                raise UserError(f"{problems_path}: every problem is flagged, so none is left")
-            problems = [p for p in problems if p.id in trusted]
-            samples = [s for s in samples if s.problem_id in trusted]
-            verdicts = [v for v in verdicts if v.problem_id in trusted]
+        samples = read_records(samples_path, Sample)
         cap = self._rules.max_tokens
         cut = [cap is not None and s.completion_tokens > cap for s in samples]
-        counted = list(_capped(samples, verdicts, cut, cap or 0))
-        outcome = score(
-            problems, [sample for sample, _ in counted], [v for _, v in counted], config.k
+        answers, other_lengths, not_cut_since = samples, 0, ""
+        if cap is not None and any(cut):
+            try:
+                shorter = shortened(samples_path.parent, problems, samples, cap)
+                answers, other_lengths = shorter.samples, shorter.other_lengths
+            except CannotCutError as error:
+                not_cut_since = str(error)
+        known = {problem.id: problem for problem in problems}
+        programs = [programs_of(known, some, config) for some in (samples, answers)]
+        again = [
+            i
+            for i, (was, now) in enumerate(zip(*programs, strict=True))
+            if self._rules.run_again or was != now
+        ]
+        # Answers that were cut are held against what they were, even where all are run again.
+        before = verdicts = (
+            read_records(grade / "verdicts.jsonl", Verdict)
+            if any(cut) or len(again) < len(samples)
+            else []
         )
+        if again:
+            identity = grade.name.rpartition("-")[2]
+            made = self._run(identity, problems_path, [answers[i] for i in again], config, workers)
+            by_place = dict(zip(again, made, strict=True))
+            verdicts = [by_place.get(i) or before[i] for i in range(len(samples))]
+        counted = list(zip(answers, verdicts, strict=True))
+        if not_cut_since:
+            counted = list(_capped(samples, verdicts, cut, cap or 0))
+        had_passed = [verdict.status == "passed" for verdict in before or verdicts]
+        outcome, numbers = self._scored(problems, counted, cut, had_passed, config)
         return {
             "outcome": pack(outcome),
-            "samples": len(samples),
-            "cut": sum(cut),
-            "cut_passed": sum(
-                is_cut and verdict.status == "passed"
-                for is_cut, verdict in zip(cut, verdicts, strict=True)
-            ),
+            **numbers,
+            "other_lengths": other_lengths,
+            "not_cut_since": not_cut_since,
         }
+
+    def _scored(
+        self,
+        problems: list[Problem],
+        counted: list[tuple[Sample, Verdict]],
+        cut: list[bool],
+        had_passed: list[bool],
+        config: GradeConfig,
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """The score over the problems that count, and what became of the answers cut among them."""
+        trusted = {p.id for p in problems if not (self._rules.without_flagged and flags_of(p))}
+        if not trusted:
+            raise UserError("every problem is flagged, so none is left")
+        kept = [i for i, (sample, _) in enumerate(counted) if sample.problem_id in trusted]
+        outcome = score(
+            [problem for problem in problems if problem.id in trusted],
+            [counted[i][0] for i in kept],
+            [counted[i][1] for i in kept],
+            config.k,
+        )
+        shorter = [i for i in kept if cut[i]]
+        return outcome, {
+            "samples": len(kept),
+            "cut": len(shorter),
+            "cut_passed": sum(had_passed[i] for i in shorter),
+            "cut_pass": sum(counted[i][1].status == "passed" for i in shorter),
+        }
+
+    def _run(
+        self,
+        identity: str,
+        problems: Path,
+        answers: list[Sample],
+        config: GradeConfig,
+        workers: int,
+    ) -> list[Verdict]:
+        """Run the programs of some answers.
+
+        Raises:
+            UserError: the grader failed at one.
+        """
+        samples = self.folder / f"{identity}.samples.jsonl"
+        write_records(samples, answers)
+        out = self.folder / f"{identity}.verdicts.jsonl"
+        graded = grade_files(problems, samples, out, config, workers=workers, restart=True)
+        if broken := sum(v.status == "infrastructure_error" for v in graded.verdicts):
+            raise UserError(
+                f"{out}: the grader could not run {broken} of {len(graded.verdicts)} programs; "
+                "the same command tries them again"
+            )
+        return graded.verdicts
 
 
 def _capped(
@@ -194,7 +262,7 @@ def _kept(path: Path, source: str) -> dict[str, Any] | None:
         if value["schema"] != SCHEMA or value["source"] != source:
             return None
         counts_of(value["outcome"])
-        value["samples"], value["cut"], value["cut_passed"], value["outcome"]["metrics"]
+        [value[name] for name in NUMBERS], value["outcome"]["metrics"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return dict(value)

@@ -20,7 +20,7 @@ import sentences
 from arms import Arm, View, baseline_of, by_student, main_curve, views_of
 from collect import Collected
 from controls import estimate, finite, rate_correlations
-from footing import footing, provenance
+from footing import footing, made_otherwise, provenance
 from measures import behaviour
 from problem_levels import by_level, problem_levels
 from sentences import Document
@@ -212,11 +212,12 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
     delta = checks.equivalence_delta(collected.folder)
     trained = trainings(collected)
     further = _further_curves(students, main.profile, stage, subset)
+    otherwise = made_otherwise(collected)
     measured = [
         entry
         for name, sweep in students.items()
         for view in views_of(sweep).values()
-        for entry in behaviour(view, sweep, trained, name)
+        for entry in behaviour(view, sweep, trained, name, otherwise)
     ]
     document: Document = {
         "schema": SCHEMA,

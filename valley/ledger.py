@@ -24,7 +24,7 @@ from typing import Any
 
 from valley.errors import UserError
 from valley.job import Job, Row
-from valley.records import read_lines, write_text
+from valley.records import read_objects, write_text
 from valley.store import Store, set_aside
 
 CELL_SCHEMA = "valley.cell/1"
@@ -132,25 +132,26 @@ class Ledger:
             if self.manifest.read_text(encoding="utf-8", errors="replace") == text:
                 return
             try:
-                list(self.rows())
+                self.rows()
             except UserError as error:
                 aside = set_aside(self.manifest)
                 store.damaged.append(f"{error}; set aside as {aside.name} and written again")
         write_text(self.manifest, text)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
         """The manifest's lines.
 
         Raises:
             UserError: it is missing or damaged.
         """
-        for number, line in read_lines(self.manifest):
+        lines = read_objects(self.manifest)
+        for number, line in enumerate(lines, start=1):
             if line.get("schema") != CELL_SCHEMA:
                 raise UserError(
                     f"{self.manifest}, line {number}: not a {CELL_SCHEMA} record; launch the sweep "
                     "again to rewrite it"
                 )
-            yield line
+        return lines
 
     def write_sweep(self, document: dict[str, Any], origin: str) -> None:
         """Write the sweep as it was launched, every default filled in: a grid file of its own.

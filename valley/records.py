@@ -37,6 +37,20 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def parse_json(content: bytes) -> Any:
+    """What `json.loads` gives, in half the time: results and lines are read by the hundred thousand.
+
+    Raises:
+        ValueError: as `json.loads`, in its words.
+    """
+    from pydantic_core import from_json
+
+    try:
+        return from_json(content)
+    except ValueError:  # of half a surrogate pair too, which JSON and Python's texts may hold
+        return json.loads(content)
+
+
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 
@@ -104,6 +118,24 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     for number, line in _byte_lines(path):
         yield number, _object(f"{path}, line {number}", line)
+
+
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """All lines of `read_lines` without their numbers, at two thirds of its time.
+
+    Raises:
+        UserError: as `read_lines`.
+    """
+    from pydantic_core import from_json
+
+    try:
+        with path.open("rb") as file:
+            values = [from_json(line) for line in file]
+    except (OSError, ValueError):
+        values = [None]
+    if all(type(value) is dict for value in values):
+        return values
+    return [value for _, value in read_lines(path)]
 
 
 def read_records(path: Path, record_type: type[R]) -> list[R]:
@@ -175,7 +207,7 @@ def _byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _object(where: str, line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except UnicodeDecodeError as error:
         raise UserError(f"{where}: not UTF-8 ({error.reason})") from error
     except json.JSONDecodeError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from valley.job_file import JOB_SCHEMA, RESULT_SCHEMA
-from valley.records import write_text
+from valley.records import parse_json, write_text
 from valley.weights import mark_removed_by_hand
 
 
@@ -112,12 +112,12 @@ class Store:
             return None
         path = f"{folder}/result.json"
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", buffering=0) as file:
                 content = file.read()
         except FileNotFoundError:
             return None
         try:
-            value = json.loads(content)  # bytes that are not UTF-8 are a ValueError too
+            value = parse_json(content)  # bytes that are not UTF-8 are a ValueError too
             if value["schema"] != RESULT_SCHEMA or value["kind"] != kind:
                 raise ValueError(f"schema {value['schema']!r}, kind {value['kind']!r}")
             if not value["identity"].startswith(identity):

@@ -1,12 +1,17 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from collect import collect
-from drawing import save, style
+from drawing import style
 from figure_valley import _planned_sizes
+from further_sentences import correlated
 from marks import COLUMNS
 from overlays import load
 from plot_valley import FIGURES
@@ -216,12 +221,36 @@ def test_stages_and_students_are_series_where_all_else_is_equal(tmp_path):
     assert sum("mean over seeds" in label for label in labels) == 5
 
 
-def test_equal_data_gives_equal_files(tmp_path, document):
-    written = []
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        folder.mkdir()
-        with style():
-            paths = save(FIGURES["contrasts"](document), folder, "contrasts")
-        written.append({path.name: path.read_bytes() for path in paths})
-    assert written[0] == written[1]
-    assert list(written[0]) == [f"contrasts.{ending}" for ending in ("png", "pdf", "svg", "csv")]
+DRAW_ALL = """
+import json, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[3:]
+from plot_valley import draw
+draw(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+"""
+
+
+def test_equal_data_gives_equal_files_whatever_the_order_of_hashes(tmp_path, document):
+    (tmp_path / "document.json").write_text(json.dumps(document), encoding="utf-8")
+    repository = Path(__file__).parents[2]
+    command = [sys.executable, "-c", DRAW_ALL, str(tmp_path / "document.json")]
+    running = []
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        arguments = [str(tmp_path / seed), str(repository), str(repository / "analysis")]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        running.append(subprocess.Popen([*command, *arguments], env=environment))
+    assert [process.wait(timeout=400) for process in running] == [0, 0]
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / seed).iterdir()} for seed in "12"
+    )
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    drawn = {name for name in FIGURES if name != "continuous"}
+    assert set(first) == {f"{name}.{end}" for name in drawn for end in ("png", "pdf", "svg", "csv")}
+
+
+def test_the_ends_of_a_correlation_are_told_apart():
+    found = {"value": 0.9999, "interval": [0.9993, 0.9999]}
+    assert correlated(found) == "1.000 (0.999 to 1.000)"
+    assert correlated({"value": -0.5, "interval": [-0.8, 0.1]}) == "−0.50 (−0.80 to 0.10)"

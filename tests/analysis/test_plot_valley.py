@@ -394,8 +394,28 @@ def test_points_that_were_not_made_alike_are_flagged(tmp_path):
     assert document["provenance"]["mixed"] == ["grade: 2 different snapshot (c0ffee, deadbeef)"]
     assert any("2 different snapshot" in sentence for sentence in document["sentences"])
     with style():
-        texts = [text.get_text() for text in FIGURES["valley"](document).findobj(Text)]
+        figure = FIGURES["valley"](document)
+    texts = [text.get_text() for text in figure.findobj(Text)]
     assert any("MIXED grade" in text for text in texts)
+    said = "made otherwise than most: direct at 32"
+    assert any(said in text.replace("\n", " ") for text in texts)
+    axes = figure.axes[0]
+    (crosses,) = [line for line in axes.lines if line.get_marker() == "x"]
+    profile = list(document["profiles"]).index("direct") + 1
+    assert crosses.get_xdata().tolist() == [32 * (1 + 0.06 * profile)]
+    (point,) = document["profiles"]["direct"]["curve"]
+    assert crosses.get_ydata().tolist() == [point["value"]]
+    noted = [mark for mark in figure.drawn if "deadbeef" in mark[2]]
+    assert [mark[1:5] for mark in noted] == [
+        ("direct", "made otherwise than most: grade: snapshot deadbeef", 32, point["value"])
+    ]
+    assert overlapping(figure) == []
+
+
+def test_points_that_were_made_alike_are_not_crossed(document):
+    with style():
+        axes = FIGURES["valley"](document).axes[0]
+    assert not [line for line in axes.lines if line.get_marker() == "x"]
 
 
 def overlapping(figure):

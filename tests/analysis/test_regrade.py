@@ -1,24 +1,34 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from collect import collect
+from cutting import shortened
 from regrade import as_collected, regrade_all
 from regrading import Rules
 from synthetic_sweep import World
+from transformers import PreTrainedTokenizerFast
 
+from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem
+from valley.data.render import Chat, instruction
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
+from valley.evaluate.generate import Setting, generate
 from valley.evaluate.grading import grade_files
 from valley.evaluate.per_problem import pack
-from valley.evaluate.samples import Sample
+from valley.evaluate.samples import Sample, Verdict
 from valley.evaluate.score import score
+from valley.job_file import JOB_SCHEMA, identity_of, read_job
 from valley.records import read_records, write_records
+from valley.student import load_tokenizer
+from valley.tiny_student import END_OF_TURN, TINY_TEMPLATE, word_tokenizer
+from valley.weights import MARKER
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "regrade.py"
 RIGHT = "```python\nprint(input())\n```"
@@ -148,8 +158,9 @@ def test_the_command_shows_both_side_by_side(root, tmp_path):
     out = tmp_path / "a table"
     done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "4 of 8 answers are longer than 250 tokens and count as not passed" in done.stdout
-    assert "4 of them had passed" in done.stdout
+    assert "4 of 8 answers are longer than 250 tokens\n" in done.stdout
+    assert "4 count as not passed, a lower bound, since " in done.stdout
+    assert "is missing or damaged; 4 of them had passed" in done.stdout
     table = pd.read_csv(out / "regraded.csv")
     assert table["size"].tolist() == [0, 16]
     assert table["pass@1_original"].tolist() == [1.0, 0.75]
@@ -160,6 +171,114 @@ def test_the_command_shows_both_side_by_side(root, tmp_path):
     said = json.loads((out / "regraded.json").read_text())
     assert said["cut_samples_that_had_passed"] == 4
     assert done.stdout.splitlines()[-1].startswith("regraded: ")
+
+
+DRAFT = f"{WRONG}\nNo, again:"
+WORDS = " word" * 30
+
+
+@pytest.fixture
+def cuttable(spaced):
+    """A cell whose answers are as long as they say, with the tokenizer that they were made with."""
+    made = World(spaced, problems=4)
+    made.cell({"greedy": 0.9}, size=0)
+    texts = [f"{RIGHT}\n{WORDS}", f"{WORDS}\n{RIGHT}", f"{DRAFT}{WORDS}\n{RIGHT}", RIGHT]
+    path = grade_really(made, 0, texts)
+    student = make_tokenizer(spaced / "store/prepare/ab/student-0123456789abcdef", texts)
+    generation = spaced / "store" / made.lines[0]["jobs"]["generate"]
+    config = {"profile": {"max_tokens": 99}, "batch_size": 1, "precision": "fp32"}
+    identity = identity_of("generate", config, {"model": "0" * 64})
+    model = {"identity": "0" * 64, "folder": str(student.relative_to(spaced / "store"))}
+    job = {"schema": JOB_SCHEMA, "kind": "generate", "config": config, "identity": identity}
+    job |= {"label": "a cell", "execution": {}, "inputs": {"model": model}}
+    (generation / "job.json").write_text(json.dumps(job))
+    chat = Chat(load_tokenizer(student / "model"))
+    problems = ProblemFile(spaced / "store/prepare/ab/evaluation-0123456789abcdef/evaluation.jsonl")
+    asked = [chat.prompt(instruction(problem)).text for problem in problems.values()]
+    samples = [
+        replace(sample, prompt_tokens=len(prompt), completion_tokens=len(answer) + 1)
+        for sample, prompt, answer in zip(
+            read_records(generation / "samples.jsonl", Sample),
+            chat.tokens(asked),
+            chat.tokens(texts),
+            strict=True,
+        )
+    ]
+    write_records(generation / "samples.jsonl", samples)
+    assert path.exists()
+    return spaced, generation, student
+
+
+def make_tokenizer(folder, texts):
+    statement = (
+        "Echo.\n\nRead from standard input and write to standard output. Answer with one Python"
+    )
+    prompt = [statement, " program in a ```python block.", "<|user|><|assistant|>"]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=word_tokenizer([*prompt, *texts]), eos_token=END_OF_TURN
+    )
+    tokenizer.chat_template = TINY_TEMPLATE
+    tokenizer.save_pretrained(folder / "model")
+    return folder
+
+
+def test_longer_answers_are_cut_and_what_is_left_is_graded_anew(cuttable):
+    root, *_ = cuttable
+    _, after, found, folder = regraded(root, Rules(max_tokens=30))
+    (counts,), (one,) = after.counts.values(), found.values()
+    # A program before the cap stands; one behind it is gone; a draft before it is what is left.
+    assert counts.passed.tolist() == [1, 0, 0, 1]
+    assert counts.completed.tolist() == [0, 0, 0, 1]
+    assert (one.cut, one.cut_passed, one.cut_pass, one.other_lengths) == (3, 3, 1, 0)
+    assert one.not_cut_since == ""
+    # Only what has another program is run again.
+    (path,) = folder.glob("*.verdicts.jsonl")
+    statuses = {v.problem_id: v.status for v in read_records(path, Verdict)}
+    assert statuses == {"p1": "no_code", "p2": "wrong_answer"}
+    (again,) = regraded(root, Rules(run_again=True, max_tokens=30))[1].counts.values()
+    assert again.passed.tolist() == counts.passed.tolist()
+    _, whole, found, _ = regraded(root, Rules(max_tokens=99))
+    assert [c.passed.tolist() for c in whole.counts.values()] == [[1, 1, 1, 1]]
+
+
+def test_answers_of_another_tokenizer_are_not_cut_and_the_reason_is_told(cuttable):
+    root, generation, student = cuttable
+    path = generation / "samples.jsonl"
+    samples = read_records(path, Sample)
+    write_records(path, [replace(s, prompt_tokens=s.prompt_tokens + 1) for s in samples])
+    _, after, found, _ = regraded(root, Rules(max_tokens=30))
+    assert [c.passed.tolist() for c in after.counts.values()] == [[0, 0, 0, 1]]
+    assert [one.not_cut_since for one in found.values()] == [
+        "the tokenizer at hand makes other prompts than were asked"
+    ]
+    write_records(path, [replace(s, completion_tokens=s.completion_tokens + 3) for s in samples])
+    (one,) = regraded(root, Rules(max_tokens=31))[2].values()
+    assert (one.other_lengths, one.not_cut_since) == (3, "")
+    (student / MARKER).write_text("{}")
+    (one,) = regraded(root, Rules(max_tokens=32))[2].values()
+    assert one.not_cut_since == "a job.json that leads to the student is missing or damaged"
+
+
+def test_a_cut_answer_is_what_the_student_would_have_written(finished):
+    _, root, _ = finished
+    store = root / "store"
+    checked = 0
+    for places in collect(root).places.values():
+        job = read_job(store / places["generate"])
+        problems = list(ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl").values())
+        samples = read_records(job.folder / "samples.jsonl", Sample)
+        found = shortened(job.folder, problems, samples, 7)
+        setting = Setting.of(job.config)
+        setting = replace(setting, profile=setting.profile.model_copy(update={"max_tokens": 7}))
+        made = generate(job.inputs["model"] / "model", problems, setting).samples
+        assert [s.finish_reason for s in found.samples] == [s.finish_reason for s in made]
+        # A student that hardly learnt anything writes special tokens, which texts do not have.
+        apart = [a for a, b in zip(found.samples, made, strict=True) if a.text != b.text]
+        assert len(apart) <= found.other_lengths
+        checked += sum(sample.completion_tokens > 7 for sample in samples) - found.other_lengths
+        if checked:
+            return
+    raise AssertionError("no answer was long enough to be cut and made again as it was")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from valley.evaluate.per_problem import pack  # noqa: E402
 from valley.evaluate.samples import Sample, Verdict  # noqa: E402
 from valley.evaluate.score import score  # noqa: E402
 
-SIZES = [round(10 ** (1 + i / 50)) for i in range(200)]
+SIZES = [round(10 ** (2 + i / 50)) for i in range(200)]
 
 
 def main() -> None:
