@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,20 @@ def launch(grid: Path, root: Path, *arguments: str, **options: Any) -> subproces
     return command(
         "sweeps/launch.py", str(grid), "--cluster", "local", *arguments, root=root, **options
     )
+
+
+def copy_beginning(whole: Path, root: Path, *, trained: bool = True) -> Path:
+    """Give a new root what comes before any cell of a finished sweep: what is prepared, and the first lessons.
+
+    Args:
+        trained: whether the first lessons are there too.
+    """
+    folders = [*whole.glob("store/prepare/*/*")]
+    if trained:
+        folders += whole.glob("store/train/*/*-first-lessons-*")
+    for folder in folders:
+        shutil.copytree(folder, root / folder.relative_to(whole))
+    return root
 
 
 def status(root: Path, *arguments: str) -> list[dict[str, Any]]:

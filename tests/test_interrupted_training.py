@@ -11,18 +11,12 @@ import sys
 import time
 
 import pytest
-from sweeping import MINI, REPOSITORY, launch, status
+from sweeping import REPOSITORY, copy_beginning, launch, status
 
-STEPS = 1500
+STEPS = 600
 CELL = f"grid=[{{size: 8, train.steps: {STEPS}}}]"
 SETTINGS = ["--set", CELL, "--set", "train.checkpoint_every_s=0.2"]
-
-
-@pytest.fixture(scope="module")
-def grid(tmp_path_factory):
-    path = tmp_path_factory.mktemp("a grid") / "grid.yaml"
-    path.write_text(MINI)
-    return path
+pytestmark = pytest.mark.xdist_group("launch")
 
 
 def begin(grid, root):
@@ -103,8 +97,9 @@ def outcome(root):
     return told
 
 
-def test_interrupted_at_its_limit_and_killed_it_ends_as_an_undisturbed_one(grid, spaced):
-    root = spaced / "runs"
+def test_interrupted_at_its_limit_and_killed_it_ends_as_an_undisturbed_one(finished, spaced):
+    grid, before, _ = finished
+    root = copy_beginning(before, spaced / "runs")
     launcher = begin(grid, root)
     wait_for(launcher, lambda: at_work(root))
     os.killpg(launcher.pid, signal.SIGINT)  # Ctrl-C: to everything in the terminal

@@ -271,11 +271,31 @@ def test_a_failed_preparation_shows_in_every_cell_with_its_log(spaced):
     assert attempt["why"] == "data_missing" and attempt["began"] < attempt["ended"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_a_launcher_that_is_stopped_goes_on_where_it_was(finished, spaced, number):
+def test_a_launcher_that_is_stopped_goes_on_where_it_was(finished, spaced):
+    """Interrupted when the first training is done, then killed amid the next."""
     grid, whole, _ = finished
     root = spaced / "runs"
-    launcher = subprocess.Popen(
+    with started(grid, root) as launcher:
+        before = results_when(root, "train", 1)
+        os.killpg(launcher.pid, signal.SIGINT)
+        assert "interrupted: finished jobs are kept" in launcher.communicate(timeout=60)[0]
+        assert launcher.returncode == 130
+    with started(grid, root) as launcher:
+        before |= results_when(root, "train", 2)
+        launcher.kill()
+    last = launch(grid, root)
+    assert last.returncode == 0, last.stdout + last.stderr
+    for path, at in before.items():
+        assert path.stat().st_mtime_ns == at
+    outcomes = {name: r["outcome"]["per_problem"] for name, r in results(whole, "grade").items()}
+    assert {
+        name: r["outcome"]["per_problem"] for name, r in results(root, "grade").items()
+    } == outcomes
+
+
+def started(grid, root):
+    """A launcher that runs in the background, in a process group of its own."""
+    return subprocess.Popen(
         [sys.executable, "sweeps/launch.py", str(grid), "--cluster", "local", "--root", str(root)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
@@ -284,27 +304,15 @@ def test_a_launcher_that_is_stopped_goes_on_where_it_was(finished, spaced, numbe
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+
+
+def results_when(root, kind, count):
+    """When each result was written, as soon as there are so many of a kind."""
     deadline = time.monotonic() + 120
-    while len(results(root, "train")) < 1 and time.monotonic() < deadline:
+    while len(list(root.glob(f"store/{kind}/*/*/result.json"))) < count:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    finished_then = {p: p.stat().st_mtime_ns for p in root.glob("store/*/*/*/result.json")}
-    assert finished_then
-    if number == signal.SIGINT:
-        os.killpg(launcher.pid, number)
-        assert "interrupted: finished jobs are kept" in launcher.communicate(timeout=60)[0]
-        assert launcher.returncode == 130
-    else:
-        launcher.kill()
-        launcher.wait()
-        launcher.stdout.close()
-    second = launch(grid, root)
-    assert second.returncode == 0, second.stdout + second.stderr
-    for path, at in finished_then.items():
-        assert path.stat().st_mtime_ns == at
-    outcomes = {name: r["outcome"]["per_problem"] for name, r in results(whole, "grade").items()}
-    assert {
-        name: r["outcome"]["per_problem"] for name, r in results(root, "grade").items()
-    } == outcomes
+    return {p: p.stat().st_mtime_ns for p in root.glob("store/*/*/*/result.json")}
 
 
 def test_a_second_launcher_is_told_of_the_first(finished, spaced):

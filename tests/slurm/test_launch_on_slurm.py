@@ -10,14 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
+from scripted_checkout import Checkout
 from scripted_jobs import DIES, World, array, job, make_snapshot
-from sweeping import MINI, REPOSITORY, command, results, status
+from sweeping import MINI, REPOSITORY, command, copy_beginning, results, status
 
 from valley.cluster.config import ClusterConfig
 from valley.cluster.submit import submit_to_slurm
 from valley.errors import UserError
 
 TWO_NODES = ["resources.train={nodes: 2}", "train.micro_batch_size=2"]
+GREEDY = ["--set", "generate.profiles={greedy: {max_tokens: 24}}"]
+TWO_STAGES = "stages: {1: {}, 2: {from: {size: 8}}}\n"
 
 
 def wait_until_done(root, seconds=300):
@@ -41,7 +44,8 @@ def finished(slurm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("a sweep")
     grid = folder / "grid.yaml"
     # Unpacked, so that there are arrays of several elements to wait for each other.
-    grid.write_text(MINI.split("resources:")[0] + MINI[MINI.index("preview:") :])
+    unpacked = MINI.split("resources:")[0] + MINI[MINI.index("preview:") :]
+    grid.write_text(unpacked.replace("[0, 8, 16]", "[8, 16]").replace("[easy, hard]", "easy"))
     done = launch_on_slurm(grid, folder / "runs")
     assert done.returncode == 0, done.stdout + done.stderr
     queue = subprocess.run(
@@ -56,7 +60,7 @@ def finished(slurm, tmp_path_factory):
 
 def test_every_cell_is_done(finished):
     _, root, said, _, rows = finished
-    assert len(rows) == 10 and {row["state"] for row in rows} == {"done"}, rows
+    assert len(rows) == 6 and {row["state"] for row in rows} == {"done"}, rows
     assert "submitted" in said and "squeue --me" in said
     for result in results(root, "train").values():
         assert result["provenance"]["slurm"]["SLURM_JOB_ID"]
@@ -89,16 +93,17 @@ def test_a_second_launch_submits_nothing(finished):
 
 def test_two_nodes_train_as_one_does(finished, spaced):
     """The same training on two nodes with gradient accumulation: equal losses, step by step."""
-    grid, root, *_ = finished
+    grid, whole, *_ = finished
+    root = copy_beginning(whole, spaced / "runs", trained=False)
     settings = [part for setting in TWO_NODES for part in ("--set", setting)]
-    done = launch_on_slurm(grid, spaced / "runs", *settings, "--set", "grid=[{size: 16}]")
+    done = launch_on_slurm(grid, root, *settings, *GREEDY, "--set", "grid=[{size: 16}]")
     assert done.returncode == 0, done.stderr
-    rows = wait_until_done(spaced / "runs")
+    rows = wait_until_done(root)
     assert {row["state"] for row in rows} == {"done"}, rows
-    apart = results(spaced / "runs", "train")
+    apart = results(root, "train")
     for name, result in apart.items():
         assert result["cost"]["ranks"] == 2
-        logs = [next(r.glob(f"store/train/*/{name}/log.jsonl")) for r in (root, spaced / "runs")]
+        logs = [next(r.glob(f"store/train/*/{name}/log.jsonl")) for r in (whole, root)]
         one, two = ([json.loads(line) for line in log.read_text().splitlines()] for log in logs)
         assert [line["loss"] for line in two] == pytest.approx(
             [line["loss"] for line in one], rel=1e-5
@@ -107,9 +112,10 @@ def test_two_nodes_train_as_one_does(finished, spaced):
 
 
 def test_a_failure_strands_its_own_children_alone(finished, spaced):
-    grid, *_ = finished
-    root = spaced / "runs"
+    grid, whole, *_ = finished
+    root = copy_beginning(whole, spaced / "runs")
     settings = [
+        *GREEDY,
         "--set",
         "grid=[{size: 8}, {size: 8, train.learning_rate: 1.0e+30, train.steps: 9}]",
     ]
@@ -117,22 +123,21 @@ def test_a_failure_strands_its_own_children_alone(finished, spaced):
     assert done.returncode == 0, done.stderr
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        states = {(row["cell"], row["profile"]): row for row in status(root)}
-        if sorted(row["state"] for row in states.values()) == ["done", "done", "failed", "failed"]:
+        rows = status(root)
+        if sorted(row["state"] for row in rows) == ["done", "failed"]:
             break
-        time.sleep(2)
-    failed = [row for row in states.values() if row["state"] == "failed"]
-    assert len(failed) == 2, states
-    assert all(row["kind"] == "train" and "diverged" in row["reason"] for row in failed)
-    assert "the training diverged" in Path(failed[0]["log"]).read_text()
+        time.sleep(1)
+    (failed,) = (row for row in rows if row["state"] == "failed")
+    assert failed["kind"] == "train" and "diverged" in failed["reason"]
+    assert "the training diverged" in Path(failed["log"]).read_text()
     again = launch_on_slurm(grid, root, *settings)
     assert again.returncode == 1 and "1 jobs have failed" in again.stdout
 
 
 def test_a_sweep_that_was_cancelled_goes_on_at_the_next_launch(finished, spaced):
-    grid, *_ = finished
-    root = spaced / "runs"
-    settings = ["--set", "grid=[{size: 8, train.steps: 400}]"]
+    grid, whole, *_ = finished
+    root = copy_beginning(whole, spaced / "runs")
+    settings = [*GREEDY, "--set", "grid=[{size: 8, train.steps: 200}]"]
     launch_on_slurm(grid, root, *settings)
     deadline = time.monotonic() + 120
     while not list(root.glob("store/train/*/*n8*/running.json")):
@@ -188,24 +193,22 @@ def test_a_pruned_parent_is_rebuilt_as_an_array_and_its_new_child_runs(finished,
 
 
 @pytest.mark.parametrize("kill", ["true", "false"], ids=["cancelled by Slurm", "left waiting"])
-def test_a_retry_takes_up_what_failed_and_what_waited_for_it(finished, spaced, kill):
-    grid, *_ = finished
-    root = spaced / "runs"
-    settings = ["--set", "grid=[{size: 8}]", "--set", f"cluster.kill_on_invalid_dep={kill}"]
-    broken = [*settings, "--set", "resources.train.python=/bin/false"]
-    done = launch_on_slurm(grid, root, *broken)
+def test_a_retry_takes_up_what_failed_and_what_waited_for_it(slurm, spaced, kill):
+    site = f"{TWO_STAGES}cluster: {{kill_on_invalid_dep: {kill}}}\n"
+    checkout = Checkout(spaced, "[{stage: 2, size: 8}]", site)
+    done = checkout.launch("--set", "resources.train.python=/bin/false")
     assert done.returncode == 0, done.stdout + done.stderr
     # Nothing runs any more, and what is still queued will never run.
     if kill == "true":
-        wait_for_queue("mini", set())
+        wait_for_queue("scripted", set())
     else:
-        wait_for_queue("mini", {"DependencyNeverSatisfied", "Dependency"})
-    again = launch_on_slurm(grid, root, *settings)
+        wait_for_queue("scripted", {"DependencyNeverSatisfied", "Dependency"})
+    again = checkout.launch()
     assert again.returncode == 1 and "1 jobs have failed" in again.stdout, again.stdout
-    retried = launch_on_slurm(grid, root, *settings, "--retry", "failed")
+    retried = checkout.launch("--retry", "failed")
     assert retried.returncode == 0, retried.stdout + retried.stderr
-    assert {row["state"] for row in wait_until_done(root)} == {"done"}
-    wait_for_queue("mini", set())
+    assert {row["state"] for row in wait_until_done(checkout.root)} == {"done"}
+    wait_for_queue("scripted", set())
 
 
 def wait_for_queue(sweep, reasons, seconds=120):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sweeping import MINI, command, launch, status
@@ -12,10 +13,11 @@ from sweeping import MINI, command, launch, status
 TWO_NODES = ["resources.train={nodes: 2}", "train.micro_batch_size=2"]
 TWO_RANKS = ["resources.train={tasks_per_node: 2}", "train.micro_batch_size=2"]
 OFTEN = "train.checkpoint_every_s=1"
+ONE_PROFILE = "generate.profiles={greedy: {max_tokens: 24}}"
 
 
 def settings(*values):
-    return [part for value in values for part in ("--set", value)]
+    return [part for value in (ONE_PROFILE, *values) for part in ("--set", value)]
 
 
 def cell(steps):
@@ -84,19 +86,34 @@ def root(grid, spaced):
     return spaced / "runs"
 
 
-def undisturbed(grid, spaced, root, steps, *options):
-    """The same training with as many ranks, from the same students, on this machine alone."""
+@pytest.fixture
+def undisturbed(grid, spaced, root):
+    """Begin the same training with as many ranks, from the same students, on this machine alone.
+
+    It runs beside what is done to the other; what is returned waits for it, and gives its weights.
+    """
     whole = spaced / "whole"
-    run("cp", "-r", str(root), str(whole))
-    (whole / "launcher.lock").unlink(missing_ok=True)
-    done = launch(grid, whole, *settings(cell(steps), *options), timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return (folder_of(whole) / "model" / "model.safetensors").read_bytes()
+    with ThreadPoolExecutor(1) as beside:
+
+        def begin(steps, *options):
+            run("cp", "-r", str(root), str(whole))
+            (whole / "launcher.lock").unlink(missing_ok=True)
+            chosen = settings(cell(steps), *options)
+            launched = beside.submit(launch, grid, whole, *chosen, timeout=900)
+
+            def weights():
+                done = launched.result()
+                assert done.returncode == 0, done.stdout + done.stderr
+                return (folder_of(whole) / "model" / "model.safetensors").read_bytes()
+
+            return weights
+
+        yield begin
 
 
-def test_two_nodes_preempted_go_on_from_where_they_stopped(slurm, grid, root, spaced):
-    steps = 900
-    expected = undisturbed(grid, spaced, root, steps, *TWO_RANKS)
+def test_two_nodes_preempted_go_on_from_where_they_stopped(slurm, grid, root, undisturbed):
+    steps = 600
+    expected = undisturbed(steps, *TWO_RANKS)
     slurm_launch(grid, root, *settings(cell(steps), *TWO_NODES))
     wait(lambda: steps_done(root) > 20, root)
     run(
@@ -108,7 +125,7 @@ def test_two_nodes_preempted_go_on_from_where_they_stopped(slurm, grid, root, sp
         "--wrap=true",
     )
     wait(lambda: "terminated" in whys(root), root, 30)
-    assert wait_for_training(root) == expected
+    assert wait_for_training(root) == expected()
     assert whys(root) == ["preempted", "done"]
     first, second = stints(root)
     assert first["slurm"] == second["slurm"]
@@ -117,10 +134,10 @@ def test_two_nodes_preempted_go_on_from_where_they_stopped(slurm, grid, root, sp
 
 
 @pytest.mark.slow
-def test_two_nodes_at_their_time_limit_requeue_themselves(slurm, grid, root, spaced):
+def test_two_nodes_at_their_time_limit_requeue_themselves(slurm, grid, root, undisturbed):
     """A limit of a minute, which Slurm's clock reaches by itself, for a longer training."""
     steps = 6000
-    expected = undisturbed(grid, spaced, root, steps, *TWO_RANKS)
+    expected = undisturbed(steps, *TWO_RANKS)
     limit = [
         "resources.train={nodes: 2, time_limit_min: 1}",
         "train.micro_batch_size=2",
@@ -128,15 +145,15 @@ def test_two_nodes_at_their_time_limit_requeue_themselves(slurm, grid, root, spa
         "cluster.retry.time_outs=20",
     ]
     slurm_launch(grid, root, *settings(cell(steps), *limit))
-    assert wait_for_training(root, 500) == expected
+    assert wait_for_training(root, 500) == expected()
     assert whys(root)[-1] == "done" and set(whys(root)[:-1]) == {"time_limit"}
     assert len({stint["slurm"] for stint in stints(root)}) == 1
 
 
 @pytest.mark.slow
-def test_where_a_site_forbids_requeueing_the_next_launch_goes_on(slurm, grid, root, spaced):
+def test_where_a_site_forbids_requeueing_the_next_launch_goes_on(slurm, grid, root, undisturbed):
     steps = 900
-    expected = undisturbed(grid, spaced, root, steps)
+    expected = undisturbed(steps)
     chosen = settings(cell(steps), "cluster.requeue=false")
     slurm_launch(grid, root, *chosen)
     wait(lambda: steps_done(root) > 20, root)
@@ -145,35 +162,37 @@ def test_where_a_site_forbids_requeueing_the_next_launch_goes_on(slurm, grid, ro
     wait(lambda: status(root)[0]["state"] == "new", root, 30)
     assert " of 900; resumes" in status(root)[0]["reason"]
     slurm_launch(grid, root, *chosen)
-    assert wait_for_training(root) == expected
+    assert wait_for_training(root) == expected()
     assert whys(root) == ["time_limit", "done"]
     assert len({stint["slurm"] for stint in stints(root)}) == 2
 
 
 @pytest.mark.slow
-def test_what_is_cancelled_stays_cancelled_and_a_retry_resumes_it(slurm, grid, root, spaced):
+def test_what_is_cancelled_stays_cancelled_and_a_retry_resumes_it(slurm, grid, root, undisturbed):
     steps = 900
-    expected = undisturbed(grid, spaced, root, steps)
+    expected = undisturbed(steps)
     slurm_launch(grid, root, *settings(cell(steps)))
     wait(lambda: steps_done(root) > 20, root)
     run("scancel", slurm_id(root))
     wait(lambda: "cancelled" in status(root)[0]["reason"], root, 60)
     assert whys(root) == ["terminated"]
     slurm_launch(grid, root, *settings(cell(steps)), "--retry", "failed")
-    assert wait_for_training(root) == expected
+    assert wait_for_training(root) == expected()
     assert whys(root) == ["terminated", "done"]
 
 
 @pytest.mark.slow
-def test_a_node_that_fails_costs_what_was_done_since_the_last_checkpoint(slurm, grid, root, spaced):
+def test_a_node_that_fails_costs_what_was_done_since_the_last_checkpoint(
+    slurm, grid, root, undisturbed
+):
     steps = 1500
-    expected = undisturbed(grid, spaced, root, steps, *TWO_RANKS)
+    expected = undisturbed(steps, *TWO_RANKS)
     slurm_launch(grid, root, *settings(cell(steps), *TWO_NODES, OFTEN))
     wait(lambda: list(folder_of(root).glob("resume/step-*")) if folder_of(root) else [], root)
     slurm.kill_node("n2", tell_controller=True)
     try:
         wait(lambda: len(whys(root)) == 2, root, 180)
-        assert wait_for_training(root) == expected
+        assert wait_for_training(root) == expected()
     finally:
         slurm.start_node("n2")
     # The rank that was left has lost the other, if it had time to notice.

@@ -159,7 +159,7 @@ def test_a_script_that_was_printed_and_then_launched_anew_runs_nothing_twice(slu
 
 def test_edits_change_nothing_that_waits(slurm, spaced):
     checkout = Checkout(spaced, TWO_CELLS, PACKED)
-    assert checkout.launch(SCRIPTED_S="2").returncode == 0
+    assert checkout.launch(SCRIPTED_S="0.5").returncode == 0
     for path in [*checkout.path.glob("jobs/*.py"), *checkout.path.glob("valley/cluster/*.py")]:
         path.write_text("raise RuntimeError('edited while jobs wait')")
     wait_until_done(checkout)
@@ -196,7 +196,7 @@ def test_launching_from_inside_a_job(slurm, spaced):
 
 def test_running_elements_tell_their_cell_in_eight_characters(slurm, spaced):
     checkout = Checkout(spaced, "[{size: 2000, difficulty: easy}]")
-    assert checkout.launch(SCRIPTED_S="3").returncode == 0
+    assert checkout.launch(SCRIPTED_S="2").returncode == 0
     seen = set()
     deadline = time.monotonic() + 120
     while not {"t1e2k.0-", "g1e2k.0-", "v1e2k.0-"} <= seen:

@@ -1,5 +1,8 @@
 """One rank of a training, for tests: `python ranks.py TASK.json`, started once per rank.
 
+`python ranks.py --serve STUDENT` imports everything once and forks the ranks it is asked for, which so cost no
+start-up: see `serve`.
+
 TASK: {"start", "documents": [[tokens, prompt_tokens]…], "configs": {name: TrainConfig}, "steps",
 "folder", "ends", "file_limit"}. Every config is trained in turn in one process; the log of each lies in folder/name.
 Where there are `ends` ({"by": "flag" | "kill" | "sleep" | "error", "rank", "step"}), that rank sets its stop flag,
@@ -17,6 +20,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import torch
@@ -24,6 +28,7 @@ import torch
 from valley.cluster.rendezvous import join_process_group, leave_process_group, place
 from valley.data.render import Document
 from valley.errors import Stopped, UserError
+from valley.student import load_model
 from valley.train.config import TrainConfig
 from valley.train.head import CHUNK_LOGITS
 from valley.train.loop import train
@@ -84,15 +89,59 @@ def run(task: dict) -> None:
     leave_process_group()
 
 
+def run_file(path: Path) -> None:
+    """Train this rank's part of the task in a file."""
+    task = json.loads(path.read_text())
+    if (limit := task["file_limit"]) and limit["rank"] == place().rank:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
+    run(task)
+
+
+def serve(student: Path) -> None:
+    """Answer each line of the input, {"task": path, "ranks": [{"environment", "said"}…]}, with the ranks' statuses.
+
+    What a rank says lies in the file `said`.
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # to which libraries write what they think of the machine
+    import deepspeed  # noqa: F401
+
+    load_model(student, "fp32")  # whatever is loaded at first use, now
+    for line in sys.stdin:
+        order = json.loads(line)
+        pids = [fork(Path(order["task"]), **rank) for rank in order["ranks"]]
+        statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        print(json.dumps(statuses), file=answers, flush=True)
+
+
+def fork(task: Path, environment: dict[str, str], said: str) -> int:
+    """Start one rank; its process id."""
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        log = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.environ.update(environment)
+        run_file(task)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     # Or all of so small a student's logits would be one chunk, and held whole.
     CHUNK_LOGITS["cpu"] = 2000
-    task = json.loads(Path(sys.argv[1]).read_text())
-    if (limit := task["file_limit"]) and limit["rank"] == place().rank:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit["bytes"], limit["bytes"]))
-    run(task)
+    if sys.argv[1] == "--serve":
+        serve(Path(sys.argv[2]))
+    else:
+        run_file(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":
