@@ -20,7 +20,6 @@ from valley.errors import UserError
 
 TWO_NODES = ["resources.train={nodes: 2}", "train.micro_batch_size=2"]
 GREEDY = ["--set", "generate.profiles={greedy: {max_tokens: 24}}"]
-TWO_STAGES = "stages: {1: {}, 2: {from: {size: 8}}}\n"
 
 
 def wait_until_done(root, seconds=300):
@@ -194,8 +193,8 @@ def test_a_pruned_parent_is_rebuilt_as_an_array_and_its_new_child_runs(finished,
 
 @pytest.mark.parametrize("kill", ["true", "false"], ids=["cancelled by Slurm", "left waiting"])
 def test_a_retry_takes_up_what_failed_and_what_waited_for_it(slurm, spaced, kill):
-    site = f"{TWO_STAGES}cluster: {{kill_on_invalid_dep: {kill}}}\n"
-    checkout = Checkout(spaced, "[{stage: 2, size: 8}]", site)
+    site = f"cluster: {{kill_on_invalid_dep: {kill}}}\n"
+    checkout = Checkout(spaced, "[{size: 8}]", site)
     done = checkout.launch("--set", "resources.train.python=/bin/false")
     assert done.returncode == 0, done.stdout + done.stderr
     # Nothing runs any more, and what is still queued will never run.
