@@ -6,6 +6,7 @@ series differ by marker and line as well. Numbers stand in legends and margins, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,8 +111,8 @@ def zero_place(sizes: list[int]) -> float:
     return sizes[0] / max(1.7, (sizes[-1] / sizes[0]) ** 0.09)
 
 
-def size_axis(axes: Axes, sizes: list[int], labels: int = 13, zero: bool = False) -> None:
-    """A log axis with the sizes themselves as ticks; at most `labels` of them, spread.
+def size_axis(axes: Axes, sizes: list[int], labels: int = 14, zero: bool = False) -> None:
+    """A log axis with the sizes themselves as ticks, as far as there is room for `labels` of four letters.
 
     `zero` adds a place for the baseline at the left, behind a break of the axis.
     """
@@ -123,7 +124,7 @@ def size_axis(axes: Axes, sizes: list[int], labels: int = 13, zero: bool = False
         return
     left = zero_place(sizes) if zero else sizes[0]
     axes.set_xlim(left / 1.5, sizes[-1] * 1.5)
-    spread = _spread(sizes, labels)
+    spread = _spread(sizes, math.log(sizes[-1] * 1.5 / (left / 1.5)) / labels)
     shown, names = [*map(float, spread)], [tick(size) for size in spread]
     if zero:
         shown, names = [left, *shown], ["0", *names]
@@ -135,12 +136,16 @@ def size_axis(axes: Axes, sizes: list[int], labels: int = 13, zero: bool = False
     axes.xaxis.set_minor_formatter("")
 
 
-def _spread(sizes: list[int], labels: int) -> list[int]:
-    """The sizes whose labels fit: each 1/labels of the axis away from the one before."""
-    span = (sizes[-1] / sizes[0]) ** (1 / labels)
+def _spread(sizes: list[int], room: float) -> list[int]:
+    """The sizes whose labels fit.
+
+    Args:
+        room: that a label of four letters needs, and the gap beside it, as a logarithm of sizes.
+    """
     shown = [sizes[-1]]
     for size in reversed(sizes[:-1]):
-        if shown[-1] / size >= span:
+        letters = (len(tick(size)) + len(tick(shown[-1]))) / 2
+        if math.log(shown[-1] / size) >= room * (letters + 1) / 5:
             shown.append(size)
     return sorted(shown)
 

@@ -49,7 +49,7 @@ def contrasts(document: Document) -> Drawing:
         figure,
         document,
         _headline(entries),
-        "easy − hard and correct − incorrect on the same problems, corrected (Holm) for a profile's pairs"
+        "easy − hard and correct − incorrect on the same problems, corrected (Holm) by profile"
         if entries
         else "no pair has both its scores yet"
         if document["contrasts_planned"]

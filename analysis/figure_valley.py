@@ -83,15 +83,15 @@ def valley(document: Document) -> Drawing:
 def _with_looks(document: Document) -> list[Curve]:
     """The curves: profiles, then further stages and students; each with profile, student and stage."""
     student, stage = document["student"], document["stage"]
+    several = bool(document["students"][1:])
     found: list[Curve] = []
     profiles = [document, *document["profiles"].values()]
     for one, look in zip(profiles, PROFILE_LOOKS, strict=False):
-        name = ", ".join([*([student] if document["students"][1:] else []), one["profile"]])
+        name = ", ".join([*([student] if several else []), one["profile"]])
         found.append((one | {"name": name}, (one["profile"], student, stage), look))
     for one, look in zip(document["further_curves"], FURTHER_LOOKS, strict=False):
-        name = one["student"] if one["student"] != student else f"stage {one['stage']}"
-        if one["student"] != student and one["stage"] != stage:
-            name += f", stage {one['stage']}"
+        stages = [f"stage {one['stage']}"] if one["stage"] != stage else []
+        name = ", ".join([*([one["student"]] if several else []), *stages])
         found.append((one | {"name": name}, (one["profile"], one["student"], one["stage"]), look))
     return found
 
