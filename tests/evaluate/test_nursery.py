@@ -10,10 +10,10 @@ import pytest
 
 from valley.errors import UserError
 from valley.evaluate.nursery import Nursery
-from valley.evaluate.place import Place
 from valley.evaluate.probe import find_isolation
 from valley.evaluate.runner import Runner
 from valley.evaluate.sandbox import Run, Sandbox, SandboxError
+from valley.evaluate.seat import Seat
 
 NAMESPACES = """
 import os
@@ -140,7 +140,7 @@ def test_a_nursery_that_ends_takes_its_sandboxes_along(isolation):
 
 def pids(isolation):
     """The process ids of three programs, before the last of which a runner renewed its sandbox."""
-    runner = Runner(isolation, Place(), renews=True)
+    runner = Runner(isolation, Seat(), renews=True)
     try:
         before = [int(run(runner, "import os\nprint(os.getpid())")) for _ in range(2)]
         runner.renew()

@@ -5,15 +5,15 @@ import time
 import pytest
 
 from valley.evaluate.isolation import Isolation
-from valley.evaluate.place import Place
 from valley.evaluate.probe import find_isolation
 from valley.evaluate.runner import Runner
 from valley.evaluate.sandbox import Run, SandboxError
+from valley.evaluate.seat import Seat
 
 
 @pytest.fixture
 def runner():
-    started = Runner(find_isolation("auto"), Place())
+    started = Runner(find_isolation("auto"), Seat())
     yield started
     started.close()
 
@@ -31,6 +31,6 @@ def test_a_program_is_told_from_its_sandbox(runner):
 
 
 def test_a_sandbox_that_does_not_start():
-    runner = Runner(Isolation("broken", ("/bin/false",), "host", "same"), Place())
+    runner = Runner(Isolation("broken", ("/bin/false",), "host", "same"), Seat())
     with pytest.raises(SandboxError):
         runner.run(Run("print(1)", "", None, 5.0, 20.0, 512, 1))

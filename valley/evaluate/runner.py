@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 
 from valley.evaluate.isolation import Isolation
-from valley.evaluate.place import Place
 from valley.evaluate.probe import trial
 from valley.evaluate.sandbox import Outcome, Run, Sandbox, SandboxError, broke_its_sandbox
+from valley.evaluate.seat import Seat
 from valley.evaluate.succession import Succession
 
 log = logging.getLogger(__name__)
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 class Runner:
     """For one thread."""
 
-    def __init__(self, isolation: Isolation, place: Place, *, renews: bool = False) -> None:
+    def __init__(self, isolation: Isolation, seat: Seat, *, renews: bool = False) -> None:
         """Nothing is started yet.
 
         Args:
-            place: this thread's.
+            seat: this thread's.
             renews: whether `renew` will be called often, so that a nursery is worth its start.
         """
         self._isolation = isolation
-        self._place = place
+        self._seat = seat
         self._sandbox: Sandbox | None = None
         self._renews = renews
         self._succession: Succession | None = None
@@ -57,7 +57,7 @@ class Runner:
             self._sandbox = self._started()
         usable = False
         try:
-            outcome = self._sandbox.run(run, self._place)
+            outcome = self._sandbox.run(run, self._seat)
             usable = self._sandbox.usable
             return outcome
         finally:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from valley.evaluate.isolation import Isolation
-from valley.evaluate.place import Place
 from valley.evaluate.runner import Runner
 from valley.evaluate.sandbox import Outcome, Run, SandboxError
+from valley.evaluate.seat import Seat
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class Runners:
             renews: whether each program is to have a sandbox of its own.
         """
         self._renews = renews
-        place = Place()
-        self._programs = Runner(isolation, place, renews=renews)
-        self._checkers = Runner(isolation, place)
+        seat = Seat()
+        self._programs = Runner(isolation, seat, renews=renews)
+        self._checkers = Runner(isolation, seat)
 
     def run(self, run: Run) -> Outcome:
         """Run one program.

@@ -33,7 +33,7 @@ from valley.evaluate.exchange import Exchange
 from valley.evaluate.isolation import Isolation
 from valley.evaluate.nursery import Nursery
 from valley.evaluate.outcome import Ended, Outcome, broke_its_sandbox, outcome_of
-from valley.evaluate.place import Place
+from valley.evaluate.seat import Seat
 from valley.evaluate.started import SandboxError, Started
 
 __all__ = [
@@ -130,11 +130,11 @@ class Sandbox:
         self.usable = False
         self._driver.close()
 
-    def run(self, run: Run, place: Place | None = None) -> Outcome:
+    def run(self, run: Run, seat: Seat | None = None) -> Outcome:
         """Run one program on one test, and wait for its end.
 
         Args:
-            place: where to run it, if this thread has one.
+            seat: where to run it, if this thread has one.
 
         Raises:
             SandboxError: the driver died or does not answer, or this sandbox is not `usable`; it is
@@ -155,12 +155,12 @@ class Sandbox:
         watch = driver.watch(memory_bytes, run.cpu_limit_s + SPARE_CPU_S)
 
         def look() -> bool:
-            if place is not None:
-                place.leave(watch.threads())
+            if seat is not None:
+                seat.leave(watch.threads())
             return watch.look()
 
-        if place is not None:
-            place.take(driver.pid)
+        if seat is not None:
+            seat.take(driver.pid)
         started = time.monotonic()
         try:
             with Exchange(source, stdin, run.output_limit_bytes, driver.owner) as exchange:

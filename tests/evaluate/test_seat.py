@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from valley.evaluate.place import HELD_S, Place
 from valley.evaluate.probe import find_isolation
 from valley.evaluate.runner import Runner
 from valley.evaluate.sandbox import Run
+from valley.evaluate.seat import HELD_S, Seat
 
 pytestmark = pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="this process has one CPU, and nothing to choose"
@@ -32,7 +32,7 @@ def drivers():
 
 
 def in_a_thread(do):
-    """What `do` returns, called in a thread of its own: a place binds the thread that makes it."""
+    """What `do` returns, called in a thread of its own: a seat binds the thread that makes it."""
     found = []
     thread = threading.Thread(target=lambda: found.append(do()))
     thread.start()
@@ -42,9 +42,9 @@ def in_a_thread(do):
 
 def test_after_a_short_test_the_next_ones_run_where_it_ended(drivers):
     def watched():
-        place, seen = Place(), []
+        seat, seen = Seat(), []
         for _ in range(3):
-            place.take(drivers[0])
+            seat.take(drivers[0])
             seen.append((os.sched_getaffinity(0), os.sched_getaffinity(drivers[0])))
         return seen
 
@@ -56,11 +56,11 @@ def test_after_a_short_test_the_next_ones_run_where_it_ended(drivers):
 
 def test_the_kernel_is_asked_again_now_and_then(drivers, monkeypatch):
     def watched():
-        place, seen = Place(), []
+        seat, seen = Seat(), []
         for now in (0.0, 0.0, HELD_S, HELD_S):
             clock = SimpleNamespace(monotonic=lambda now=now: now)
-            monkeypatch.setattr("valley.evaluate.place.time", clock)
-            place.take(drivers[0])
+            monkeypatch.setattr("valley.evaluate.seat.time", clock)
+            seat.take(drivers[0])
             seen.append(len(os.sched_getaffinity(drivers[0])))
         return seen
 
@@ -69,9 +69,9 @@ def test_the_kernel_is_asked_again_now_and_then(drivers, monkeypatch):
 
 def test_another_driver_comes_to_the_same_place(drivers):
     def watched():
-        place = Place()
+        seat = Seat()
         for driver in (drivers[0], drivers[0], drivers[1]):
-            place.take(driver)
+            seat.take(driver)
         return os.sched_getaffinity(0), os.sched_getaffinity(drivers[1])
 
     thread, other = in_a_thread(watched)
@@ -80,13 +80,13 @@ def test_another_driver_comes_to_the_same_place(drivers):
 
 def test_a_long_test_is_left_to_the_kernel_and_the_one_after_it_too(drivers):
     def watched():
-        place, seen = Place(), []
-        place.take(drivers[0])
-        place.take(drivers[0])
-        place.leave([drivers[1]])
+        seat, seen = Seat(), []
+        seat.take(drivers[0])
+        seat.take(drivers[0])
+        seat.leave([drivers[1]])
         for _ in range(3):
             seen.append((len(os.sched_getaffinity(0)), len(os.sched_getaffinity(drivers[0]))))
-            place.take(drivers[0])
+            seat.take(drivers[0])
         return seen
 
     assert in_a_thread(watched) == [(len(ALL), len(ALL)), (len(ALL), len(ALL)), (1, 1)]
@@ -95,13 +95,13 @@ def test_a_long_test_is_left_to_the_kernel_and_the_one_after_it_too(drivers):
 @pytest.mark.parametrize("wrong", ["no such CPU", "no such process"])
 def test_where_it_cannot_be_had_nothing_is_prescribed(drivers, wrong):
     def watched():
-        place = Place()
+        seat = Seat()
         if wrong == "no such CPU":
-            place._here = lambda: 1 << 14
+            seat._here = lambda: 1 << 14
         driver = drivers[0] if wrong == "no such CPU" else (1 << 22) + 1
         for _ in range(3):
-            place.take(driver)
-        place.leave()
+            seat.take(driver)
+        seat.leave()
         return os.sched_getaffinity(0)
 
     assert in_a_thread(watched) == ALL
@@ -132,7 +132,7 @@ def test_programs_are_where_their_worker_is_unless_they_take_long():
 
     def watched():
         nonlocal runner
-        runner = Runner(find_isolation("auto"), Place())
+        runner = Runner(find_isolation("auto"), Seat())
         try:
             before = [run(TELLS) for _ in range(20)]
             return before, run(WAITS), run(TELLS)

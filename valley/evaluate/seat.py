@@ -1,4 +1,4 @@
-"""A place: the one CPU that a worker, its driver and its programs share while tests are short.
+"""A seat: the one CPU that a worker, its driver and its programs share while tests are short.
 
 They take turns: each writes to the next and waits for it. Where the kernel wakes the next on another
 CPU, that hand-over costs as much as a small test does (measured on 2 cores: 1.35 times as many tests a
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 HELD_S = 0.25
 
 
-class Place:
+class Seat:
     """For the thread that makes it, and one driver at a time."""
 
     def __init__(self) -> None:
