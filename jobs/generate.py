@@ -21,6 +21,7 @@ from valley.data.chat import ChatConfig
 from valley.data.held_out import check_lineage, read_held_out
 from valley.data.problem_file import ProblemFile
 from valley.errors import Stopped, UserError, exit_on_user_error
+from valley.evaluate.answering import names_of, told_of
 from valley.evaluate.generate import Generated, Setting, generate
 from valley.evaluate.likelihood import HeldOut
 from valley.evaluate.rounds import EarlierRound
@@ -44,22 +45,29 @@ def run(job: JobFile) -> dict[str, Any]:
     """Leave the answers in `samples.jsonl`. Begun again, it goes on from those that were finished."""
     problems = ProblemFile(job.inputs["evaluation"] / "evaluation.jsonl")
     earlier = EarlierRound.of(job.inputs["earlier"]) if "earlier" in job.inputs else None
-    make = _merged if "shards" in job.execution else _generated
-    generated = make(job, problems, earlier.samples if earlier else 0)
+    is_merge = "shards" in job.execution
+    names = {} if is_merge else names_of(job.inputs["model"])
+    if earlier is not None:
+        earlier.check_student(names)
+    first = earlier.samples if earlier else 0
+    generated = (
+        _merged(job, problems, first)
+        if is_merge
+        else _generated(job, problems, first, names["weights"])
+    )
     # A shard may have drawn nothing but prompts that are too long, or nothing at all.
     is_whole = "shard" not in job.config
     if earlier is not None and is_whole:
         made = {**earlier.measured(), **generated.outcome, "earlier": earlier.told()}
-        earlier.check(made | _student(job))
+        earlier.check_student(told_of(made))
+        earlier.check_backend(made)
         generated = Generated(earlier.followed_by(generated.samples, problems), made)
-    counts: dict[str, Any] = _student(job) | (
-        count_samples(generated.samples) if is_whole else _tokens(generated)
-    )
+    counts = count_samples(generated.samples) if is_whole else _tokens(generated)
     write_records(job.folder / "samples.jsonl", generated.samples)
-    return {**generated.outcome, **counts}
+    return {**generated.outcome, **names, **counts}
 
 
-def _generated(job: JobFile, problems: ProblemFile, first: int) -> Generated:
+def _generated(job: JobFile, problems: ProblemFile, first: int, weights: str) -> Generated:
     # Engines that start together on one node look for ports from places of their own.
     os.environ.setdefault("VLLM_PORT", str(_first_port(place().attempt)))
     model = job.inputs["model"]
@@ -83,8 +91,8 @@ def _generated(job: JobFile, problems: ProblemFile, first: int) -> Generated:
             Setting.of(job.config),
             report=report,
             keep=job.folder / "resume" / "samples.jsonl",
-            # A rebuilt student has a result of its own, and may differ in its last digits.
-            made_from=_student(job)["student"],
+            # A rebuilt student may differ in its last digits.
+            made_from=weights,
             shard=(index, of),
             first=first,
             held_out=_held_out(job),
@@ -109,12 +117,6 @@ def _first_port(attempt: str) -> int:
     return 20000 + int.from_bytes(hashlib.sha256(attempt.encode()).digest()[:4], "big") % 12000
 
 
-def _student(job: JobFile) -> dict[str, str]:
-    """What tells the weights that answer from the same student's, trained again."""
-    result = (job.inputs["model"] / "result.json").read_bytes()
-    return {"student": hashlib.sha256(result).hexdigest()}
-
-
 def _merged(job: JobFile, problems: ProblemFile, first: int) -> Generated:
     store = Store(job.folder.parents[2].parent)
     results = [store.result("generate", identity) for identity in job.execution["shards"]]
@@ -129,7 +131,9 @@ def _merged(job: JobFile, problems: ProblemFile, first: int) -> Generated:
     check_backends(folders, outcomes)
     samples = merge(folders, problems, job.config["profile"]["samples"], first)
     by = merged_provenance([result["provenance"] for result in made])
-    return Generated(samples, merged_outcome(outcomes) | {"provenance_of_parts": by})
+    # Whose answers they are: the student may have been trained again since.
+    told = {**merged_outcome(outcomes), **told_of(outcomes[-1])}
+    return Generated(samples, told | {"provenance_of_parts": by})
 
 
 def _tokens(generated: Generated) -> dict[str, int]:

@@ -77,6 +77,26 @@ def test_locks_of_conditional_settings_keep_what_conditions_name(spaced):
         assert row.grade in again.jobs and len({id(r.cell) for r in again.rows}) == 1
 
 
+def test_a_lock_keeps_the_samples_of_a_cell_that_a_condition_gives_one_round(spaced):
+    rounds = GRID.replace("sampled: {samples: 4,", "sampled: {samples: 4, rounds: 2,")
+    when = "when:\n  - {if: {stage: [1, 2, 3, 9]}, set: {generate.profiles.sampled.rounds: 1}}\n"
+    (spaced / "grid.yaml").write_text(rounds + when)
+    sweep, whole = planned(spaced / "grid.yaml")
+    locks = Locks(sweep, whole.rows)
+    for row in whole.rows:
+        assert row.grade in unlocked(spaced, locks.of(row.grade)).jobs
+
+
+def test_a_profile_that_is_used_by_no_row_keeps_its_rounds(spaced):
+    rounds = GRID.replace("sampled: {samples: 4,", "sampled: {samples: 4, rounds: 2,")
+    when = "when:\n  - {if: {student: other}, set: {train.learning_rate: 1.0e-4}}\n"
+    (spaced / "grid.yaml").write_text(rounds + when)
+    sweep, whole = planned(spaced / "grid.yaml")
+    rows = [row for row in whole.rows if row.profile == "greedy"]
+    profiles = Locks(sweep, rows).of(rows[0].grade)["generate"]["profiles"]
+    assert profiles["sampled"]["rounds"] == 2
+
+
 def test_a_lock_is_one_cell_with_every_default_filled_in(world):
     sweep, whole = world
     row = next(row for row in whole.rows if row.cell.axes["stage"] == 9)

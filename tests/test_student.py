@@ -100,6 +100,28 @@ def test_a_folder_that_is_no_whole_student_is_refused_in_one_message(spaced, spo
     assert not (spaced / "copy").exists()
 
 
+@pytest.mark.parametrize("used", ["", "chat", "end", "text"])
+def test_a_control_token_beyond_the_weights_is_refused_only_where_it_is_reached(spaced, used):
+    prepare(TINY, spaced / "m")
+    tokenizer = load_tokenizer(spaced / "m")
+    model = load_model(spaced / "m", "fp32")
+    model.resize_token_embeddings(len(tokenizer))
+    tokenizer.add_tokens(["<image>"], special_tokens=used != "text")
+    if used == "chat":
+        tokenizer.chat_template = "<image>" + tokenizer.chat_template
+    if used == "end":
+        tokenizer.eos_token = "<image>"
+    for part in (model, tokenizer):
+        part.save_pretrained(spaced / "m")
+    student = FolderStudent(source="folder", path=str(spaced / "m"))
+    if not used:
+        prepare(student, spaced / "copy")
+        assert len(load_tokenizer(spaced / "copy")) == len(tokenizer)
+        return
+    with pytest.raises(UserError, match=r"its weights know \d+ \(not <image>\)"):
+        prepare(student, spaced / "copy")
+
+
 def test_a_folder_student_is_its_content_wherever_it_lies(spaced):
     for name in ("here", "there"):
         prepare(TINY, spaced / name)

@@ -57,14 +57,16 @@ class Locks:
         generate = whole["generate"]
         if whole["when"]:
             # Conditions may name any student, stage or profile, so all of them stay.
-            profiles = {name: self._pinned(name, p) for name, p in generate["profiles"].items()}
+            profiles = {
+                name: self._pinned(cell, name, p) for name, p in generate["profiles"].items()
+            }
             generate = {**generate, "profiles": profiles}
             return {**whole, "generate": generate, "grid": [_single(axes)]}
         if any(name.startswith("generate.profiles") for name in axes):
             # They could not be applied to the one profile that is left, so they are filled in.
             generate = cell.recipe.generate.model_dump(mode="json")
             axes = {name: axes[name] for name in axes if not name.startswith("generate.")}
-        profiles = {profile: self._pinned(profile, generate["profiles"][profile])}
+        profiles = {profile: self._pinned(cell, profile, generate["profiles"][profile])}
         if profile != next(iter(generate["profiles"])):
             generate = {**generate, "held_out": None}  # which is the first profile's alone
         name = axes["student"]
@@ -77,9 +79,11 @@ class Locks:
             "grid": [_single(axes)],
         }
 
-    def _pinned(self, name: str, profile: dict[str, Any]) -> dict[str, Any]:
+    def _pinned(self, cell: Cell, name: str, profile: dict[str, Any]) -> dict[str, Any]:
         """A profile that is drawn in as many rounds as here: one cell alone could not tell when to stop."""
-        if profile["rounds"] == 1:
+        own = cell.recipe.generate.profiles[name]
+        # A condition may give the cell one round, and a profile that no cell is planned for has no rounds.
+        if profile["rounds"] == 1 or own.rounds == 1 or name not in self._drawn:
             return profile
         return Profile.model_validate(profile).up_to(self._drawn[name]).model_dump(mode="json")
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from valley import model_folder, package_file
+from valley.data.chat import ChatConfig
+from valley.data.render import Chat
 from valley.errors import UserError
 from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny
@@ -123,7 +125,7 @@ def _copy_folder(path: str, revision: str | None, folder: Path) -> None:
             path, revision=revision, dtype="auto", output_loading_info=True
         )
     _check_template(path, tokenizer)
-    _check_weights(path, model.get_input_embeddings().weight, told["missing_keys"], len(tokenizer))
+    _check_weights(path, model.get_input_embeddings().weight, told["missing_keys"], tokenizer)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
 
@@ -136,7 +138,7 @@ def _check_template(where: str | Path, tokenizer: Any) -> None:
         )
 
 
-def _check_weights(where: str, embedding: Any, missing: Iterable[str], tokens: int) -> None:
+def _check_weights(where: str, embedding: Any, missing: Iterable[str], tokenizer: Any) -> None:
     """Refuse a student that would be made up in part, or does not know its tokenizer's tokens."""
     if names := sorted(missing):
         raise UserError(
@@ -144,11 +146,30 @@ def _check_weights(where: str, embedding: Any, missing: Iterable[str], tokens: i
             f"describes, which would be random ({', '.join(names[:3])}{', …' if names[3:] else ''}); "
             "give a causal language model with all of its weights"
         )
-    if tokens > len(embedding):
+    if unknown := _reached_beyond(len(embedding), tokenizer):
         raise UserError(
-            f"student {where}: its tokenizer has {tokens} tokens, and its weights know "
-            f"{len(embedding)}; give the tokenizer that belongs to it, or resize its embeddings"
+            f"student {where}: its tokenizer has {len(tokenizer)} tokens, and its weights know "
+            f"{len(embedding)} (not {', '.join(unknown[:3])}{', …' if unknown[3:] else ''}); "
+            "give the tokenizer that belongs to it, or resize its embeddings"
         )
+
+
+def _reached_beyond(rows: int, tokenizer: Any) -> list[str]:
+    """The tokens beyond an embedding's rows that a training or an answer may need.
+
+    Gemma 3's text models have a control token for images there, which no chat of text holds.
+    """
+    beyond = {i: token for token, i in tokenizer.get_vocab().items() if i >= rows}
+    if not beyond:
+        return []
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    needed = {tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id}
+    for config in (ChatConfig(), ChatConfig(system="Answer.")):
+        with suppress(UserError):  # a template without system messages; others are refused in use
+            needed.update(
+                Chat(tokenizer, config).documents([("A question.", "An answer.")])[0].tokens
+            )
+    return [token for i, token in sorted(beyond.items()) if i not in special or i in needed]
 
 
 @contextmanager

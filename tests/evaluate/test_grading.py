@@ -262,3 +262,12 @@ def test_nothing_is_left_open(files):
     for _ in range(3):
         grade_files(*files, CONFIG)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_lacks_its_notes_is_graded_anew_in_a_further_round(files, spaced):
+    problems, samples, _ = files
+    verdicts = spaced / "before.verdicts.jsonl"
+    grade_files(problems, samples, verdicts, CONFIG)
+    verdicts.with_name(f"{verdicts.name}.grading").unlink()
+    graded = grade_files(*files, CONFIG, earlier=(samples, verdicts))
+    assert len(graded.verdicts) == len(read_records(samples, Sample))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from valley.data.problems import Problem
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
 from valley.evaluate.profiles import GenerateConfig, Profile
+from valley.evaluate.rounds import EarlierRound
 from valley.evaluate.samples import Sample
 from valley.evaluate.shards import check_backends, check_students, merged_provenance
 from valley.job import Job
@@ -193,9 +195,92 @@ def test_two_rounds_make_the_samples_of_one_job(spaced, student):
     assert outcome(folders[1])["samples"] == outcome(whole)["samples"] == 24
 
 
+class Trained:
+    """A world of three rounds whose student can be trained again, to equal weights or to others."""
+
+    def __init__(self, root: Path, student: Path) -> None:
+        self.world = World(root, student, 3)
+        profile = Profile(samples=3, rounds=3, temperature=0.8, max_tokens=4)
+        self.rounds: list[Job] = []
+        for number in (1, 2, 3):
+            earlier = self.rounds[-1] if self.rounds else None
+            self.rounds.append(self.world.lay_round(profile.up_to(number), earlier))
+        self.folders = [self.world.store.folder("generate", "", j.identity) for j in self.rounds]
+        self.checkpoint = self.world.store.folder("train", "train", self.world.model.identity)
+
+    def train_again(self, weights: Path | None = None) -> None:
+        path = self.checkpoint / "result.json"
+        result = json.loads(path.read_text())
+        result["cost"]["wall_s"] = result["cost"].get("wall_s", 0) + 1
+        path.write_text(json.dumps(result))
+        if weights is not None:
+            (self.checkpoint / "model").unlink()
+            (self.checkpoint / "model").symlink_to(weights)
+
+    def forget(self, number: int, *names: str) -> None:
+        """As a version before these names left the result of a round."""
+        path = self.folders[number - 1] / "result.json"
+        result = json.loads(path.read_text())
+        for name in names:
+            del result["outcome"][name]
+        path.write_text(json.dumps(result))
+
+
+def test_a_student_of_equal_weights_goes_on_with_rounds(spaced, student):
+    trained = Trained(spaced, student)
+    assert run_job(trained.folders[0]) == "made"
+    trained.train_again()
+    assert [run_job(folder) for folder in trained.folders[1:]] == ["made", "made"]
+    assert outcome(trained.folders[2])["samples"] == 9
+
+
+def test_rounds_of_results_before_weights_had_a_name_are_compared_by_their_trainings(
+    spaced, student
+):
+    trained = Trained(spaced, student)
+    assert run_job(trained.folders[0]) == "made"
+    trained.forget(1, "weights")
+    assert run_job(trained.folders[1]) == "made"
+    trained.forget(2, "weights")
+    trained.train_again()
+    assert run_job(trained.folders[2]) == "none"
+
+
+def test_other_weights_are_refused_before_they_answer_and_all_rounds_are_named(spaced, student):
+    trained = Trained(spaced / "store", student)
+    other = spaced / "other"
+    shutil.copytree(student, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.5}))
+    assert [run_job(folder) for folder in trained.folders[:2]] == ["made", "made"]
+    trained.train_again(other)
+    assert run_job(trained.folders[2]) == "none"
+    said = (trained.folders[2] / "failed.json").read_text()
+    assert "was made by other weights of this student" in said
+    assert f"remove {trained.folders[1]}, {trained.folders[0]} and launch again" in said
+    assert not (trained.folders[2] / "resume").exists()
+
+
+def test_the_shards_of_earlier_rounds_are_named_too(spaced, student):
+    world = World(spaced, student, 3)
+    profile = Profile(samples=2, rounds=2, max_tokens=4)
+    parts = [world.lay_part(profile.up_to(1), (i, 2)) for i in range(2)]
+    execution = {"shards": [part.identity for part in parts]}
+    first = world.lay_round(profile.up_to(1), execution=execution)
+    folders = [world.store.folder("generate", "", job.identity) for job in (*parts, first)]
+    assert [run_job(folder) for folder in folders] == ["made"] * 3
+    assert outcome(folders[2])["weights"] == outcome(folders[0])["weights"]
+    with pytest.raises(UserError) as refused:
+        EarlierRound.of(folders[2]).check_student({"weights": "others"})
+    assert all(str(folder) in str(refused.value) for folder in folders)
+
+
 def test_shards_that_two_trainings_of_a_student_answered_are_not_put_together():
     folders = [Path("/store/a"), Path("/store/b")]
     check_students(folders, [{"student": "one"}, {"student": "one"}])
+    check_students(folders, [{"weights": "w", "student": "one"}, {"weights": "w", "student": "b"}])
+    with pytest.raises(UserError, match="1 of 2 shards"):
+        check_students(folders, [{"student": "one"}, {"weights": "w", "student": "two"}])
     with pytest.raises(UserError, match=r"1 of 2 shards .* remove /store/a and launch again"):
         check_students(folders, [{"student": "one"}, {"student": "two"}])
 

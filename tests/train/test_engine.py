@@ -158,3 +158,10 @@ def test_an_offloaded_optimizer_trains_the_same(run_ranks):
     _, logs = run_ranks({"here": recipe, "offloaded": {**recipe, "offload": "cpu"}}, 1, steps=6)
     here, offloaded = ([line["loss"] for line in logs[name]] for name in ("here", "offloaded"))
     assert offloaded == pytest.approx(here, rel=1e-4)
+
+
+def test_an_optimizer_that_is_said_to_be_offloaded_nowhere_contradicts_nothing():
+    for said in (None, {"device": "none"}):
+        config = TrainConfig(deepspeed={"zero_optimization": {"offload_optimizer": said}})
+        values = deepspeed_config(config, 1, 1)
+        assert values["zero_optimization"]["offload_optimizer"] == {"device": "none"}

@@ -9,7 +9,7 @@
 
 In each, the driver gives up what it can before it runs a program (`driver/confine.py`): the user
 root, capabilities, files by Landlock, system calls by seccomp. Which of them works is found by
-trying: `sandbox.find_isolation`. What is in force here is printed by
+trying: `probe.find_isolation`. What is in force here is printed by
 
     python -m valley.evaluate.isolation
 """

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from valley.errors import UserError
+from valley.evaluate.answering import are_alike
 from valley.evaluate.samples import Sample
 from valley.evaluate.shards import OF_THE_FIRST
+from valley.job_file import read_job
 from valley.records import read_records
+from valley.store import Store
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,45 @@ class EarlierRound:
             by_problem[sample.problem_id].append(sample)
         return [sample for group in by_problem.values() for sample in group]
 
-    def check(self, outcome: dict[str, Any]) -> None:
-        """See that the same weights and the same backend answer in both rounds.
+    def check_student(self, names: dict[str, str]) -> None:
+        """See that the same weights answer in both rounds; to be asked before they do.
 
         Raises:
-            UserError: names what differs, and what to remove.
+            UserError: names what is to be removed.
         """
         before = self.result["outcome"]
-        for name in ("student", "backend", "backend_version"):
-            # Results of a version before rounds do not tell their student.
+        if not are_alike(before, names):
+            raise UserError(self._refusal("other weights of this student"))
+
+    def check_backend(self, outcome: dict[str, Any]) -> None:
+        """See that the same backend answers in both rounds.
+
+        Raises:
+            UserError: names what differs, and what is to be removed.
+        """
+        before = self.result["outcome"]
+        for name in ("backend", "backend_version"):
             if name in before and before[name] != outcome[name]:
-                raise UserError(
-                    f"{self.folder}: an earlier round of these samples was made by another {name} "
-                    f"({before[name]} and {outcome[name]}), and one set is made in one way; remove this folder "
-                    "and launch again"
-                )
+                what = f"another {name} ({before[name]} and {outcome[name]})"
+                raise UserError(self._refusal(what))
+
+    def _refusal(self, what: str) -> str:
+        folders = ", ".join(map(str, self._all_folders()))
+        return (
+            f"{self.folder}: an earlier round of these samples was made by {what}, and one set is made in "
+            f"one way; to have all rounds made anew remove {folders} and launch again"
+        )
+
+    def _all_folders(self) -> list[Path]:
+        """Of all rounds up to it, and of their shards: one alone that is left would refuse again."""
+        store, found = Store(self.folder.parents[2].parent), []
+        folder: Path | None = self.folder
+        while folder is not None:
+            job = read_job(folder)
+            shards = job.execution.get("shards", [])
+            found += [folder, *(store.folder("generate", "", identity) for identity in shards)]
+            folder = job.inputs.get("earlier")
+        return [folder for folder in found if folder.exists()]
 
     def measured(self) -> dict[str, Any]:
         """What the first round has found out of the student, and further rounds do not ask again."""

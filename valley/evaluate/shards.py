@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from valley.errors import UserError
+from valley.evaluate.answering import are_alike
 from valley.evaluate.samples import Sample
 from valley.records import read_records
 
@@ -59,16 +60,15 @@ def check_students(folders: list[Path], outcomes: list[dict[str, Any]]) -> None:
     Raises:
         UserError: some shards were answered by a student that was trained again in between.
     """
-    newest = outcomes[-1]["student"]
     others = [
         str(folder)
         for folder, outcome in zip(folders, outcomes, strict=True)
-        if outcome["student"] != newest
+        if not are_alike(outcome, outcomes[-1])
     ]
     if others:
         raise UserError(
             f"{len(others)} of {len(folders)} shards were answered before their student was trained again, "
-            f"and its weights may differ; remove {', '.join(others)} and launch again"
+            f"by other weights; remove {', '.join(others)} and launch again"
         )
 
 

@@ -95,6 +95,8 @@ def _add(values: dict[str, Any], more: dict[str, Any], prefix: str = "") -> None
         ours = values.get(key)
         if isinstance(ours, dict) and isinstance(asked, dict):
             _add(ours, asked, f"{path}.")
+        elif asked is None and ours == {"device": "none"}:  # null says the same
+            continue
         elif key in values and ours != asked:
             raise UserError(
                 f"train.deepspeed.{path} is {asked!r}, and {_setting(path)} makes it {ours!r}; "
