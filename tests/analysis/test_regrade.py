@@ -132,7 +132,7 @@ def test_flagged_problems_are_left_out(root):
 
 
 def test_what_was_kept_of_another_original_or_is_damaged_is_made_again(root):
-    rules = Rules(max_tokens=150)
+    rules = Rules(without_flagged=True)
     *_, folder = regraded(root, rules)
     cells = [path for path in folder.glob("*.json") if path.name != "rules.json"]
     whole = {path: path.read_bytes() for path in cells}
@@ -257,6 +257,25 @@ def test_answers_of_another_tokenizer_are_not_cut_and_the_reason_is_told(cuttabl
     (student / MARKER).write_text("{}")
     (one,) = regraded(root, Rules(max_tokens=32))[2].values()
     assert one.not_cut_since == "a job.json that leads to the student is missing or damaged"
+
+
+def test_what_could_not_be_cut_is_cut_once_the_tokenizer_is_there(cuttable):
+    root, _, student = cuttable
+    aside = student.rename(student.with_name("aside"))
+    rules = Rules(max_tokens=30)
+    _, bound, found, folder = regraded(root, rules)
+    (one,) = found.values()
+    assert one.not_cut_since and [c.passed.tolist() for c in bound.counts.values()] == [
+        [0, 0, 0, 1]
+    ]
+    aside.rename(student)
+    _, after, found, _ = regraded(root, rules)
+    (one,) = found.values()
+    assert one.not_cut_since == ""
+    assert [c.passed.tolist() for c in after.counts.values()] == [[1, 0, 0, 1]]
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json") if path.stem != "rules"}
+    regraded(root, rules)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
 def test_a_cut_answer_is_what_the_student_would_have_written(finished):
