@@ -67,6 +67,19 @@ def all_alike(share, **design):
     return make
 
 
+def identical_arms(root):
+    """A curve and a pair of arms that all pass the same half of the problems."""
+    made = world(root, (0.5,) * 5)
+    for difficulty in ("easy", "hard"):
+        made.cell({"greedy": 0.5}, size=64, difficulty=difficulty)
+    exactly(made, 0.0)
+    for line in made.lines:
+        path = root / "store" / line["jobs"]["grade"] / "result.json"
+        value = json.loads(path.read_text())
+        value["outcome"]["counts"] = [[1, number % 2] for number in range(made.problems)]
+        path.write_text(json.dumps(value))
+
+
 ODD = {
     "one problem": lambda root: world(root, (0.5,) * 5, problems=1),
     "one problem, seeds": lambda root: world(root, (0.5,) * 5, problems=1, seeds=3, samples=4),
@@ -82,6 +95,7 @@ ODD = {
     "middle missing": lambda root: world(root, (0.6, 0.3, None, None, 0.6), seeds=2),
     "all truncated": lambda root: world(root, (0.6, 0.3, 0.1, 0.3, 0.5), completion=0.0),
     "pairs of one problem": pairs_of_one_problem,
+    "identical arms at .5": identical_arms,
 }
 
 
