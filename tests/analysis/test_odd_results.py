@@ -197,3 +197,12 @@ def test_likelihoods_are_paired_by_trace_where_cells_lack_different_ones(tmp_pat
     assert [point["value"] for point in found["curve"]] == pytest.approx([3.0] * 3)
     assert likelihoods(tmp_path / "one", [[10.0], [10.0]]) is None
     assert likelihoods(tmp_path / "none", [traces[:2], [float("nan"), 20.0]]) is None
+
+
+def test_a_size_without_any_likelihood_is_left_out_and_named(tmp_path):
+    traces = [10.0, 20.0, 30.0, 40.0]
+    none = [float("nan")] * 4
+    found = likelihoods(tmp_path, [traces, none, traces, [None, *traces[1:]]])
+    assert found["counted"] == 3
+    assert [point["size"] for point in found["curve"]] == list(SIZES[1:3])
+    assert found["left_out"] == {"of_counted": 1, "sizes": [SIZES[0]]}

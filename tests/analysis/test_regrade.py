@@ -3,13 +3,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from collect import collect
-from cutting import shortened
-from regrade import as_collected, regrade_all
+from cutting import _without, shortened
+from regrade import _mixed, as_collected, regrade_all
 from regrading import Rules
 from synthetic_sweep import World
 from transformers import PreTrainedTokenizerFast
@@ -308,3 +309,16 @@ def test_settings_that_cannot_be_are_refused(root, given, said):
     command = [sys.executable, str(SCRIPT), "--root", str(root), *given]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_reason_is_the_same_for_all_checkpoints():
+    reasons = {
+        _without(Path(p), UserError(f"{p}: no merges in {p}")) for p in ("/a/model", "/b/model")
+    }
+    assert reasons == {"no merges in the student's folder"}
+
+
+def test_a_verdict_of_cut_scores_and_lower_bounds_says_so():
+    cut, bound = (SimpleNamespace(not_cut_since=since) for since in ("", "no tokenizer"))
+    assert "of 3 cells 1 count at a lower bound" in _mixed([cut, bound, cut])
+    assert _mixed([cut]) == _mixed([bound]) == ""
