@@ -73,5 +73,5 @@ def _twins(document: Document) -> list[tuple[str, float, list[Document]]]:
     ]
 
 
-def _arm(entry: Document) -> tuple[int, str, str, int | None]:
+def _arm(entry: Document) -> tuple[Any, ...]:
     return entry["size"], entry["difficulty"], entry["correctness"], entry["steps"]
