@@ -27,6 +27,8 @@ NAME = "results.cache"
 VERSION = "valley.results_cache/1"
 MARKS = ["mtime_ns", "size_bytes", "inode"]
 """What tells a file."""
+LARGEST = 2**63 - 1
+"""What a column holds; an inode has 64 bits."""
 Mark = tuple[int, int, int]
 
 
@@ -127,7 +129,7 @@ def marks_of(store: Store, places: Iterable[str]) -> dict[str, Mark]:
                 status = os.stat(f"{base}{other}/result.json")
             except OSError:
                 continue
-        found[place] = (status.st_mtime_ns, status.st_size, status.st_ino)
+        found[place] = (status.st_mtime_ns, status.st_size, status.st_ino & LARGEST)
     return found
 
 

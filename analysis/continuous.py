@@ -76,9 +76,10 @@ def metrics(
 def _metric(
     metric: Metric, view: View, stage: int, subset: tuple[str, str], trough_size: int
 ) -> Document | None:
-    cells = _cells(metric, view, stage)
+    sizes = [arm for arm in view.sizes(stage, subset) if arm in view.counts]
+    cells, traces = _cells(metric, view, stage, sizes)
     baseline = cells.get(baseline_of(stage))
-    there = [(arm.size, cells[arm]) for arm in view.sizes(stage, subset) if arm in cells]
+    there = [(arm.size, cells[arm]) for arm in sizes if arm in cells]
     if baseline is None or not there:
         return None
     noise = seed_noise(cell for cell in cells.values() if not cell.given)
@@ -89,6 +90,10 @@ def _metric(
             for size, c in there
         ],
         "counted": baseline.rates.shape[1],
+        "left_out": {
+            "of_counted": traces - baseline.rates.shape[1],
+            "sizes": [arm.size for arm in sizes if arm not in cells],
+        },
         "seed_sd": None if noise is None else noise.sd,
         "shape": None,
     }
@@ -103,8 +108,12 @@ def _metric(
     return document | {"sentence": words.continuous(metric.name, document)}
 
 
-def _cells(metric: Metric, view: View, stage: int) -> dict[Arm, Cell]:
-    """Every arm that has the metric; none where fewer than two problems or traces have it in all of them."""
+def _cells(metric: Metric, view: View, stage: int, sizes: list[Arm]) -> tuple[dict[Arm, Cell], int]:
+    """Arms that have the metric in all problems or traces that the curve has, and how many there are at all.
+
+    Those are the ones that the baseline and every size have that has any; no arm where they are fewer than
+    two. Arms beside the curve tell the seeds' noise.
+    """
     at_start = view.counts.get(baseline_of(stage), {})
     # What was measured on other held-out traces is no point of one curve.
     same = {(c.held_out, len(metric.rate(c))) for c in at_start.values() if metric.has(c)}
@@ -113,18 +122,22 @@ def _cells(metric: Metric, view: View, stage: int) -> dict[Arm, Cell]:
         has = [seeds[seed] for seed in sorted(seeds) if metric.has(seeds[seed])]
         if not metric.bounded:
             has = [c for c in has if (c.held_out, len(metric.rate(c))) in same]
+        has = [c for c in has if np.isfinite(metric.rate(c)).any()]
         if has:
             samples = min(int(counts.samples.min()) for counts in has)
             found[arm] = np.stack([metric.rate(counts) for counts in has]), samples
-    if not found:
-        return {}
-    everywhere = np.all([np.isfinite(rates).all(axis=0) for rates, _ in found.values()], axis=0)
+    curve = [found[arm][0] for arm in (baseline_of(stage), *sizes) if arm in found]
+    if not curve:
+        return {}, 0
+    everywhere = np.all([np.isfinite(rates).all(axis=0) for rates in curve], axis=0)
     if everywhere.sum() < 2:
-        return {}
-    return {
+        return {}, len(everywhere)
+    cells = {
         arm: Cell(rates[:, everywhere], arm.size == 0, samples, metric.bounded)
         for arm, (rates, samples) in found.items()
+        if np.isfinite(rates[:, everywhere]).all()
     }
+    return cells, len(everywhere)
 
 
 def _signed(sign: int, found: Document) -> Document:

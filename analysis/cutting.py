@@ -65,7 +65,7 @@ def shortened(
         chat = Chat(_tokenizer(student), setting.chat)
         requests = plan_requests(problems, setting.profile, chat, NO_LIMIT, batch_size=1)
     except UserError as error:
-        raise CannotCutError(str(error)) from error
+        raise CannotCutError(_without(student, error)) from error
     asked = {request.key: request for request in requests.all}
     for sample in samples:
         request = asked.get((sample.problem_id, sample.index))
@@ -80,7 +80,7 @@ def shortened(
     written = [samples[i].text[len(text) :] for i, text in zip(long, begun, strict=True)]
     found = list(samples)
     other_lengths = 0
-    for i, text, tokens in zip(long, begun, chat.tokens(written), strict=True):
+    for i, text, tokens in zip(long, begun, chat.tokens(written, literally=True), strict=True):
         # The token that ends an answer is counted, and is not in its text.
         generated = samples[i].completion_tokens - (samples[i].finish_reason == "stop")
         other_lengths += len(tokens) != generated
@@ -100,6 +100,12 @@ def _students(job: Path) -> Iterator[Path]:
         yield from _students(inputs["model"])
 
 
+def _without(student: Path, error: Exception) -> str:
+    """What an error says, without the checkpoint's folder, which would make each cell's reason its own."""
+    said = str(error).removeprefix("student ").removeprefix(f"{student}: ")
+    return said.replace(str(student), "the student's folder")
+
+
 def _tokenizer(folder: Path) -> Any:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it speaks of a missing torch
     try:
@@ -109,4 +115,6 @@ def _tokenizer(folder: Path) -> Any:
     except ImportError as error:
         raise CannotCutError(f"{error.name} is not installed here") from error
     except (OSError, ValueError) as error:
-        raise CannotCutError(f"the student's tokenizer does not load ({error})") from error
+        raise CannotCutError(
+            f"the student's tokenizer does not load ({_without(folder, error)})"
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drawing import BLACK, BLUE, WIDTH_IN, frame, size_axis
+from drawing import BLACK, BLUE, WIDTH_IN, frame, size_axis, tick
 from marks import Drawing, error_bars, level
 from matplotlib.axes import Axes
 from sentences import Document
@@ -27,10 +27,7 @@ def continuous(document: Document) -> Drawing | None:
         axes.set_ylabel(LABELS[name])
         size_axis(axes, sizes)
     panels[-1].set_xlabel(f"traces of stage {document['stage']}")
-    counted = [
-        f"{metric['counted']} {'held-out traces' if name == 'nll_per_token' else 'problems'}"
-        for name, metric in found.items()
-    ]
+    counted = [_counted(name, metric) for name, metric in found.items()]
     unmeasured = any(metric["seed_sd"] is None for metric in found.values())
     frame(
         figure,
@@ -41,6 +38,17 @@ def continuous(document: Document) -> Drawing | None:
         panels,
     )
     return figure
+
+
+def _counted(name: str, metric: Document) -> str:
+    """What a metric is the mean of, and what has no place in it."""
+    number, left_out = metric["counted"], metric["left_out"]
+    text = f"{number} {'held-out traces' if name == 'nll_per_token' else 'problems'}"
+    if left_out["of_counted"]:
+        text = text.replace(" ", f" of {number + left_out['of_counted']} ", 1)
+    if left_out["sizes"]:
+        text += f" (left out: size {', '.join(map(tick, left_out['sizes']))})"
+    return text
 
 
 def _panel(axes: Axes, metric: Document) -> None:

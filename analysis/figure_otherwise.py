@@ -54,11 +54,12 @@ def _twins(document: Document) -> list[tuple[str, float, list[Document]]]:
     drawn = [twin for twin in document["twins"] if twin["profile"] == document["profile"]]
     if not drawn:
         return []
-    shown = {twin["steps"] for twin in drawn if twin["stage"] == drawn[0]["stage"]}
+    shown = {_arm(twin) for twin in drawn if twin["stage"] == drawn[0]["stage"]}
     every = [
         entry
         for entry in document["behaviour"]
         if entry["made_otherwise"]
+        and _arm(entry) in shown
         and (entry["profile"], entry["student"], entry["stage"])
         == (document["profile"], document["student"], drawn[0]["stage"])
     ]
@@ -68,5 +69,9 @@ def _twins(document: Document) -> list[tuple[str, float, list[Document]]]:
             0.93 ** (number + 1),
             [entry for entry in every if entry["steps"] == steps],
         )
-        for number, steps in enumerate(sorted(shown))
+        for number, steps in enumerate(sorted({arm[-1] for arm in shown}))
     ]
+
+
+def _arm(entry: Document) -> tuple[Any, ...]:
+    return entry["size"], entry["difficulty"], entry["correctness"], entry["steps"]

@@ -94,15 +94,27 @@ def _made_with(by_kind: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, str
 
 
 def made_otherwise(collected: Collected) -> dict[Key, list[str]]:
-    """Of each cell and profile whose score was not made as most were: with what it was."""
+    """Of each cell and profile whose score was not made as most were: with what it was.
+
+    Most are more than half; where nothing made so many, no score was made otherwise.
+    """
     facts = {key: list(_made_with(by_kind)) for key, by_kind in collected.provenance.items()}
     seen: dict[tuple[str, str], Counter[str]] = {}
     for own in facts.values():
         for kind, name, value in own:
             seen.setdefault((kind, name), Counter())[value] += 1
-    usual = {which: min(values, key=lambda v: (-values[v], v)) for which, values in seen.items()}
+    usual = {
+        which: value
+        for which, values in seen.items()
+        for value, number in values.items()
+        if 2 * number > values.total()
+    }
     other = {
-        key: [f"{kind}: {name} {value}" for kind, name, value in own if value != usual[kind, name]]
+        key: [
+            f"{kind}: {name} {value}"
+            for kind, name, value in own
+            if value != usual.get((kind, name), value)
+        ]
         for key, own in facts.items()
     }
     return {key: found for key, found in other.items() if found}

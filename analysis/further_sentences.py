@@ -77,11 +77,8 @@ def _deciding(found: Document | None) -> str:
             f"{now} are enough for a valley of {depth} points; what is there is near that, or between none "
             "and that; more of each tells a smaller one."
         )
-    ways = []
-    if (same := found["same_problems"]) is not None:
-        ways.append(f"{_design(same)}")
-    if (more := found["more_problems"]) is not None:
-        ways.append(_design(more))
+    designs = (found["same_problems"], found["more_problems"])
+    ways = list(dict.fromkeys(_design(one) for one in designs if one is not None))
     if not ways:
         return f"no bearable number of problems or answers decides about a valley of {depth} points here."
     assumed = f", assuming {' and '.join(found['assumed'])}" if found["assumed"] else ""

@@ -154,6 +154,7 @@ def main() -> int:
         ignore_index=True,
     )
     verdicts = [document["valley"]["verdict"] for document in documents]
+    mixed = _mixed(list(found.values()))
     cut = sum(one.cut for one in found.values())
     cut_passed = sum(one.cut_passed for one in found.values())
     samples = sum(one.samples for one in found.values())
@@ -175,7 +176,7 @@ def main() -> int:
             },
         )
         profile = documents[0]["profile"]
-        finding = f"original: {verdicts[0]}; regraded: {verdicts[1]}"
+        finding = f"original: {verdicts[0]}; regraded: {verdicts[1]}{mixed}"
         with drawing.style():
             figure = figure_of(views[0][profile], views[1][profile], documents[1], rules, finding)
             paths = drawing.save(figure, out, "curves")
@@ -186,9 +187,19 @@ def main() -> int:
         print(f"{cut:,} of {samples:,} answers are longer than {rules.max_tokens:,} tokens")
         for sentence in _of_cut(list(found.values())):
             print(sentence)
-    for name, document in zip(("original", "regraded"), documents, strict=True):
-        print(f"{name}: {document['valley']['sentence']}")
+    for name, document, more in zip(("original", "regraded"), documents, ("", mixed), strict=True):
+        print(f"{name}: {document['valley']['sentence']}{more}")
     return 0
+
+
+def _mixed(found: list[Regraded]) -> str:
+    """What a verdict has to say where the scores of some of its cells are lower bounds and of others are not."""
+    bounds = sum(bool(one.not_cut_since) for one in found)
+    if bounds in (0, len(found)):
+        return ""
+    return (
+        f" (of {len(found)} cells {bounds} count at a lower bound, so that they are not comparable)"
+    )
 
 
 def _of_cut(found: list[Regraded]) -> list[str]:

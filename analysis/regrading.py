@@ -8,7 +8,8 @@ not passed, which is a lower bound; those that had passed are counted, and the u
     <sweep>/regraded/<digest of the rules>/rules.json, <identity16>.json, .samples.jsonl, .verdicts.jsonl
 
 The original results are never touched. A file is written when its cell is done, so that a start that was
-broken off goes on; it says what it was made from, and is made again where that has changed.
+broken off goes on; it says what it was made from, and is made again where that has changed, or where texts
+could not be cut: what they lacked may be there now.
 """
 
 from __future__ import annotations
@@ -256,13 +257,15 @@ def _inputs(job: Path) -> dict[str, str]:
 
 
 def _kept(path: Path, source: str) -> dict[str, Any] | None:
-    """What an earlier start kept, where it is whole and of the same original."""
+    """What an earlier start kept, where it is whole, of the same original and not a mere lower bound."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["schema"] != SCHEMA or value["source"] != source:
             return None
         counts_of(value["outcome"])
         [value[name] for name in NUMBERS], value["outcome"]["metrics"]
+        if value["not_cut_since"]:
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return dict(value)

@@ -150,10 +150,10 @@ def seed(entry: Document) -> str:
     text = f"seed {entry['seed']} ({size(sizes[0])} to {size(sizes[-1])} traces): "
     text += entry["valley"]["verdict"]
     if entry["trough"] is not None:
-        low, high = (points(bound) for bound in entry["depth"]["interval"])
-        text += f", {lowest(entry)}" + (
-            f" ({low} to {high})" if entry["depth"]["value"] > 0 else ""
-        )
+        text += f", {lowest(entry)}"
+        if entry["valley"]["verdict"] == "VALLEY":  # of flat curves the interval covers too seldom
+            low, high = (points(bound) for bound in entry["depth"]["interval"])
+            text += f" ({low} to {high})"
     if entry["valley"]["recovered_above_baseline"]:
         text += ", recovered above the baseline"
     return text

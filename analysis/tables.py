@@ -76,7 +76,7 @@ def _landmarks(series: list[Document]) -> Table:
                 _score(one["baseline"]),
                 NONE if trough is None else sentences.size(trough["size"]),
                 _score(trough),
-                NONE if one["depth"] is None else sentences.interval(one["depth"]),
+                _depth(one),
                 NONE if recovery is None else sentences.recovery(one),
             )
         )
@@ -90,6 +90,16 @@ def _landmarks(series: list[Document]) -> Table:
         "Baseline crossed at",
     )
     return Table("landmarks", "Where the curve turns", head, tuple(rows))
+
+
+def _depth(series: Document) -> str:
+    """How deep the curve is, with an interval where it has a valley: of flat ones it covers too seldom."""
+    depth = series["depth"]
+    if depth is None:
+        return NONE
+    if series["valley"]["verdict"] == "VALLEY":
+        return sentences.interval(depth)
+    return f"{sentences.points(depth['value'])} points"
 
 
 def _pairs(contrasts: list[Document]) -> Table:

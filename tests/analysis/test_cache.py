@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -152,3 +153,17 @@ def test_sweeps_that_share_a_cell_are_one_table_with_it_once(made):
     assert written["sweep"].tolist() == names
     parquet = pd.read_parquet(made.root / "results.parquet")
     assert parquet["pass@1"].tolist() == written["pass@1"].tolist() == table["pass@1"].tolist()
+
+
+def test_an_inode_of_64_bits_fits_a_column(made, monkeypatch):
+    stat = os.stat
+
+    def large(path, **options):
+        found = stat(path, **options)
+        if not str(path).endswith("result.json"):
+            return found
+        known = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+        return SimpleNamespace(**known | {"st_ino": found.st_ino | 1 << 63})
+
+    monkeypatch.setattr(os, "stat", large)
+    assert len(collect(made.root).table) == len(collect(made.root).table) == 4

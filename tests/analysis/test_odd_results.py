@@ -67,6 +67,19 @@ def all_alike(share, **design):
     return make
 
 
+def identical_arms(root):
+    """A curve and a pair of arms that all pass the same half of the problems."""
+    made = world(root, (0.5,) * 5)
+    for difficulty in ("easy", "hard"):
+        made.cell({"greedy": 0.5}, size=64, difficulty=difficulty)
+    exactly(made, 0.0)
+    for line in made.lines:
+        path = root / "store" / line["jobs"]["grade"] / "result.json"
+        value = json.loads(path.read_text())
+        value["outcome"]["counts"] = [[1, number % 2] for number in range(made.problems)]
+        path.write_text(json.dumps(value))
+
+
 ODD = {
     "one problem": lambda root: world(root, (0.5,) * 5, problems=1),
     "one problem, seeds": lambda root: world(root, (0.5,) * 5, problems=1, seeds=3, samples=4),
@@ -82,6 +95,7 @@ ODD = {
     "middle missing": lambda root: world(root, (0.6, 0.3, None, None, 0.6), seeds=2),
     "all truncated": lambda root: world(root, (0.6, 0.3, 0.1, 0.3, 0.5), completion=0.0),
     "pairs of one problem": pairs_of_one_problem,
+    "identical arms at .5": identical_arms,
 }
 
 
@@ -183,3 +197,12 @@ def test_likelihoods_are_paired_by_trace_where_cells_lack_different_ones(tmp_pat
     assert [point["value"] for point in found["curve"]] == pytest.approx([3.0] * 3)
     assert likelihoods(tmp_path / "one", [[10.0], [10.0]]) is None
     assert likelihoods(tmp_path / "none", [traces[:2], [float("nan"), 20.0]]) is None
+
+
+def test_a_size_without_any_likelihood_is_left_out_and_named(tmp_path):
+    traces = [10.0, 20.0, 30.0, 40.0]
+    none = [float("nan")] * 4
+    found = likelihoods(tmp_path, [traces, none, traces, [None, *traces[1:]]])
+    assert found["counted"] == 3
+    assert [point["size"] for point in found["curve"]] == list(SIZES[1:3])
+    assert found["left_out"] == {"of_counted": 1, "sizes": [SIZES[0]]}

@@ -3,13 +3,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from collect import collect
-from cutting import shortened
-from regrade import as_collected, regrade_all
+from cutting import _without, shortened
+from regrade import _mixed, as_collected, regrade_all
 from regrading import Rules
 from synthetic_sweep import World
 from transformers import PreTrainedTokenizerFast
@@ -132,7 +133,7 @@ def test_flagged_problems_are_left_out(root):
 
 
 def test_what_was_kept_of_another_original_or_is_damaged_is_made_again(root):
-    rules = Rules(max_tokens=150)
+    rules = Rules(without_flagged=True)
     *_, folder = regraded(root, rules)
     cells = [path for path in folder.glob("*.json") if path.name != "rules.json"]
     whole = {path: path.read_bytes() for path in cells}
@@ -259,6 +260,25 @@ def test_answers_of_another_tokenizer_are_not_cut_and_the_reason_is_told(cuttabl
     assert one.not_cut_since == "a job.json that leads to the student is missing or damaged"
 
 
+def test_what_could_not_be_cut_is_cut_once_the_tokenizer_is_there(cuttable):
+    root, _, student = cuttable
+    aside = student.rename(student.with_name("aside"))
+    rules = Rules(max_tokens=30)
+    _, bound, found, folder = regraded(root, rules)
+    (one,) = found.values()
+    assert one.not_cut_since and [c.passed.tolist() for c in bound.counts.values()] == [
+        [0, 0, 0, 1]
+    ]
+    aside.rename(student)
+    _, after, found, _ = regraded(root, rules)
+    (one,) = found.values()
+    assert one.not_cut_since == ""
+    assert [c.passed.tolist() for c in after.counts.values()] == [[1, 0, 0, 1]]
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json") if path.stem != "rules"}
+    regraded(root, rules)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
 def test_a_cut_answer_is_what_the_student_would_have_written(finished):
     _, root, _ = finished
     store = root / "store"
@@ -289,3 +309,16 @@ def test_settings_that_cannot_be_are_refused(root, given, said):
     command = [sys.executable, str(SCRIPT), "--root", str(root), *given]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_reason_is_the_same_for_all_checkpoints():
+    reasons = {
+        _without(Path(p), UserError(f"{p}: no merges in {p}")) for p in ("/a/model", "/b/model")
+    }
+    assert reasons == {"no merges in the student's folder"}
+
+
+def test_a_verdict_of_cut_scores_and_lower_bounds_says_so():
+    cut, bound = (SimpleNamespace(not_cut_since=since) for since in ("", "no tokenizer"))
+    assert "of 3 cells 1 count at a lower bound" in _mixed([cut, bound, cut])
+    assert _mixed([cut]) == _mixed([bound]) == ""

@@ -196,9 +196,10 @@ def test_many_degrees_of_freedom_and_few_agree_where_they_meet():
     assert back == pytest.approx([0.05], abs=1e-6)
 
 
-def test_a_depth_is_uncertain_where_all_problems_are_alike():
+def test_a_depth_is_uncertain_where_no_problem_differs():
     ones, zeros = (Cell(np.full((1, 40), value)) for value in (1.0, 0.0))
-    for baseline, cell in ((ones, zeros), (zeros, zeros)):
+    halves = Cell(np.repeat([[0.0, 1.0]], 20, axis=1))
+    for baseline, cell in ((ones, zeros), (zeros, zeros), (halves, halves)):
         depth = landmarks(Curve(baseline, (32, 64), (cell, cell)), draws=DRAWS).depth
         assert depth.high - depth.low > 0.05
         assert -1 <= depth.low <= depth.value <= depth.high <= 1

@@ -1,7 +1,8 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from further_sentences import next_step
 from simulated import curves
 
 from valley.statistics import seed_noise
@@ -10,6 +11,7 @@ from valley.statistics.deciding import Design, deciding
 
 SIZES = (100, 1000, 4000, 16_000)
 SHALLOW = (0.30, 0.25, 0.25, 0.25, 0.30)
+LATER = {"trough": None, "recovery_size": None}
 
 
 def one(scores=SHALLOW, **design):
@@ -36,6 +38,18 @@ def test_more_than_enough_is_enough_and_a_smaller_valley_needs_more():
     assert deciding(curve, noise).enough
     found = deciding(curve, noise, depth=0.005)
     assert not found.enough and found.more_problems.problems > 2000
+
+
+def test_three_seeds_that_do_not_tell_their_noise_ask_for_more_seeds_and_one_way_is_said_once():
+    curve = one(SHALLOW[:3], samples=16, seeds=3, problems=880, seed_sd=0.003)
+    curve = replace(curve, sizes=SIZES[:2], cells=curve.cells[:2])
+    found = deciding(curve, seed_noise(curve.cells))
+    assert seed_noise(curve.cells).df < 6 and not found.enough
+    assert found.same_problems == found.more_problems == Design(880, 16, 4)
+    said = next_step(
+        {"valley": {"verdict": "INCONCLUSIVE"}, "deciding": asdict(found), **LATER}, False
+    )
+    assert said.count("880 problems") == 2 and "or by" not in said
 
 
 def test_fewer_than_two_sizes_have_no_design():

@@ -134,6 +134,20 @@ def test_equal_answers_still_leave_a_difference_uncertain():
     assert found.low < -0.005 and found.high > 0.005
 
 
+@pytest.mark.parametrize("flipped", [0.004, 0.01, 0.03])
+def test_differences_cover_where_few_problems_tell_the_cells_apart(flipped):
+    rng = np.random.default_rng(10)
+    covered = 0
+    for _ in range(500):
+        before = rng.random(280) < 0.5
+        after = before & (rng.random(280) >= flipped)
+        found = difference(*(Cell(passed[None, :].astype(float)) for passed in (before, after)))
+        assert found.high - found.low > 0.01
+        covered += found.low <= 0.5 * flipped <= found.high
+    # A few flips one way are seldom as many as expected: it is not wide enough for all of it.
+    assert covered / 500 >= 0.89
+
+
 def test_seed_noise_is_the_seeds_own_and_not_the_answers():
     rng = np.random.default_rng(5)
     noisy = seed_noise(answers(rng, 0.4, 300, seeds=3, seed_sd=0.05) for _ in range(60))

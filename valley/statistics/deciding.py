@@ -44,8 +44,9 @@ class Deciding:
     """What would decide about a valley of `depth`, a score.
 
     `now` is the design at hand, with the fewest seeds that a size has. `same_problems` is the one with the
-    fewest seeds, then answers, on the problems at hand; `more_problems` keeps answers and seeds (three, where
-    none are measured, or too few to know their noise). Either is None where no bearable number is enough. `assumed` names what the scores
+    fewest seeds, then answers, on the problems at hand; `more_problems` keeps answers and seeds. Where their
+    noise is not known, both have more seeds than now, and three at least, and may be the same design. Either
+    is None where no bearable number is enough. `assumed` names what the scores
     do not tell.
     """
 
@@ -85,7 +86,7 @@ def deciding(
         return variances.error(design) <= limit
 
     known = _is_known(noise)
-    least = now.seeds if known else max(3, now.seeds)
+    least = now.seeds if known else max(3, now.seeds + 1)
     answers = [now.samples * 2**k for k in range(8) if now.samples * 2**k <= MOST_ANSWERS]
     on_these = (
         Design(now.problems, samples, seeds)

@@ -62,8 +62,9 @@ def difference(
     """a − b on the same problems, with its paired interval of coverage `level`.
 
     Newcombe's interval for paired proportions (Statistics in Medicine 17, 1998, method 10): the two
-    Wilson intervals combined with the correlation of the cells over problems, to which the half-width
-    of the training seeds is added in squares.
+    Wilson intervals combined with the correlation of the cells over problems. Where few problems tell the
+    cells apart the correlation is near 1 and little is left of it, so each half is as long at least as that of
+    `contrasts`. The half-width of the training seeds is added in squares.
     """
     x, y = a.by_problem, b.by_problem
     p, q = float(x.mean()), float(y.mean())
@@ -71,9 +72,12 @@ def difference(
     scale = float(x.std() * y.std())
     phi = float(((x - p) * (y - q)).mean()) / scale if scale > 1e-12 else 0.0
 
+    over_problems = contrasts(np.array([[1.0, -1.0]]), [a, b])
+    least = float(over_problems.half_widths((1 + level) / 2)[0])
+
     def half_width(first: float, second: float) -> float:
         squared = first**2 - 2 * phi * first * second + second**2
-        return _with_seeds(math.sqrt(max(0.0, squared)), [a, b], noise, level)
+        return _with_seeds(max(least, math.sqrt(max(0.0, squared))), [a, b], noise, level)
 
     low, high = half_width(p - p_low, q_high - q), half_width(p_high - p, q - q_low)
     return Estimate(p - q, max(-1.0, p - q - low), min(1.0, p - q + high))

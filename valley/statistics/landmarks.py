@@ -65,7 +65,8 @@ def landmarks(
     corrected = [NORMAL.cdf(2 * bias + NORMAL.inv_cdf(tail)) for tail in tails]
     depth_low, depth_high = np.quantile(depth_drawn, corrected).tolist()
     ends = curve.baseline, curve.cells[lowest[0]]
-    if any(np.ptp(cell.by_problem) == 0 for cell in ends):
+    apart = ends[0].by_problem - ends[1].by_problem
+    if any(np.ptp(rates) == 0 for rates in (apart, *(cell.by_problem for cell in ends))):
         # Draws of problems that are all alike never differ, though other problems might.
         paired = difference(*ends, noise)
         depth_low, depth_high = min(depth_low, paired.low), max(depth_high, paired.high)
