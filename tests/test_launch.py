@@ -218,7 +218,8 @@ def test_a_failure_stops_no_sibling_and_runs_again_only_when_asked(copy):
     failed = next(row for row in rows if row["state"] == "failed")
     log = Path(failed["log"]).read_text()
     before, said, _ = log.partition("UserError: the training diverged")
-    assert said and "Traceback" not in before  # the element's own, that no job succeeded, comes after
+    # What comes after is the element's own, that no job succeeded.
+    assert said and "Traceback" not in before
     again = launch(grid, root, *settings)
     assert again.returncode == 1 and "nothing to do, but 1 jobs have failed" in again.stdout
     assert failed["log"] in again.stdout
