@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "statistics"), str(ROOT / "tests" / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "statistics"), str(ROOT / "tests")]
 
+from benchmarks.verdict_simulations import PARTS as VERDICTS  # noqa: E402
 from simulated import OWN, curves, rates  # noqa: E402
-from verdict_simulations import PARTS as VERDICTS  # noqa: E402
 
 from valley.statistics import Cell, difference, score_interval, seed_noise, wilson  # noqa: E402
 from valley.statistics.curve import valley_test  # noqa: E402
