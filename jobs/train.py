@@ -123,7 +123,7 @@ def _check_positions(kept: Tokens, most: int | None) -> None:
             f"{beyond} of {len(kept)} examples have more than the {most} tokens that the student was "
             f"made for (max_position_embeddings in its config.json); the longest has "
             f"{kept.lengths.max()}; set train.max_tokens to {most} at most, with train.too_long: drop "
-            "to leave them out"
+            "to leave them out, or raise max_position_embeddings where the student bears more"
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from valley.errors import UserError
-from valley.student import load_model, load_tokenizer, prepare_student
+from valley.student import load_model, load_tokenizer, positions, prepare_student
 from valley.student_config import FolderStudent, PackageStudent, TinyStudent, check_student
 from valley.tiny_student import word_tokenizer
 from valley.train.config import TrainConfig
@@ -235,3 +235,36 @@ def test_a_dry_run_makes_do_without_a_student(spaced):
     hub = FolderStudent(source="folder", path="some/model", revision="abc")
     assert hub.for_a_dry_run() is hub and not hub.missing()
     assert TinyStudent().for_a_dry_run() == TinyStudent()
+
+
+@pytest.mark.parametrize(
+    ("config", "most"),
+    [
+        ({}, None),
+        ({"max_position_embeddings": 4096}, 4096),
+        (
+            {
+                "max_position_embeddings": 32768,
+                "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768},
+            },
+            131072,
+        ),
+        (
+            {
+                "max_position_embeddings": 131072,
+                "rope_parameters": {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192},
+            },
+            131072,
+        ),
+        (
+            {
+                "max_position_embeddings": 32768,
+                "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0}},
+            },
+            32768,
+        ),
+    ],
+)  # fmt: skip
+def test_a_student_bears_what_its_positions_are_scaled_to(spaced, config, most):
+    (spaced / "config.json").write_text(json.dumps(config))
+    assert positions(spaced) == most

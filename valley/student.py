@@ -7,6 +7,7 @@ them, so that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load it
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from valley.data.render import Chat
 from valley.errors import UserError
 from valley.student_config import TinyStudent
 from valley.tiny_student import make_tiny
+
+logger = logging.getLogger(__name__)
 
 SAID_LENGTH = 300
 
@@ -95,10 +98,20 @@ def load_model(folder: Path, precision: str, attention: str | None = None) -> An
 
 
 def positions(folder: Path) -> int | None:
-    """The most tokens that a checkpoint says it was made for; None where it does not say."""
+    """The most tokens that a checkpoint says it was made for; None where it does not say.
+
+    Where its config scales rotary positions (YaRN and the like), that is what they are scaled to.
+    """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     told = config.get("max_position_embeddings")
-    return told if isinstance(told, int) else None
+    if not isinstance(told, int):
+        return None
+    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    factor = scaling.get("factor")
+    original = scaling.get("original_max_position_embeddings")
+    if isinstance(factor, int | float) and isinstance(original, int):
+        return max(told, int(factor * original))
+    return told
 
 
 def _convert_gguf(file: Path, folder: Path) -> None:
@@ -180,6 +193,10 @@ def _loading(where: str | Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # of many kinds, by what is wrong with it
+        if isinstance(error, RuntimeError) and "memory" in str(error):  # torch's, out of it
+            raise
+        if not isinstance(error, OSError | ValueError | KeyError):
+            logger.info("%s: what loading it raised", where, exc_info=error)
         import transformers
 
         said = " ".join(str(error).split())[:SAID_LENGTH]

@@ -264,8 +264,11 @@ def _open(folder: Path, key: dict[str, Any]) -> Tokens | None:
 
 def _clear(folder: Path) -> None:
     """Remove what processes of this host that were killed have left of a folder."""
-    for left in folder.parent.glob(f".{folder.name}.*{os.uname().nodename}.*"):
-        pid = left.name.rpartition(".")[2]
+    mine = f".{folder.name}.{os.uname().nodename}", f".{folder.name}.damaged.{os.uname().nodename}"
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        name, _, pid = left.name.rpartition(".")
+        if name not in mine:
+            continue
         if pid.isdigit() and process_start(int(pid)) is None:
             shutil.rmtree(left, ignore_errors=True)
 
