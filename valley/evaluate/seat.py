@@ -14,7 +14,7 @@ import contextlib
 import ctypes
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 HELD_S = 0.25
 
@@ -51,12 +51,16 @@ class Seat:
             self._cpus, self._driver = cpus, driver
             self._tell([0, driver])
 
-    def leave(self, threads: Iterable[int] = ()) -> None:
-        """Let the kernel choose, for this thread and the driver, and the threads given: a test is long."""
+    def leave(self, threads: Callable[[], list[int]]) -> None:
+        """Let the kernel choose: a test is long.
+
+        Args:
+            threads: finds those that the test has started, and is asked where they are not free already.
+        """
         self._short = False
         if self._cpus != self._all:
             self._cpus = self._all
-            self._tell([0, self._driver, *threads])
+            self._tell([0, self._driver, *threads()])
 
     def _tell(self, threads: Iterable[int]) -> None:
         for thread in threads:

@@ -21,7 +21,7 @@ from valley.records import read_records
 logger = logging.getLogger(__name__)
 
 TOLD = ("backend", "backend_version")
-"""What shards say of how they were made, which may have several answers."""
+"""What shards, and rounds, say of how they were made: one set is made in one way."""
 OF_THE_FIRST = ("held_out",)
 """What the first shard, and the first round, alone has found out."""
 SUMMED = ("startup_s", "decode_s", "kept_samples")
@@ -108,8 +108,8 @@ def _together(name: str, values: list[str]) -> str:
 
 
 def merged_outcome(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
-    """How a set of samples was made, of the outcomes of its shards."""
-    told = {name: "/".join(sorted({str(o[name]) for o in outcomes})) for name in TOLD}
+    """How a set of samples was made, of the outcomes of its shards, which `check_backends` has seen."""
+    told = {name: outcomes[0][name] for name in TOLD}
     sums = {name: round(sum(o[name] for o in outcomes), 3) for name in SUMMED}
     first = {name: outcomes[0][name] for name in OF_THE_FIRST if name in outcomes[0]}
     return {**told, **sums, **first, "shards": len(outcomes)}

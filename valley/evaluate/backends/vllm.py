@@ -74,15 +74,16 @@ class VllmBackend:
 
     def answers(self, batches: list[list[Request]]) -> Iterator[list[Answer]]:
         """Give the engine all requests, and yield answers as they are finished."""
-        engine, waiting, number = self.llm.llm_engine, {}, -1
+        engine, waiting = self.llm.llm_engine, {}
         for number, request in enumerate(request for batch in batches for request in batch):
             waiting[str(number)] = request
             prompt = {"prompt_token_ids": request.prompt}
             engine.add_request(str(number), prompt, self.sampling(request))
+        asked = len(waiting)
         while waiting:
             if not engine.has_unfinished_requests():
                 raise RuntimeError(
-                    f"vLLM has nothing left to do, and {len(waiting)} of {number + 1} requests have no answer"
+                    f"vLLM has nothing left to do, and {len(waiting)} of {asked} requests have no answer"
                 )
             outputs = [output for output in engine.step() if output.finished]
             for output in outputs:
