@@ -106,12 +106,16 @@ def save(figure: Drawing, folder: Path, name: str) -> list[Path]:
     return paths
 
 
+GAP = 0.3
+"""Between two labels at least, in letters."""
+
+
 def zero_place(sizes: list[int]) -> float:
     """Where the baseline stands, at the left of a log axis that has no zero."""
     return sizes[0] / max(1.7, (sizes[-1] / sizes[0]) ** 0.09)
 
 
-def size_axis(axes: Axes, sizes: list[int], labels: int = 14, zero: bool = False) -> None:
+def size_axis(axes: Axes, sizes: list[int], labels: float = 14.5, zero: bool = False) -> None:
     """A log axis with the sizes themselves as ticks, as far as there is room for `labels` of four letters.
 
     `zero` adds a place for the baseline at the left, behind a break of the axis.
@@ -140,12 +144,12 @@ def _spread(sizes: list[int], room: float) -> list[int]:
     """The sizes whose labels fit.
 
     Args:
-        room: that a label of four letters needs, and the gap beside it, as a logarithm of sizes.
+        room: that a label of four letters needs with the gap beside it, as a logarithm of sizes.
     """
     shown = [sizes[-1]]
     for size in reversed(sizes[:-1]):
         letters = (len(tick(size)) + len(tick(shown[-1]))) / 2
-        if math.log(shown[-1] / size) >= room * (letters + 1) / 5:
+        if math.log(shown[-1] / size) >= room * (letters + GAP) / (4 + GAP):
             shown.append(size)
     return sorted(shown)
 
