@@ -155,3 +155,19 @@ def test_programs_are_where_their_worker_is_unless_they_take_long():
     # On a busy machine a test that is short by itself may seem long.
     assert before[0] == [every] and [b"1"] in before
     assert waited == [every] * 3 and after == [every]
+
+
+def test_a_runner_that_is_closed_leaves_its_thread_free():
+    def watched():
+        runner = Runner(find_isolation("auto"), Seat())
+        held = set()
+        for _ in range(20):  # on a busy machine a short test may seem long
+            runner.run(Run("", "", None, 5.0, 20.0, 512, 1 << 20))
+            held.add(len(os.sched_getaffinity(0)))
+        while len(os.sched_getaffinity(0)) > 1:
+            runner.run(Run("", "", None, 5.0, 20.0, 512, 1 << 20))
+        runner.close()
+        return held, os.sched_getaffinity(0)
+
+    held, after = in_a_thread(watched)
+    assert 1 in held and after == ALL

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from valley.train.step_log import TENSORBOARD, StepLog
@@ -15,6 +17,9 @@ def test_tensorboard_shows_the_steps_of_the_log_and_none_twice(spaced):
         with StepLog(spaced / "log.jsonl", begin) as log:
             for step in steps:
                 log.add(step, 9, loss, 1e-3, 2.0, Throughput())
+        # TensorBoard reads files by their names: the second, and how many this process has made
+        # before, where 10 comes before 9. A training is not resumed within the second.
+        time.sleep(1.1)
     board = EventAccumulator(str(spaced / TENSORBOARD))
     board.Reload()
     assert {"loss", "learning_rate", "gradient_norm"} <= set(board.Tags()["scalars"])

@@ -98,7 +98,8 @@ class Runner:
             self._succession.put_away(sandbox)
 
     def close(self) -> None:
-        """End all that is running."""
+        """End all that is running, and let this thread run anywhere again."""
+        self._seat.leave(list)
         self.renew()
         if self._succession is not None:
             self._succession.close()
