@@ -1,14 +1,16 @@
 """What a training costs on one GPU: tokens per second, MFU and peak memory, beside trl.
 
-    python tests/benchmarks/gpu.py [--peers PYTHON] [--tiny]
+    python tests/benchmarks/gpu.py [--peers PYTHON] [--only 1.5B:16384] [--valley JSON] [--tiny]
 
 Random-initialised Qwen2.5-shaped students of 0.5B and 1.5B parameters, on rows of 16k and 32k tokens into
-which documents are packed, in bf16 with activation checkpointing. Before that, packed rows are compared
-with the documents run apart, on this GPU and with the attention that trainings use. Model FLOPs are
-causal, counted for each document by itself, without recomputation, the output layer's for learnt tokens
-only; MFU holds them against the device's dense bf16 peak (`valley/train/throughput.py`). Prints JSON;
-without a GPU it says so and ends with status 0. `--tiny` does all of it with a tiny student wherever it
-runs, to try the script itself; its numbers mean nothing.
+which documents are packed, in bf16, 131,072 tokens a step. Each trainer computes as few activations again as
+80 GB allow (RUNS). Before that, packed rows are compared with the documents run apart, on this GPU and
+with the attention that trainings use. Model FLOPs are causal, counted for each document by itself, without
+recomputation, the output layer's for learnt tokens only; MFU holds them against the device's dense bf16
+peak (`valley/train/throughput.py`). trl has flex attention, since its default holds a dense mask over each
+row, or what `--trl-attention` names; and Liger's kernels where they are installed, as valley does. Prints
+JSON; without a GPU it says so and ends with status 0. `--tiny` does all of it with a tiny student wherever
+it runs, to try the script itself; its numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import statistics
 import sys
 import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +55,16 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 VOCABULARY = 151_936
+STEP_TOKENS = 131_072
+LIBRARIES = ("torch", "transformers", "deepspeed", "liger-kernel", "trl")
+RUNS: list[tuple[str, int, dict[str, float]]] = [
+    ("1.5B", 16_384, {"valley": 0, "trl": 1}),
+    ("1.5B", 32_768, {"valley": 0.5, "trl": 1}),
+    ("0.5B", 16_384, {"valley": 0, "trl": 0}),
+    ("0.5B", 32_768, {"valley": 0, "trl": 1}),
+]
+TINY = [("tiny", 256, {"valley": 0.5, "trl": 1}), ("tiny", 512, {"valley": 0, "trl": 0})]
+"""Student, tokens of a row, and the share of the layers whose activations each trainer computes again."""
 
 
 def make_student(shape: dict[str, Any], longest: int, folder: Path) -> Any:
@@ -73,7 +89,8 @@ def make_student(shape: dict[str, Any], longest: int, folder: Path) -> Any:
         }
     )
     torch.manual_seed(0)
-    model = Qwen2ForCausalLM(config)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = Qwen2ForCausalLM(config).bfloat16()
     model.save_pretrained(folder)
     return ModelShape.of(model)
 
@@ -102,16 +119,75 @@ def packed_difference(folder: Path, attention: str) -> float:
         return float((logits(documents) - apart).abs().max() / apart.abs().max())
 
 
-def measured(trainer: Trainer, rounds: int) -> dict[str, Any]:
-    """What a trainer did alone in some rounds."""
-    for _ in range(rounds):
-        trainer.round()
-    trainer.end()
-    return {
-        "tokens_per_s": round(statistics.median(trainer.speeds), 1),
-        "peak_gib": round(max(told["peak_gib"] for told in trainer.rounds), 2),
-        "start_up_s": round(trainer.ready["start_up_s"], 1),
-    }
+@dataclass
+class Run:
+    """One student on rows of one length, and what was measured of it."""
+
+    student: str
+    row_tokens: int
+    recomputed: dict[str, float]
+    """By trainer: the share of the layers whose activations it computes again."""
+    task: dict[str, Any]
+    flops_per_token: float
+    told: dict[str, Any]
+
+    @classmethod
+    def prepared(
+        cls, folder: Path, student: str, row_tokens: int, recomputed: dict[str, float], rounds: int
+    ) -> Run:
+        """Make the student, and documents of lengths as of reasoning traces."""
+        shape = make_student(SHAPES[student], row_tokens, folder)
+        vocabulary = SHAPES[student].get("vocab_size", VOCABULARY)
+        # A few thousand tokens, a few documents in a row.
+        documents = make_documents(128, vocabulary, row_tokens, scale=row_tokens / 4)
+        lengths = [len(document) for document in documents]
+        flops = shape.flops(lengths, sum(lengths) - len(lengths)) / sum(lengths)
+        task = {
+            "student": str(folder),
+            "documents": documents,
+            "row_tokens": row_tokens,
+            "batch_size": STEP_TOKENS // row_tokens if student != "tiny" else 2,
+            "steps_per_round": 1,
+            "rounds": rounds,
+            "threads": os.cpu_count(),
+            "initial_loss": False,
+        }
+        told = {
+            "student": student,
+            "row_tokens": row_tokens,
+            "gflop_per_token": round(flops / 1e9, 3),
+            "packed_difference": packed_difference(folder, "documents"),
+        }
+        return cls(student, row_tokens, recomputed, task, flops, told)
+
+    def of(self, who: str, more: dict[str, Any]) -> dict[str, Any]:
+        """The task of one trainer."""
+        settings = {
+            "precision": "bf16",
+            "zero_stage": 1,
+            "activation_checkpointing": self.recomputed[who] or False,
+            **more,
+        }
+        return {**self.task, "how": who, "settings": settings}
+
+    def measure(self, trainer: Trainer, peak: float | None) -> None:
+        """Let a trainer that is ready train its rounds."""
+        told = self.told[trainer.name] = {"recomputed": self.recomputed[trainer.name]}
+        for _ in range(self.task["rounds"]):
+            trainer.round()
+        if trainer.failed:
+            told["failed"] = trainer.failed
+            return
+        speed = statistics.median(trainer.speeds)
+        told |= {
+            "tokens_per_s": round(speed),
+            "least": round(min(trainer.speeds)),
+            "most": round(max(trainer.speeds)),
+            "mfu": peak and round(speed * self.flops_per_token / peak / 1e12, 4),
+            "peak_gib": round(max(each["peak_gib"] for each in trainer.rounds), 2),
+            "reserved_gib": trainer.rounds[-1]["reserved_gib"],
+            "start_up_s": round(trainer.ready["start_up_s"], 1),
+        }
 
 
 def main() -> int:
@@ -119,76 +195,65 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", metavar="PYTHON", help="a Python that has trl")
     parser.add_argument("--tiny", action="store_true", help="try the script with a tiny student")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2, help="optimizer steps of a round")
+    parser.add_argument("--only", metavar="STUDENT:TOKENS", nargs="*", help="of RUNS")
+    parser.add_argument("--valley", metavar="JSON", type=json.loads, default={}, help="settings")
+    parser.add_argument("--trl-attention", default="flex_attention")
+    parser.add_argument("--rounds", type=int, default=5, help="optimizer steps, after the first")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there as it comes")
     arguments = parser.parse_args()
     import torch
 
     if not torch.cuda.is_available() and not arguments.tiny:
         print(json.dumps({"device": None, "said": "no GPU here"}))
         return 0
+    with tempfile.TemporaryDirectory(prefix="valley-bench-") as temporary:
+        _measure(Path(temporary), arguments)
+    return 0
+
+
+def _measure(folder: Path, arguments: argparse.Namespace) -> None:
+    import torch
+
     from valley.train.throughput import peak_tflops
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     peak = peak_tflops(device)
-    told: dict[str, Any] = {
+    runs = [
+        Run.prepared(folder / f"{name}-{row_tokens}", name, row_tokens, again, arguments.rounds)
+        for name, row_tokens, again in (TINY if arguments.tiny else RUNS)
+        if not arguments.only or f"{name}:{row_tokens}" in arguments.only
+    ]
+    torch.cuda.empty_cache()
+    told = {
         "device": device,
         "date": str(datetime.date.today()),
-        "torch": torch.__version__,
         "peak_tflops": peak,
-        "runs": [],
+        "versions": {name: version(name) for name in LIBRARIES if _is_installed(name)},
+        "step_tokens": STEP_TOKENS,
+        "runs": [run.told for run in runs],
     }
-    shapes, rows = (["tiny"], [256]) if arguments.tiny else (["0.5B", "1.5B"], [16_384, 32_768])
-    for shape in shapes:
-        for row_tokens in rows:
-            with tempfile.TemporaryDirectory(prefix="valley-bench-") as temporary:
-                run = _run(Path(temporary), shape, row_tokens, arguments, peak)
-            told["runs"].append(run)
-            print(json.dumps(run), file=sys.stderr)
-    print(json.dumps(told, indent=1))
-    return 0
-
-
-def _run(
-    folder: Path, name: str, row_tokens: int, arguments: argparse.Namespace, peak: float | None
-) -> dict[str, Any]:
-    shape = make_student(SHAPES[name], row_tokens, folder / "student")
-    vocabulary = SHAPES[name].get("vocab_size", VOCABULARY)
-    # Lengths as of reasoning traces: a few thousand tokens, a few documents in a row.
-    documents = make_documents(64, vocabulary, row_tokens, scale=row_tokens / 4)
-    lengths = [len(document) for document in documents]
-    flops_per_token = shape.flops(lengths, sum(lengths) - len(lengths)) / sum(lengths)
-    task = {
-        "student": str(folder / "student"),
-        "documents": documents,
-        "row_tokens": row_tokens,
-        "batch_size": 1,
-        "steps_per_round": arguments.steps,
-        "rounds": arguments.rounds,
-    }
-    settings = {"precision": "bf16", "zero_stage": 1, "activation_checkpointing": True}
-    run: dict[str, Any] = {
-        "student": name,
-        "row_tokens": row_tokens,
-        "packed_difference": packed_difference(folder / "student", "documents"),
-        "valley": measured(
-            Trainer(
-                "valley", sys.executable, {**task, "how": "valley", "settings": settings}, folder
-            ),
-            arguments.rounds,
-        ),
-    }
+    flex = {"trl_model": {"attn_implementation": arguments.trl_attention}}
+    asked = [("valley", sys.executable, arguments.valley)]
     if arguments.peers:
+        asked.append(("trl", arguments.peers, flex))
+    for who, python, more in asked:
         try:
-            peer = {**task, "how": "trl", "settings": settings}
-            run["trl"] = measured(Trainer("trl", arguments.peers, peer, folder), arguments.rounds)
-        except RuntimeError as error:  # out of memory is a result
-            run["trl"] = {"failed": str(error)[-500:]}
-    for who in ("valley", "trl"):
-        if peak and "tokens_per_s" in run.get(who, {}):
-            flops_per_s = run[who]["tokens_per_s"] * flops_per_token
-            run[who]["mfu"] = round(flops_per_s / peak / 1e12, 4)
-    return run
+            trainer = Trainer(who, python, [run.of(who, more) for run in runs], folder)
+            for number, run in enumerate(runs):
+                if number:
+                    trainer.next_task()
+                run.measure(trainer, peak)
+                print(json.dumps(run.told), file=sys.stderr, flush=True)
+                if arguments.out:
+                    arguments.out.write_text(json.dumps(told, indent=1), encoding="utf-8")
+            trainer.end()
+        except RuntimeError as error:
+            print(error, file=sys.stderr, flush=True)
+    print(json.dumps(told, indent=1))
+
+
+def _is_installed(name: str) -> bool:
+    return find_spec(name.replace("-", "_")) is not None
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""One trainer in a process of its own, which trains when it is told to: `python train_worker.py TASK.json`.
+"""One trainer in a process of its own, which trains when it is told to: `python train_worker.py TASK.json…`.
 
 TASK: {"how": "valley" | "bare" | "trl", "student", "documents": [[token…]…], "row_tokens", "batch_size",
-"steps_per_round", "rounds", "settings", "started"}. It prints one JSON line when it is ready, with the
-token-mean loss of the initial weights over all documents, then waits for a line on its standard input
-before each round of optimizer steps, and prints {"seconds", "tokens", "peak_gib"} after it.
+"steps_per_round", "rounds", "settings", "started", "threads" (1 where it is left out), "initial_loss" (true
+where it is left out)}. It prints one JSON line when it is ready, with the token-mean loss of the initial
+weights over all documents where that is asked for, then waits for a line on its standard input before each
+round of optimizer steps, and prints {"seconds", "tokens", "peak_gib"} after it. After a task's last round
+another line makes it ready for the next task; one that a GPU has no memory for is told as {"failed"}.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -15,11 +18,12 @@ import resource
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 # Before torch is imported.
-os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
 
 LEARNING_RATE = 1e-4
 CLIP = 1.0
@@ -35,7 +39,8 @@ class Rounds:
 
     def wait(self, **first: Any) -> None:
         """Say that it is ready, or what a round was, and go on when told to."""
-        print(json.dumps({**first, "peak_gib": peak_gib()}), file=self.told, flush=True)
+        told = {**first, "peak_gib": peak_gib(), "reserved_gib": reserved_gib()}
+        print(json.dumps(told), file=self.told, flush=True)
         if not sys.stdin.readline():
             sys.exit("nobody is there to tell to go on")
         self.steps = self.tokens = 0
@@ -59,6 +64,13 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+def reserved_gib() -> float | None:
+    """The most GPU memory so far that torch has held, with what lay idle; None without a GPU."""
+    import torch
+
+    return torch.cuda.max_memory_reserved() / 2**30 if torch.cuda.is_available() else None
+
+
 def total_steps(task: dict[str, Any]) -> int:
     """One step before the first round, which is not timed, and those of the rounds."""
     return 1 + task["rounds"] * task["steps_per_round"]
@@ -66,7 +78,7 @@ def total_steps(task: dict[str, Any]) -> int:
 
 def with_valley(task: dict[str, Any], rounds: Rounds) -> None:
     """The trainer, whole: log, flags and all."""
-    from valley.cluster.rendezvous import join_process_group, leave_process_group, place
+    from valley.cluster.rendezvous import join_process_group, place
     from valley.data.pack import batches
     from valley.train.loop import train
 
@@ -93,7 +105,6 @@ def with_valley(task: dict[str, Any], rounds: Rounds) -> None:
             log=folder / "log.jsonl",
             alive=alive,
         )
-        leave_process_group()
 
 
 def bare(task: dict[str, Any], rounds: Rounds) -> None:
@@ -172,7 +183,9 @@ def with_trl(task: dict[str, Any], rounds: Rounds) -> None:
                 lr_scheduler_type="constant",
                 max_grad_norm=CLIP,
                 weight_decay=0.0,
-                gradient_checkpointing=task["settings"].get("activation_checkpointing", False),
+                gradient_checkpointing=bool(task["settings"].get("activation_checkpointing")),
+                gradient_checkpointing_kwargs={"use_reentrant": False},
+                use_liger_kernel=on_gpu and find_spec("liger_kernel") is not None,
                 bf16=task["settings"].get("precision") == "bf16",
                 use_cpu=not on_gpu,
                 report_to="none",
@@ -187,7 +200,7 @@ def with_trl(task: dict[str, Any], rounds: Rounds) -> None:
             processing_class=AutoTokenizer.from_pretrained(task["student"]),
             callbacks=[Told()],
         )
-        loss = _trl_loss(trainer)
+        loss = _trl_loss(trainer) if task.get("initial_loss", True) else None
         trainer.train()
 
 
@@ -236,15 +249,29 @@ def _valley_inputs(task: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def main() -> None:
-    """Train as the task says; what libraries print goes to stderr."""
+    """Train as the tasks say; what libraries print goes to stderr."""
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    tasks = [json.loads(Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:]]
+    threads = tasks[0].get("threads", 1)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     import torch
 
-    torch.set_num_threads(1)
-    how = {"valley": with_valley, "bare": bare, "trl": with_trl}[task["how"]]
-    how(task, Rounds(task, told))
+    torch.set_num_threads(threads)
+    for number, task in enumerate(tasks):
+        if number:
+            task["started"] = time.time()
+        how = {"valley": with_valley, "bare": bare, "trl": with_trl}[task["how"]]
+        try:
+            how(task, Rounds(task, told))
+        except torch.OutOfMemoryError as error:
+            print(json.dumps({"failed": str(error)}), file=told, flush=True)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+    if torch.distributed.is_initialized():  # by valley; DeepSpeed knows no second one
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -95,29 +95,49 @@ def make_documents(
 class Trainer:
     """A worker that is ready and waits."""
 
-    def __init__(self, name: str, python: str, task: dict[str, Any], folder: Path) -> None:
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps({**task, "started": time.time()}), encoding="utf-8")
+    def __init__(self, name: str, python: str, tasks: list[dict[str, Any]], folder: Path) -> None:
+        paths = []
+        for number, task in enumerate(tasks):
+            paths.append(folder / f"{name}-{number}.json")
+            text = json.dumps({**task, "started": time.time()})
+            paths[-1].write_text(text, encoding="utf-8")
         self.log = (folder / f"{name}.log").open("w+")
+        code = filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
         self.name = name
         self.rounds: list[dict[str, float]] = []
         self.process = subprocess.Popen(
-            [python, str(WORKER), str(path)],
+            [python, str(WORKER), *map(str, paths)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(code)},
             text=True,
         )
-        self.ready = self._told()
-        say(f"{name}: ready after {self.ready['start_up_s']:.0f} s")
+        self.failed = ""
+        self._get_ready()
 
     def round(self) -> None:
-        """Let it train one round."""
+        """Let it train one round, if it has not failed."""
+        if not self.failed:
+            self._go_on()
+            self.rounds.append(self._told())
+
+    def next_task(self) -> None:
+        """Let it finish a task and be ready for the next; the rounds begin anew."""
+        if not self.failed:
+            self._go_on()
+        self.rounds, self.failed = [], ""
+        self._get_ready()
+
+    def _get_ready(self) -> None:
+        self.ready = self._told()
+        if not self.failed:
+            say(f"{self.name}: ready after {self.ready['start_up_s']:.0f} s")
+
+    def _go_on(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        self.rounds.append(self._told())
 
     def end(self) -> None:
         """Let it finish."""
@@ -135,7 +155,9 @@ class Trainer:
         if not line:
             self.log.seek(0)
             raise RuntimeError(f"{self.name} ended: {self.log.read()[-3000:]}")
-        return json.loads(line)
+        told = json.loads(line)
+        self.failed = told.get("failed", "")
+        return told
 
 
 def say(text: str) -> None:
@@ -225,7 +247,7 @@ def main() -> int:
         if arguments.peers:
             asked.append(("trl", "trl", arguments.peers, {}))
         trainers = [
-            Trainer(name, python, {**task, "how": how, "settings": settings}, folder)
+            Trainer(name, python, [{**task, "how": how, "settings": settings}], folder)
             for name, how, python, settings in asked
         ]
         result = compare(trainers, arguments.rounds, lambda told: _keep(told, arguments))

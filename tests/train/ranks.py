@@ -137,7 +137,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     # Or all of so small a student's logits would be one chunk, and held whole.
-    CHUNK_LOGITS["cpu"] = 2000
+    CHUNK_LOGITS.update(dict.fromkeys(CHUNK_LOGITS, 2000))
     if sys.argv[1] == "--serve":
         serve(Path(sys.argv[2]))
     else:

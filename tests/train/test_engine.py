@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,21 @@ leave_process_group()
 
 def values(**settings):
     return deepspeed_config(TrainConfig(**settings), 4, 2)
+
+
+@pytest.mark.parametrize(("share", "layers"), [(True, [0, 1, 2, 3]), (0.5, [1, 3]), (0.3, [3])])
+def test_a_share_of_the_layers_recomputes(start, spaced, share, layers):
+    shutil.copytree(start, spaced / "student")
+    settings = json.loads((spaced / "student" / "config.json").read_text())
+    settings |= {"num_hidden_layers": 4, "layer_types": ["full_attention"] * 4}
+    (spaced / "student" / "config.json").write_text(json.dumps(settings))
+    config = TrainConfig(activation_checkpointing=share)
+    model = load_student(spaced / "student", config, deepspeed_config(config, 1, 1))
+    found = [i for i, layer in enumerate(model.model.layers) if layer.gradient_checkpointing]
+    assert found == layers
+    ids = torch.tensor([[5, 6, 7, 8]])
+    model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    assert all(p.grad is not None for p in model.parameters())
 
 
 def test_raw_keys_are_added():

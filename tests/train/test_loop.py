@@ -69,6 +69,16 @@ def test_loss_and_gradient_are_those_of_the_plain_loop(run_ranks, alone, world_s
             torch.testing.assert_close(series(lines, key), expected, rtol=1e-5, atol=0)
 
 
+def test_in_bf16_each_stage_learns_as_float32_does(run_ranks):
+    """A step too many or too few before the first, or one that decays weights, is ten times as far off."""
+    decay = {**config(0, 8), "weight_decay": 0.1}
+    half = {f"zero{n}": {**decay, "zero_stage": n, "precision": "bf16"} for n in range(4)}
+    _, logs = run_ranks({"fp32": decay, **half}, 1, steps=10)
+    expected = series(logs["fp32"], "loss")
+    for name in half:
+        torch.testing.assert_close(series(logs[name], "loss"), expected, rtol=5e-4, atol=0)
+
+
 def test_a_mean_of_means_would_be_seen(alone):
     """The tolerance of the test above is far below what averaging per rank would change."""
     pairs = zip(alone["loss"], alone["mean_of_means"], strict=True)

@@ -97,6 +97,9 @@ def join_process_group(
     )
     gpu = torch.cuda.is_available()
     if gpu:
+        # Rows of ever other lengths would leave holes in its memory that no other row fits into.
+        if "PYTORCH_ALLOC_CONF" not in os.environ:
+            os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
         torch.cuda.set_device(where.local_rank)
     else:
         os.environ["DS_ACCELERATOR"] = "cpu"

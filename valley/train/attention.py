@@ -2,7 +2,7 @@
 
 | name | what it is | a row of 32k tokens |
 |---|---|---|
-| documents | ours: each document's causal attention by itself; a loop on the CPU, `varlen_attn` on a GPU | yes |
+| documents | ours: each document's causal attention by itself; a loop on the CPU, torch's `varlen_attn` on a GPU | yes |
 | flash_attention_2 | the flash-attn package, on GPUs | yes |
 | flex | torch's compiled block mask | yes; on the CPU forward only |
 | sdpa, eager | a dense mask over the whole row | no: memory grows with its square |
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from valley.errors import UserError
@@ -81,7 +82,7 @@ def implementation(config: TrainConfig) -> str:
         and not has_varlen()
     ):
         raise UserError(
-            f"train.attention: documents needs torch 2.13 or newer for packed rows on a GPU, and this is "
+            f"train.attention: documents needs torch 2.11 or newer for packed rows on a GPU, and this is "
             f"{torch.__version__}; install that, or set train.attention: auto"
         )
     return NAMES.get(asked, asked)
@@ -174,6 +175,12 @@ def _varlen(
     """The same on a GPU, in one kernel; it takes half precision only."""
     from torch.nn.attention.varlen import varlen_attn
 
+    groups = query.shape[1] // key.shape[1]
+    options: dict[str, Any] = {}
+    if groups > 1 and _knows("enable_gqa"):
+        options["enable_gqa"] = True
+    elif groups > 1:  # before torch 2.13
+        key, value = (each.repeat_interleave(groups, 1) for each in (key, value))
     # (1, heads, length, width) to (length, heads, width).
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     out: Any = varlen_attn(
@@ -186,17 +193,21 @@ def _varlen(
         longest,
         scale=scaling,
         window_size=(-1, 0),  # causal
-        enable_gqa=q.shape[1] != k.shape[1],
+        **options,
     )
     return out[None]
 
 
 def has_varlen() -> bool:
-    """Whether torch has the kernel that ours needs on a GPU: earlier ones know no window or no groups."""
+    """Whether torch has the kernel that ours needs on a GPU: before 2.11 it knows no window."""
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
         return False
+    return _knows("window_size", "scale")
+
+
+@cache
+def _knows(*options: str) -> bool:
+    """Whether torch's kernel takes these options."""
     from torch.nn.attention.varlen import varlen_attn
 
-    return {"window_size", "enable_gqa", "scale"} <= inspect.signature(
-        varlen_attn
-    ).parameters.keys()
+    return set(options) <= inspect.signature(varlen_attn).parameters.keys()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class TrainConfig(BaseModel):
@@ -22,6 +23,7 @@ class TrainConfig(BaseModel):
             "layout",
             "attention",
             "activation_checkpointing",
+            "kernels",
             "offload",
             "loss_spike",
             "checkpoint_every_s",
@@ -71,9 +73,12 @@ class TrainConfig(BaseModel):
     offload: Literal["none", "cpu"] = "none"
     """Where the optimizer's state lives and steps. `cpu` needs `zero_stage` 1 or more, and DeepSpeed's
     CPU Adam, which a C++ compiler builds once for all jobs of the root."""
-    activation_checkpointing: bool = False
+    activation_checkpointing: bool | Share = False
     """Compute activations again for the gradient instead of keeping them: about a third more work, and
-    memory for one layer instead of all."""
+    memory for one layer instead of all. A number between 0 and 1 does so in that share of the layers."""
+    kernels: Literal["auto", "torch", "liger"] = "auto"
+    """What computes norms, rotary positions, gated activations and the loss on a GPU. `auto`: Liger's
+    kernels, where the package liger-kernel is installed and knows the model; else torch's."""
     deepspeed: dict[str, Any] = {}
     """More keys for DeepSpeed's own configuration, such as `{zero_optimization: {overlap_comm: true}}`.
     One that contradicts another setting is an error."""

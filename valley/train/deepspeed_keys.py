@@ -56,6 +56,8 @@ def deepspeed_config(
         # torch's AdamW, which resumes bit by bit and needs no compiler.
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 10**9,
+        # Ours needs no clock of DeepSpeed's, which would wait for the GPU after each micro-batch.
+        "timers": {"throughput": {"enabled": False}},
         # Said also where it is off: a raw key must not turn it on behind our back.
         "bf16": {"enabled": config.precision == "bf16"},
         # Said also where there is none: DeepSpeed clips at 1.0 when it is not told (0.19).

@@ -17,6 +17,7 @@ from valley.errors import UserError
 from valley.student import load_model
 from valley.train.attention import check_windows, implementation
 from valley.train.config import TrainConfig
+from valley.train.kernels import use_liger, uses_liger
 from valley.train.operators import load_cpu_adam
 
 
@@ -46,9 +47,22 @@ def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> An
     else:
         model = load_model(start, "fp32", attention)
     check_windows(model, attention)
+    if uses_liger(config, model.config.model_type):
+        use_liger(model)
     if config.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+        _recompute_in(model, float(config.activation_checkpointing))
     return model.train()
+
+
+def _recompute_in(model: Any, share: float) -> None:
+    """Let only a share of the layers compute their activations again, evenly spread."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    layers = [each for each in model.modules() if isinstance(each, GradientCheckpointingLayer)]
+    for index, layer in enumerate(layers):
+        # The whole part of `share * index` grows by one at each layer that recomputes.
+        layer.gradient_checkpointing = int(share * (index + 1)) > int(share * index)
 
 
 def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
@@ -59,13 +73,12 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
             does not accept a raw key.
     """
     import deepspeed
-    import torch
 
     _compile_nothing()
-    make_optimizer = _offloaded_adam if config.offload == "cpu" else torch.optim.AdamW
+    make_optimizer = _offloaded_adam if config.offload == "cpu" else _adam
     optimizer = make_optimizer(
         model.parameters(),
-        lr=config.learning_rate,
+        lr=0.0,  # until a step says what it is, since DeepSpeed may take one of its own
         betas=config.adam_betas,
         weight_decay=config.weight_decay,
     )
@@ -73,7 +86,21 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
         engine, *_ = deepspeed.initialize(
             model=model, optimizer=optimizer, config=values, dist_init_required=False
         )
+    _forget_steps(engine.basic_optimizer)
     return engine
+
+
+def _forget_steps(optimizer: Any) -> None:
+    """Let the next step be the first one.
+
+    In bf16 without ZeRO, DeepSpeed makes the moments by a step on gradients of zero, which counts: the first
+    real one would be corrected as if it were the second, and be a quarter too small (0.19.8).
+    """
+    for state in optimizer.state.values():
+        if hasattr(state["step"], "zero_"):
+            state["step"].zero_()
+        else:  # DeepSpeed's own
+            state["step"] = 0
 
 
 @contextmanager
@@ -98,6 +125,13 @@ def _compile_nothing() -> None:
 
     if not torch.cuda.is_available():
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def _adam(parameters: Iterator[Any], **options: Any) -> Any:
+    import torch
+
+    # On a GPU in one kernel: step by step it needs another copy of the weights, and their time.
+    return torch.optim.AdamW(parameters, fused=torch.cuda.is_available(), **options)
 
 
 def _offloaded_adam(parameters: Iterator[Any], **options: Any) -> Any:

@@ -12,13 +12,13 @@ weight for it, tied or not.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from valley.train.rows import IGNORED, Rows
+from valley.train.kernels import liger_loss
+from valley.train.rows import Rows
 
 if TYPE_CHECKING:
     import torch
@@ -29,13 +29,16 @@ CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 28}
 """Logits of a chunk: 64 MiB of float32, which a CPU's caches like, and 1 GiB."""
 
 
-def summed_loss(model: Any, rows: Rows, chunk_logits: int | None = None) -> torch.Tensor:
+def summed_loss(
+    model: Any, rows: Rows, chunk_logits: int | None = None, *, liger: bool = False
+) -> torch.Tensor:
     """The weighted sum, not the mean, of the response tokens' cross-entropies, in float32.
 
     Args:
         model: a causal language model of transformers, or DeepSpeed's engine around one.
         chunk_logits: how many logits may be held at once; None: as many as suits the device. Where
             they are no more all are held, and so they are where the head is not a plain one.
+        liger: compute it with Liger's kernel, which knows no weights (kernels.py).
     """
     inner = getattr(model, "module", model)
     call = {"input_ids": rows.tokens, "use_cache": False, **rows.options}
@@ -44,39 +47,32 @@ def summed_loss(model: Any, rows: Rows, chunk_logits: int | None = None) -> torc
     small = rows.positions * inner.config.vocab_size <= limit
     if small or inner.config.model_type not in PLAIN_HEADS or head.bias is not None:
         return _of_logits(model(**call).logits, rows)
-    with _as_loss(head, rows, limit):
+    with _as_loss(head, rows, limit, liger):
         return model(**call).logits
 
 
 def _of_logits(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
     import torch
 
-    # Only the rows that count: the prompt's logits are never needed in float32.
-    counted = rows.labels != IGNORED
+    # Only those that count: the prompt's logits are never needed in float32.
+    counted, labels = rows.at_counted(logits).float(), rows.at_counted(rows.labels)
     cross_entropy = torch.nn.functional.cross_entropy
     if rows.weights is None:
-        return cross_entropy(logits[counted].float(), rows.labels[counted], reduction="sum")
-    losses = cross_entropy(logits[counted].float(), rows.labels[counted], reduction="none")
-    return (losses * rows.weights[counted]).sum()
+        return cross_entropy(counted, labels, reduction="sum")
+    losses = cross_entropy(counted, labels, reduction="none")
+    return (losses * rows.at_counted(rows.weights)).sum()
 
 
 @contextmanager
-def _as_loss(head: Any, rows: Rows, limit: int) -> Iterator[None]:
+def _as_loss(head: Any, rows: Rows, limit: int, liger: bool) -> Iterator[None]:
     """Let an output layer return the loss of its inputs."""
-    counted = rows.labels != IGNORED
-    labels = rows.labels[counted]
-    weights = None if rows.weights is None else rows.weights[counted]
+    labels = rows.at_counted(rows.labels)
+    weights = None if rows.weights is None else rows.at_counted(rows.weights)
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
-        if weights is None and hidden.is_cuda and _has_liger():
-            import torch
-            from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
-
-            # Left to itself it sums the weight's gradient over the chunks in the weight's precision.
-            fused = LigerFusedLinearCrossEntropyLoss(reduction="sum", accum_dtype=torch.float32)
-            loss: torch.Tensor = fused(head.weight, hidden[counted], labels)
-            return loss
-        return chunked_loss(hidden[counted], head.weight, labels, weights, limit)
+        if weights is None and liger:
+            return liger_loss(rows.at_counted(hidden), head.weight, labels, limit)
+        return chunked_loss(rows.at_counted(hidden), head.weight, labels, weights, limit)
 
     head.forward = forward
     try:
@@ -87,11 +83,6 @@ def _as_loss(head: Any, rows: Rows, limit: int) -> Iterator[None]:
 
 def _chunk_logits(device: torch.device) -> int:
     return CHUNK_LOGITS.get(device.type, CHUNK_LOGITS["cpu"])
-
-
-@cache
-def _has_liger() -> bool:
-    return importlib.util.find_spec("liger_kernel") is not None
 
 
 def chunked_loss(

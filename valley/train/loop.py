@@ -29,6 +29,7 @@ from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.divergence import Divergence
 from valley.train.engine import load_student, make_engine
 from valley.train.head import summed_loss
+from valley.train.kernels import uses_liger
 from valley.train.resume import Position, ResumeFolder
 from valley.train.rows import rows_of
 from valley.train.schedule import learning_rate_at
@@ -214,6 +215,7 @@ class _Accumulation:
         self.engine = engine
         self.by_sequence = config.loss == "sequences"
         self.packed = is_packed(config)
+        self.liger = uses_liger(config, engine.module.config.model_type)
         self.pad_token = pad_token
 
     def divisor(self, batch: Batch) -> int:
@@ -239,7 +241,7 @@ class _Accumulation:
                 by_sequence=self.by_sequence,
                 device=engine.device,
             )
-            loss = summed_loss(engine, rows)
+            loss = summed_loss(engine, rows, liger=self.liger)
             total += loss.detach()
             positions += rows.positions
             engine.backward(loss / divisor * scale)

@@ -25,13 +25,16 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Rows:
-    """A micro-batch. All tensors but `options` have the shape (rows, length)."""
+    """A micro-batch. All tensors but `counted` and `options` have the shape (rows, length)."""
 
     tokens: torch.Tensor
     labels: torch.Tensor
     """The token that follows, where that token is part of the response, else -100."""
     weights: torch.Tensor | None
     """What each label's loss counts, float32; None where each counts 1."""
+    counted: torch.Tensor
+    """Where the labels are that count, in their order, as positions in the flattened rows: int64, of
+    shape (labels that count,)."""
     options: dict[str, Any]
     """What else the model is called with."""
 
@@ -39,6 +42,10 @@ class Rows:
     def positions(self) -> int:
         """Tokens that are computed, padding included."""
         return self.tokens.numel()
+
+    def at_counted(self, values: torch.Tensor) -> torch.Tensor:
+        """Of values of shape (rows, length, …) those at labels that count, (labels that count, …)."""
+        return values.flatten(0, 1)[self.counted]
 
 
 def rows_of(
@@ -56,12 +63,23 @@ def rows_of(
     """
     tokens, labels = (_packed if packed else padded_rows)(documents, pad_token)
     weights = _weights(documents, labels) if by_sequence else None
+    counted = (labels.flatten() != IGNORED).nonzero()[:, 0]
     return Rows(
-        tokens.to(device),
-        labels.to(device),
-        None if weights is None else weights.to(device),
+        _sent(tokens, device),
+        _sent(labels, device),
+        None if weights is None else _sent(weights, device),
+        _sent(counted, device),
         _bounds(documents, device) if packed else {},
     )
+
+
+def _sent(tensor: torch.Tensor, device: Any) -> torch.Tensor:
+    """A tensor on a device, without waiting until a GPU has done what it was told before."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def padded_rows(
@@ -93,8 +111,8 @@ def _bounds(documents: Sequence[Document], device: Any) -> dict[str, Any]:
     import torch
 
     lengths = torch.tensor([len(document.tokens) for document in documents])
-    bounds = torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).to(device, torch.int32)
-    positions = torch.cat([torch.arange(n) for n in lengths.tolist()])[None].to(device)
+    bounds = _sent(torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32), device)
+    positions = _sent(torch.cat([torch.arange(n) for n in lengths.tolist()])[None], device)
     longest = int(lengths.max())
     return {
         "position_ids": positions,
