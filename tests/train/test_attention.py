@@ -75,6 +75,18 @@ def test_the_gpu_kernel_is_called_as_it_wants_to_be(groups):
     assert all(each.grad.shape == each.shape for each in (query, key, value))
 
 
+@pytest.mark.skipif(not has_varlen(), reason="a torch before the kernel")
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_nothing_waits_for_the_gpu(name):
+    """The meta device has no values, so it refuses whatever would have to wait for one."""
+    model = student(name, NAMES["documents"]).to("meta", torch.bfloat16)
+    rows = rows_of(DOCUMENTS, packed=True, device="meta")
+    summed_loss(model, rows, chunk_logits=500).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    with pytest.raises(RuntimeError, match="meta"):
+        (rows.tokens > 3).any().item()
+
+
 def test_activation_checkpointing_changes_nothing():
     plain, recomputing = apart_and_packed("qwen2", "documents")
     recomputing.gradient_checkpointing_enable({"use_reentrant": False})

@@ -106,11 +106,11 @@ def check_windows(model: Any, attention: str) -> None:
 
 def register() -> None:
     """Make our attention known to transformers."""
-    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers import AttentionInterface
 
+    # Without a function that makes its masks, so that none is made: documents are taken apart by their
+    # bounds. Before making one, transformers would look at the positions, and wait for the GPU to do so.
     AttentionInterface.register(OURS, document_attention)
-    # Documents are taken apart by their bounds, so nothing is masked.
-    AttentionMaskInterface.register(OURS, lambda *_, **__: None)
 
 
 def document_attention(
@@ -146,7 +146,7 @@ def document_attention(
         )
     if cu_seq_lens_q is None:
         return _causal(query, key, value, scaling).transpose(1, 2), None
-    if query.is_cuda:
+    if query.device.type != "cpu":
         return _varlen(query, key, value, scaling, cu_seq_lens_q, max_length_q), None
     import torch
 
