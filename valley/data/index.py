@@ -66,6 +66,11 @@ class Column:
         code = self._codes[row]
         return None if code < 0 else self.words[code]
 
+    def extend(self, other: Column) -> None:
+        """Add another's rows."""
+        numbers = np.array([-1, *map(self.number, other.words)], dtype=np.int32)
+        self._codes.frombytes(numbers[other.codes + 1].tobytes())
+
     @property
     def codes(self) -> NDArray[np.int32]:
         """The rows' numbers. No row may be added while this is held."""
@@ -129,6 +134,16 @@ class Index:
         self._offset.append(NOWHERE)
         self._bytes.append(0)
         return len(self.ids) - 1
+
+    def extend(self, other: Index) -> None:
+        """Add the rows of another."""
+        rows = len(self)
+        self.duplicate_of.update((rows + row, one) for row, one in other.duplicate_of.items())
+        self.ids += other.ids
+        for name in WORDS:
+            getattr(self, name).extend(getattr(other, name))
+        for name in ("_correct", "_characters", "_offset", "_bytes"):
+            getattr(self, name).extend(getattr(other, name))
 
     def place(self, row: int, offset: int, size_bytes: int) -> None:
         """Say where a trace's line stands."""
