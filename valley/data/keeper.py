@@ -11,14 +11,17 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from valley.data.index import Index, Mask, Numbers
 from valley.data.reading import Part
 from valley.data.selection_config import CORRECTNESS_ARMS, DIFFICULTY_ARMS
+from valley.data.sources.ahead import ahead
 
-COPY_BYTES = 1 << 20
+COPY_BYTES = 4 << 20
+"""Copied while as much before it is hashed."""
 
 
 class Keeper:
@@ -65,18 +68,28 @@ class Keeper:
         Returns:
             The file's SHA-256.
         """
-        rows = self.rows()
         temporary = path.with_suffix(".tmp")
-        offset, hasher = 0, hashlib.sha256()
-        with temporary.open("wb", buffering=COPY_BYTES) as file:
-            for row, line in zip(rows, self.lines(rows), strict=True):
-                line = change(row, line)
-                file.write(line)
-                hasher.update(line)
-                self.index.place(row, offset, len(line))
-                offset += len(line)
+        hasher = hashlib.sha256()
+        with temporary.open("wb") as file:
+            for written in ahead(self._written(file, change), 2):
+                hasher.update(written)
         temporary.replace(path)
         return hasher.hexdigest()
+
+    def _written(self, file: BinaryIO, change: Callable[[int, bytes], bytes]) -> Iterator[bytes]:
+        """Write the lines, about `COPY_BYTES` at a time; yields what was written."""
+        offset, waiting, size = 0, [], 0
+        rows = self.rows()
+        for row, line in zip(rows, self.lines(rows), strict=True):
+            line = change(row, line)
+            self.index.place(row, offset + size, len(line))
+            waiting.append(line)
+            size += len(line)
+            if size >= COPY_BYTES or row == rows[-1]:
+                data = b"".join(waiting)
+                file.write(data)
+                yield data
+                offset, waiting, size = offset + size, [], 0
 
 
 def _joined(columns: list[Numbers]) -> Numbers:

@@ -167,7 +167,7 @@ class PoolWriter:
                 if cleaning.keeps(problem):
                     written.add(problem.id)
                     line = record_line(problem).encode()
-                    if HALF in line:
+                    if HALF.search(line):
                         refuse_half_characters(f"problem {problem.id!a}", problem.statement)
                     hasher.update(line)
                     file.write(line)

@@ -14,6 +14,7 @@ import heapq
 import json
 import logging
 import multiprocessing
+import re
 from array import array
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+
+from pydantic_core import to_json
 
 from valley.data.candidates import Parted, Reader
 from valley.data.cleaning import Cleaning
@@ -35,8 +38,9 @@ logger = logging.getLogger(__name__)
 
 MOST_PROCESSES = 4
 """Each holds about 300 MiB of shards of long texts; more would gain little where a disk is read."""
-HALF = b"\\ud"
+HALF = re.compile(rb"\\ud")
 """How JSON's spelling of half a character begins, and of many a whole one."""
+WRITTEN_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Sieve:
             keep: rows per arm; None lets all through that are in some arm.
         """
         self.path = path
-        self._file = path.open("wb")
+        self._file = path.open("wb", buffering=WRITTEN_BYTES)
         self._keep = keep
         self._offset = 0
         self._lowest: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -257,9 +261,27 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
 
 
 def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
-    # `asdict` would copy what is as flat as this, and take as long as all the rest.
-    value = {"schema": Trace.SCHEMA, **vars(trace), "difficulty": difficulty, "correct": correct}
-    line = (json.dumps(value, allow_nan=False) + "\n").encode()
-    if HALF in line:
+    """A trace's line, as `records.record_line` spells it."""
+    before = {"schema": Trace.SCHEMA, "id": trace.id, "problem_id": trace.problem_id}
+    after = {"correct": correct, "difficulty": difficulty, "teacher": trace.teacher}
+    line = b'%s, "thinking": %s, "answer": %s, %s\n' % (
+        json.dumps(before).encode()[:-1],
+        spell(trace.thinking),
+        spell(trace.answer),
+        json.dumps(after).encode()[1:],
+    )
+    if HALF.search(line):
         refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
     return line
+
+
+def spell(text: str) -> bytes:
+    """What `json.dumps` makes of a text; of one in ASCII in a quarter of its time.
+
+    >>> spell('so "x" is\\n2') == json.dumps('so "x" is\\n2').encode()
+    True
+    """
+    # Both escape the same but for DEL.
+    if text.isascii() and "\x7f" not in text:
+        return to_json(text)
+    return json.dumps(text).encode()
