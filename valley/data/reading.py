@@ -41,6 +41,10 @@ MOST_PROCESSES = 4
 HALF = re.compile(rb"\\ud")
 """How JSON's spelling of half a character begins, and of many a whole one."""
 WRITTEN_BYTES = 1 << 20
+_LINE = (
+    f'{{"schema": "{Trace.SCHEMA}", "id": %s, "problem_id": %s, "thinking": %s, "answer": %s, '
+    '"correct": %s, "difficulty": %s, "teacher": %s}\n'
+).encode()
 
 
 @dataclass(frozen=True)
@@ -262,13 +266,14 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
 
 def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
     """A trace's line, as `records.record_line` spells it."""
-    before = {"schema": Trace.SCHEMA, "id": trace.id, "problem_id": trace.problem_id}
-    after = {"correct": correct, "difficulty": difficulty, "teacher": trace.teacher}
-    line = b'%s, "thinking": %s, "answer": %s, %s\n' % (
-        json.dumps(before).encode()[:-1],
+    line = _LINE % (
+        spell(trace.id),
+        spell(trace.problem_id),
         spell(trace.thinking),
         spell(trace.answer),
-        json.dumps(after).encode()[1:],
+        b"null" if correct is None else b"true" if correct else b"false",
+        b"null" if difficulty is None else spell(difficulty),
+        spell(trace.teacher),
     )
     if HALF.search(line):
         refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
