@@ -37,7 +37,7 @@ from valley.records import refuse_half_characters
 logger = logging.getLogger(__name__)
 
 MOST_PROCESSES = 4
-"""Each holds about 300 MiB of shards of long texts; more would gain little where a disk is read."""
+"""Each holds up to 400 MiB of a shard of long texts, and all together should stay below 2 GiB."""
 HALF = re.compile(rb"\\ud")
 """How JSON's spelling of half a character begins, and of many a whole one."""
 WRITTEN_BYTES = 1 << 20
@@ -69,9 +69,9 @@ class Part:
     offsets: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
     tally: Counter[str] = field(default_factory=Counter)
-    """The reader's; empty of a source that is read whole."""
+    """The reader's, where the source is read in parts."""
     removed: Counter[str] = field(default_factory=Counter)
-    """Traces that were removed, by problem."""
+    """Traces that were removed, by problem; likewise."""
 
 
 class Sieve:
