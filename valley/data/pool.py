@@ -129,8 +129,8 @@ class PoolWriter:
                 raise UserError(
                     f"trace {_twice(index.ids)!r} stands in the pool twice; leave one out"
                 )
-            counts = reader.counts()
             problems, written = self._write_problems(reader, keeper, cleaning)
+            counts = reader.counts()
             graded = self._grade(keeper, correctness)
             traces = keeper.finish(self.folder / "traces.jsonl", _with_verdicts(index, graded))
         finally:
