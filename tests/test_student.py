@@ -6,6 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from valley import student as module
 from valley.errors import UserError
 from valley.student import load_model, load_tokenizer, positions, prepare_student
 from valley.student_config import FolderStudent, PackageStudent, TinyStudent, check_student
@@ -52,6 +53,21 @@ def test_a_folder_student_is_found_from_anywhere_and_prepared(spaced, monkeypatc
     assert student.path == str((spaced / "m").resolve())
     prepare(student, spaced / "copy")
     assert load_tokenizer(spaced / "copy").chat_template
+
+
+def test_a_folder_that_changes_while_it_is_read_is_refused(spaced, monkeypatch):
+    prepare(TINY, spaced / "m")
+    student = FolderStudent(source="folder", path=str(spaced / "m"))
+    copy = module._copy_folder
+
+    def copy_and_change(path, revision, folder):
+        copy(path, revision, folder)
+        tokenizer = spaced / "m" / "tokenizer.json"
+        tokenizer.write_text(tokenizer.read_text() + " ")
+
+    monkeypatch.setattr(module, "_copy_folder", copy_and_change)
+    with pytest.raises(UserError, match=r"m: tokenizer\.json changed since the job was planned"):
+        prepare(student, spaced / "copy")
 
 
 def configured(**values):

@@ -53,6 +53,8 @@ def prepare_student(
             source = execution["path"]
             _refuse_changes(source, files, model_folder.content(source))
             _copy_folder(source, None, folder)
+            # Loading takes a minute, in which somebody may put another checkpoint there.
+            _refuse_changes(source, files, model_folder.content(source))
 
 
 def _refuse_changes(what: str, planned: dict[str, Any], found: dict[str, Any]) -> None:

@@ -1,14 +1,15 @@
 """What real data costs: reading and selecting it, packing it, tokenising it. Medians.
 
     python tests/benchmarks/data.py [--shape long|many] [--only select packing tokens]
-                                    [--folder DIR] [--repeats 3] [--peers PYTHON]
+                                    [--folder DIR] [--workers N] [--repeats 3] [--peers PYTHON]
 
 Prints JSON.
 
 `select` writes a synthetic OpenCodeReasoning-2 of the real schema to `--folder`, once (`long`: 100,000
 rows of 52 KB; `many`: 1,000,000 rows of 5 KB; `--rows` and `--row-bytes` for others; 6 GB of disk), and in
 a process of its own makes a pool of it in one pass and draws the paper's sets: 30,000 traces and the four
-feature sets. Beside it: pyarrow reading the same columns once. Both are whole processes.
+feature sets; `--workers` processes read. Beside it: pyarrow reading the same columns once. Both are whole
+processes; memory is the most that they and their children hold at a time.
 
 `packing` packs 30,000 lengths; with `--peers`, an interpreter that has trl, `trl.pack_dataset` does so too,
 as it is by default (batches of 1,000 documents) and with all documents in one batch. It moves the tokens
@@ -27,12 +28,14 @@ import argparse
 import json
 import os
 import random
+import select
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,8 @@ SETS = (
 )
 DOCUMENTS, CAPACITY = 30_000, 4096
 TRACES, TRACE_CHARACTERS = 2_000, 16_000
+LOOK_EVERY_S = 0.2
+"""How often the memory is looked at."""
 TRL = """\
 import json, sys, time
 
@@ -84,6 +89,12 @@ def main() -> None:
     parser.add_argument("--row-bytes", type=int, help="instead of the shape's")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--folder", type=Path, help="where the synthetic data lies, or is written")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count(),
+        help="processes that read (default: all cores)",
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with trl")
     parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
@@ -108,8 +119,9 @@ def select_part(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         write_questions(data, QUESTIONS)
         write_ocr2(data / "ocr2", rows, row_bytes, SHARDS, QUESTIONS)
         (data / "whole").touch()
+    ours = ("select", str(data), str(temporary), str(rows), str(options.workers))
     steps = {
-        "valley: pool and sets in one pass": ("select", str(data), str(temporary), str(rows)),
+        "valley: pool and sets in one pass": ours,
         "pyarrow: the same columns read once": ("read", str(data)),
     }
     step(*steps["pyarrow: the same columns read once"])  # into the page cache
@@ -124,21 +136,22 @@ def select_part(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         for name in steps
     }
     ratios = {
-        f"times_as_long_as_reading: {kind}": round(ours[kind] / theirs[kind], 2)
-        for ours, theirs in [medians.values()]
+        f"times_as_long_as_reading: {kind}": round(mine[kind] / theirs[kind], 2)
+        for mine, theirs in [medians.values()]
         for kind in ("wall_s", "cpu_s")
     }
     disk = sum(path.stat().st_size for path in (data / "ocr2").rglob("*.parquet"))
     return {
         "rows": rows,
         "row_bytes": row_bytes,
+        "workers": options.workers,
         "parquet_gib": round(disk / 2**30, 2),
         **medians,
         **ratios,
     }
 
 
-def select_step(data: str, temporary: str, rows_there: str) -> dict[str, Any]:
+def select_step(data: str, temporary: str, rows_there: str, workers: str) -> dict[str, Any]:
     """Make the pool and draw the sets."""
     from synthetic import places
 
@@ -169,7 +182,8 @@ def select_step(data: str, temporary: str, rows_there: str) -> dict[str, Any]:
         }
     )
     with tempfile.TemporaryDirectory(dir=temporary) as pool:
-        written = PoolWriter(Path(pool), settings, GradeConfig()).write(source.open())
+        writer = PoolWriter(Path(pool), settings, GradeConfig(), int(workers))
+        written = writer.write(source.open())
         index = read_index(Path(pool))
         sets = {}
         for difficulty, correctness, whole_size in SETS:
@@ -343,11 +357,14 @@ def _tokenised(took_s: float, documents: Any) -> dict[str, Any]:
 
 
 def step(*arguments: str) -> tuple[dict[str, Any], float, float, float]:
-    """One step in a process of its own: what it says, wall seconds, CPU seconds, peak MiB."""
+    """One step in a process of its own: what it says, wall and CPU seconds, peak MiB with its children."""
     command = [sys.executable, __file__, "--step", *arguments]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
+    peak_mib = 0.0
+    while not select.select([process.stdout], [], [], LOOK_EVERY_S)[0]:
+        peak_mib = max(peak_mib, memory_mib(process.pid))
     said = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - started
@@ -355,7 +372,19 @@ def step(*arguments: str) -> tuple[dict[str, Any], float, float, float]:
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}; its error stands above")
     cpu_s = usage.ru_utime + usage.ru_stime
-    return json.loads(said.splitlines()[-1]), wall_s, cpu_s, usage.ru_maxrss / 1024
+    return json.loads(said.splitlines()[-1]), wall_s, cpu_s, max(peak_mib, usage.ru_maxrss / 1024)
+
+
+def memory_mib(pid: int) -> float:
+    """What a process and its children hold, shared pages once."""
+    from valley.processes import children_of
+
+    kib = 0
+    for one in (pid, *children_of(pid)):
+        with suppress(OSError):  # it has just ended
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kib / 1024
 
 
 def seconds(work: Callable[[], Any]) -> float:

@@ -83,6 +83,34 @@ def test_a_report_by_hand():
     assert report.documents_per_step == Spread(1, 2, 3)
 
 
+TRL = [
+    # seed, documents, mean and deviation of the lengths' logarithm (None: they are evenly spread),
+    # tokens of a row and of all, trl's rows in batches of 1,000 and in one batch
+    (0, 2000, (7.3, 0.7), 4096, 3_545_814, 870, 869),
+    (1, 1000, (9.3, 0.7), 32768, 12_857_119, 394, 394),
+    (2, 1500, None, 1024, 760_121, 753, 748),
+]
+"""What `trl.pack_dataset(…, "bfd")` of trl 1.16.0 made of lengths that this test makes anew."""
+
+
+@pytest.mark.parametrize(
+    ("seed", "count", "logarithm", "capacity", "tokens", "in_thousands", "whole"), TRL
+)
+def test_rows_are_as_full_as_trls(seed, count, logarithm, capacity, tokens, in_thousands, whole):
+    draw = random.Random(seed)
+    lengths = [
+        min(capacity, 1 + int(draw.lognormvariate(*logarithm)))
+        if logarithm
+        else draw.randint(1, capacity)
+        for _ in range(count)
+    ]
+    assert sum(lengths) == tokens, "other lengths than those that trl was given"
+    bins = pack(lengths, capacity)
+    assert len(bins) <= whole <= in_thousands
+    report = packing_report(lengths, bins, capacity, bins_per_step=8)
+    assert report.fill >= tokens / (whole * capacity)
+
+
 def test_thirty_thousand_lengths_take_well_under_a_second(cpu_s):
     draw = random.Random(0)
     lengths = [min(32768, int(draw.lognormvariate(9.3, 0.7)) + 1) for _ in range(30_000)]

@@ -117,6 +117,8 @@ WRONG = {
         {"public_test_cases": json.dumps([{"input": "", "output": "", "testtype": "functional"}])},
         "testtype functional, stdin found",
     ),
+    "no statement": ({"question_content": None}, "question_content is empty"),
+    "no day": ({"contest_date": None}, "contest_date None found; expected a day"),
     "no tests": ({"public_test_cases": "[]", "private_test_cases": "[]"}, "testtype none found"),
 }
 

@@ -20,6 +20,7 @@ from synthetic import (
     write_questions,
 )
 
+from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.sources import open_code_reasoning
 from valley.data.sources.open_code_reasoning import split_thought
 from valley.data.sources.pool_config import OpenCodeReasoning2Pool, OpenCodeReasoningPool
@@ -263,7 +264,8 @@ def test_problems_whose_tests_cannot_be_used_have_none_and_are_counted(pool, que
     ]
     write_parquet(spaced / "other" / "train.parquet", rows)
     questions["codeforces"] = {"path": str(spaced / "other")}
-    reader = pool(questions=questions).open()
+    source = pool(questions=questions)
+    reader = source.open()
     wanted = {f"codeforces/train/{number}" for number in range(5)}
     problems = list(reader.problems(wanted.__contains__))
     assert [len(problem.tests) for problem in problems] == [0, 0, 0, 0, 1]
@@ -272,6 +274,10 @@ def test_problems_whose_tests_cannot_be_used_have_none_and_are_counted(pool, que
         f"problems without tests: codeforces/train: {why}": 1
         for why in ("interactive", "needs a special judge", "no tests", "reads or writes a file")
     }
+    said = PoolWriter(
+        spaced, PoolSettings.model_validate({"correctness": {"by": "judgement"}}), GradeConfig()
+    ).write(source.open())["read"]
+    assert {key: n for key, n in said.items() if key.startswith("problems without")} == told
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ incorrect) is decided later, by the settings of `data.difficulty` and `data.corr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from valley.data.problems import Problem
 from valley.data.traces import Trace
@@ -70,4 +71,16 @@ class Reader(ProblemReader, Protocol):
         Raises:
             UserError: a file is damaged or misses a column; names both.
         """
+        ...
+
+
+@runtime_checkable
+class Parted(Reader, Protocol):
+    """A reader whose traces can be read in parts, each by a process of its own."""
+
+    tally: Counter[str]
+    """What `counts` tells of the traces that were iterated; that of a whole is the sum of its parts'."""
+
+    def parts(self) -> Sequence[Parted]:
+        """Readers of a part of the traces each; one after another they yield what this one does."""
         ...

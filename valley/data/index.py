@@ -8,7 +8,7 @@ stands in `traces.jsonl`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,29 +33,38 @@ Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
+class _Numbers(dict[str | None, int]):
+    """The numbers of words; a new one is given the next, and added to `words`."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = list(words)
+        super().__init__({word: number for number, word in enumerate(self.words)})
+        self[None] = -1
+
+    def __missing__(self, word: str) -> int:
+        self.words.append(word)
+        return self.setdefault(word, len(self.words) - 1)
+
+
 class Column:
     """A column of few distinct words, each row holding the number of its word; -1 is none."""
 
-    def __init__(self, codes: Sequence[int] = (), words: Iterable[str] = ()) -> None:
-        self._codes = array("i", codes)
-        self.words = list(words)
-        self._numbers = {word: number for number, word in enumerate(self.words)}
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        self._codes = array("i")
+        self._numbers = _Numbers(words)
+
+    @property
+    def words(self) -> list[str]:
+        """The words, by number."""
+        return self._numbers.words
 
     def append(self, word: str | None) -> None:
         """Add a row."""
-        self._codes.append(-1 if word is None else self.number(word))
+        self._codes.append(self._numbers[word])
 
     def set(self, row: int, word: str | None) -> None:
         """Change a row."""
-        self._codes[row] = -1 if word is None else self.number(word)
-
-    def number(self, word: str) -> int:
-        """The number of a word, which is given one if it has none."""
-        number = self._numbers.get(word)
-        if number is None:
-            number = self._numbers[word] = len(self.words)
-            self.words.append(word)
-        return number
+        self._codes[row] = self._numbers[word]
 
     def find(self, word: str) -> int:
         """The number of a word; -2, which no row has, of a word that is not there."""
@@ -65,6 +74,11 @@ class Column:
         """The word of a row."""
         code = self._codes[row]
         return None if code < 0 else self.words[code]
+
+    def extend(self, other: Column) -> None:
+        """Add another's rows."""
+        numbers = np.array([-1, *(self._numbers[word] for word in other.words)], dtype=np.int32)
+        self._codes.frombytes(numbers[other.codes + 1].tobytes())
 
     @property
     def codes(self) -> NDArray[np.int32]:
@@ -129,6 +143,16 @@ class Index:
         self._offset.append(NOWHERE)
         self._bytes.append(0)
         return len(self.ids) - 1
+
+    def extend(self, other: Index) -> None:
+        """Add the rows of another."""
+        rows = len(self)
+        self.duplicate_of.update((rows + row, one) for row, one in other.duplicate_of.items())
+        self.ids += other.ids
+        for name in WORDS:
+            getattr(self, name).extend(getattr(other, name))
+        for name in ("_correct", "_characters", "_offset", "_bytes"):
+            getattr(self, name).extend(getattr(other, name))
 
     def place(self, row: int, offset: int, size_bytes: int) -> None:
         """Say where a trace's line stands."""

@@ -1,93 +1,65 @@
-"""The keeper: which traces' texts a pool keeps, decided in one pass in bounded memory.
+"""The keeper: which traces' texts a pool keeps, and their way into `traces.jsonl`.
 
-Of each arm the `keep` traces of lowest rank are kept. A text goes to a spill file as soon as it is among
-the lowest so far, and is left behind there when others displace it; of N rows about `keep * ln(N / keep)`
-go there in vain. At the end the kept ones are copied to `traces.jsonl`, in the order they came in.
+Of each arm the `keep` traces of lowest rank are kept. Their lines stand in spill files, among others that
+were of the lowest only until later ones displaced them: of N rows that one process reads about
+`keep * ln(N / keep)` an arm. The kept ones are copied, in the order they came in.
 """
 
 from __future__ import annotations
 
 import hashlib
-import heapq
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from valley.data.index import Index
+from valley.data.index import Index, Mask, Numbers
+from valley.data.reading import Part
+from valley.data.selection_config import CORRECTNESS_ARMS, DIFFICULTY_ARMS
+from valley.data.sources.ahead import ahead
 
-COPY_BYTES = 1 << 20
+COPY_BYTES = 4 << 20
+"""Copied while as much before it is hashed."""
 
 
 class Keeper:
-    """Keeps the rows of lowest rank of each arm that they are offered for."""
+    """The kept rows of a pool that was read."""
 
-    def __init__(self, keep: int | None, spill: Path) -> None:
-        """Begin a spill file.
+    def __init__(self, keep: int | None, parts: Sequence[Part]) -> None:
+        """Put the parts together, and decide.
 
         Args:
             keep: rows per arm; None keeps all.
         """
-        self._keep = keep
-        self._path = spill
-        self._spill = spill.open("wb")
-        self._offset = 0
-        self._heaps: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        self._held = array("b")
-        """By row, in how many arms it is among the lowest."""
-        self._offsets, self._sizes = array("q"), array("q")
-        """By row, where its line stands in the spill file, if it is kept."""
-
-    def offer(
-        self, row: int, rank: int, arms: list[tuple[str, str]], line: Callable[[], str]
-    ) -> None:
-        """Take in the next row. Rows are offered by number, from 0, without a gap.
-
-        Args:
-            arms: those that it is in; none for a row that is not to be kept.
-            line: makes its line, where it is needed.
-        """
-        self._held.append(0)
-        self._offsets.append(0)
-        self._sizes.append(0)
-        for arm in arms:
-            if self._keep is None:
-                self._held[row] += 1
-                continue
-            heap = self._heaps.setdefault(arm, [])
-            # The largest rank stands first.
-            if len(heap) < self._keep:
-                heapq.heappush(heap, (-rank, row))
-            elif rank < -heap[0][0]:
-                _, displaced = heapq.heapreplace(heap, (-rank, row))
-                self._held[displaced] -= 1
-            else:
-                continue
-            self._held[row] += 1
-        if self._held[row]:
-            data = line().encode()
-            self._spill.write(data)
-            self._offsets[row], self._sizes[row] = self._offset, len(data)
-            self._offset += len(data)
+        self.index = Index()
+        for part in parts:
+            self.index.extend(part.index)
+        ranks = _joined([np.frombuffer(part.ranks, np.uint64) for part in parts])
+        self._offsets = _joined([np.frombuffer(part.offsets, np.int64) for part in parts])
+        self._sizes = _joined([np.frombuffer(part.sizes, np.int64) for part in parts])
+        self._spills = [part.spill for part in parts]
+        self._ends = np.cumsum([len(part.index) for part in parts])
+        """By part, the row behind its last."""
+        self._rows = np.flatnonzero(_lowest(self.index, ranks, keep))
 
     def rows(self) -> list[int]:
         """The rows that are kept, in their order."""
-        return np.flatnonzero(np.frombuffer(self._held, dtype=np.int8)).tolist()
+        return self._rows.tolist()
 
     def lines(self, rows: list[int]) -> Iterator[bytes]:
         """The lines of kept rows."""
-        self._spill.flush()
-        with self._path.open("rb") as file:
-            for row in rows:
-                file.seek(self._offsets[row])
-                yield file.read(self._sizes[row])
+        spills = np.searchsorted(self._ends, rows, side="right").tolist()
+        places = zip(self._offsets[rows].tolist(), self._sizes[rows].tolist(), strict=True)
+        with ExitStack() as stack:
+            files = {path: stack.enter_context(path.open("rb")) for path in set(self._spills)}
+            for spill, (offset, size_bytes) in zip(spills, places, strict=True):
+                file = files[self._spills[spill]]
+                file.seek(offset)
+                yield file.read(size_bytes)
 
-    def size_bytes(self, row: int) -> int:
-        """The bytes of a kept row's line."""
-        return self._sizes[row]
-
-    def finish(self, path: Path, index: Index, change: Callable[[int, bytes], bytes]) -> str:
+    def finish(self, path: Path, change: Callable[[int, bytes], bytes]) -> str:
         """Write the kept lines to a file, whole or not at all, and their places to the index.
 
         Args:
@@ -96,21 +68,41 @@ class Keeper:
         Returns:
             The file's SHA-256.
         """
-        rows = self.rows()
         temporary = path.with_suffix(".tmp")
-        offset, hasher = 0, hashlib.sha256()
-        with temporary.open("wb", buffering=COPY_BYTES) as file:
-            for row, line in zip(rows, self.lines(rows), strict=True):
-                line = change(row, line)
-                file.write(line)
-                hasher.update(line)
-                index.place(row, offset, len(line))
-                offset += len(line)
+        hasher = hashlib.sha256()
+        with temporary.open("wb") as file:
+            for written in ahead(self._written(file, change), 2):
+                hasher.update(written)
         temporary.replace(path)
-        self.close()
         return hasher.hexdigest()
 
-    def close(self) -> None:
-        """Remove the spill file."""
-        self._spill.close()
-        self._path.unlink(missing_ok=True)
+    def _written(self, file: BinaryIO, change: Callable[[int, bytes], bytes]) -> Iterator[bytes]:
+        """Write the lines, about `COPY_BYTES` at a time; yields what was written."""
+        offset, waiting, size = 0, [], 0
+        rows = self.rows()
+        for row, line in zip(rows, self.lines(rows), strict=True):
+            line = change(row, line)
+            self.index.place(row, offset + size, len(line))
+            waiting.append(line)
+            size += len(line)
+            if size >= COPY_BYTES or row == rows[-1]:
+                data = b"".join(waiting)
+                file.write(data)
+                yield data
+                offset, waiting, size = offset + size, [], 0
+
+
+def _joined(columns: list[Numbers]) -> Numbers:
+    return np.concatenate(columns)
+
+
+def _lowest(index: Index, ranks: Numbers, keep: int | None) -> Mask:
+    """By row, whether it is among the lowest of one of its arms; of equal ranks the first are lower."""
+    found = np.zeros(len(index), dtype=np.bool_)
+    for difficulty in DIFFICULTY_ARMS:
+        for correctness in CORRECTNESS_ARMS:
+            rows = np.flatnonzero(index.arm(difficulty, correctness))
+            if keep is not None and len(rows) > keep:
+                rows = rows[np.argsort(ranks[rows], kind="stable")[:keep]]
+            found[rows] = True
+    return found

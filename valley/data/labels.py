@@ -58,10 +58,9 @@ class Survey:
             return 0, 0
         return int(lengths[(len(lengths) - 1) // 3]), int(lengths[(len(lengths) - 1) * 2 // 3])
 
-    def pass_rate(self, problem_id: str) -> float | None:
-        """The mean pass rate of a problem's traces; None where none is known."""
-        known = self._pass_rates.get(problem_id)
-        return known[0] / known[1] / BILLION if known else None
+    def pass_rates(self) -> dict[str, float]:
+        """The mean pass rate of each problem's traces, where some are known."""
+        return {name: rate / count / BILLION for name, (rate, count) in self._pass_rates.items()}
 
 
 class DifficultyRule:
@@ -74,14 +73,14 @@ class DifficultyRule:
             survey: of all candidates, where `config.by` is not `label`.
         """
         self._config = config
-        self._survey = survey
         self._of_label: dict[str, str] = {}
         self._thirds = (0, 0)
+        self._pass_rates: dict[str, float] = {}
         if config is not None:
             for arm in ("easy", "medium", "hard"):
                 self._of_label.update(dict.fromkeys(getattr(config, arm), arm))
-            if config.by == "trace_length" and survey is not None:
-                self._thirds = survey.thirds()
+            if survey is not None:
+                self._thirds, self._pass_rates = survey.thirds(), survey.pass_rates()
 
     def of(self, candidate: Candidate) -> str | None:
         """The difficulty; None where it is in no arm."""
@@ -93,7 +92,7 @@ class DifficultyRule:
         if config.by == "trace_length":
             length = len(trace.thinking) + len(trace.answer)
             return ("easy", "medium", "hard")[sum(length > edge for edge in self._thirds)]
-        rate = self._survey.pass_rate(trace.problem_id) if self._survey else None
+        rate = self._pass_rates.get(trace.problem_id)
         if rate is None:
             return None
         if rate < config.hard_below:

@@ -33,7 +33,8 @@ from valley.data.keeper import Keeper
 from valley.data.labels import CorrectnessRule, DifficultyRule, Survey
 from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem
-from valley.data.select import rank, strata
+from valley.data.reading import HALF, Rules, read_traces
+from valley.data.select import strata
 from valley.data.selection_config import CleanConfig, CorrectnessConfig, DifficultyConfig
 from valley.data.traces import Trace
 from valley.errors import UserError
@@ -41,8 +42,6 @@ from valley.evaluate.config import GradeConfig
 from valley.records import digest, parse_record, record_line, refuse_half_characters
 
 GRADED = "graded.jsonl"
-HALF = "\\ud"
-"""How JSON's spelling of half a character begins, and of many a whole one."""
 Report = Callable[[int, int], None]
 """Is told how many traces are graded, and of how many."""
 
@@ -113,19 +112,30 @@ class PoolWriter:
             for candidate in reader.candidates():
                 survey.see(candidate)
         cleaning = Cleaning(clean, reader, evaluation, survey)
-        difficulty = DifficultyRule(self.settings.difficulty, survey)
         correctness = CorrectnessRule(self.settings.correctness)
-        index, keeper = Index(), Keeper(self.settings.keep, self.folder / "traces.spill")
+        rules = Rules(
+            DifficultyRule(self.settings.difficulty, survey),
+            correctness,
+            cleaning,
+            self.settings.keep,
+            self.settings.data_seed,
+        )
         try:
-            self._read(reader, index, keeper, cleaning, difficulty, correctness)
-            counts = reader.counts()
-            problems, written = self._write_problems(reader, index, keeper, cleaning)
-            graded = self._grade(index, keeper, correctness)
-            traces = keeper.finish(
-                self.folder / "traces.jsonl", index, _with_verdicts(index, graded)
+            keeper = Keeper(
+                self.settings.keep, read_traces(reader, rules, self.folder, self.workers)
             )
+            index = keeper.index
+            if len(set(index.ids)) < len(index):
+                raise UserError(
+                    f"trace {_twice(index.ids)!r} stands in the pool twice; leave one out"
+                )
+            problems, written = self._write_problems(reader, keeper, cleaning)
+            counts = reader.counts()
+            graded = self._grade(keeper, correctness)
+            traces = keeper.finish(self.folder / "traces.jsonl", _with_verdicts(index, graded))
         finally:
-            keeper.close()
+            for path in self.folder.glob("traces.spill*"):
+                path.unlink()
         index.content = digest([written, traces])
         index.write(self.folder / NAME)
         (self.folder / GRADED).unlink(missing_ok=True)
@@ -143,49 +153,11 @@ class PoolWriter:
             outcome["read"] = counts
         return outcome
 
-    def _read(
-        self,
-        reader: Reader,
-        index: Index,
-        keeper: Keeper,
-        cleaning: Cleaning,
-        difficulty: DifficultyRule,
-        correctness: CorrectnessRule,
-    ) -> None:
-        """One pass over the traces."""
-        for candidate in reader.candidates():
-            trace = candidate.trace
-            if not (trace.thinking or trace.answer):
-                raise UserError(f"trace {trace.id}: it has no thought and no answer; leave it out")
-            if not trace.id.isascii():
-                refuse_half_characters(f"trace {trace.id!a}", trace.id)
-            level = difficulty.of(candidate)
-            correct, by = correctness.of(candidate)
-            removed = cleaning.reason(trace)
-            row = index.add(
-                trace,
-                difficulty=level,
-                correct=correct,
-                correct_by=by,
-                source=candidate.source,
-                label=candidate.label,
-                removed=removed,
-            )
-            if removed == "duplicate":
-                index.duplicate_of[row] = cleaning.duplicate_of(trace) or ""
-            keeper.offer(
-                row,
-                rank(trace.id, self.settings.data_seed),
-                [] if removed else _arms(level, correct),
-                lambda t=trace, d=level, c=correct: _line(t, d, c),  # type: ignore[misc]
-            )
-        if len(set(index.ids)) < len(index):
-            raise UserError(f"trace {_twice(index.ids)!r} stands in the pool twice; leave one out")
-
     def _write_problems(
-        self, reader: Reader, index: Index, keeper: Keeper, cleaning: Cleaning
+        self, reader: Reader, keeper: Keeper, cleaning: Cleaning
     ) -> tuple[int, str]:
         """Write the problems that stay; their number, and the file's SHA-256."""
+        index = keeper.index
         wanted = {index.problem.word(row) for row in keeper.rows()}
         written: set[str] = set()
         temporary, hasher = self.folder / "problems.tmp", hashlib.sha256()
@@ -195,7 +167,7 @@ class PoolWriter:
                 if cleaning.keeps(problem):
                     written.add(problem.id)
                     line = record_line(problem).encode()
-                    if HALF.encode() in line:
+                    if HALF.search(line):
                         refuse_half_characters(f"problem {problem.id!a}", problem.statement)
                     hasher.update(line)
                     file.write(line)
@@ -204,10 +176,9 @@ class PoolWriter:
         temporary.replace(self.folder / "problems.jsonl")
         return len(written), hasher.hexdigest()
 
-    def _grade(
-        self, index: Index, keeper: Keeper, rule: CorrectnessRule
-    ) -> Mapping[str, bool | None]:
+    def _grade(self, keeper: Keeper, rule: CorrectnessRule) -> Mapping[str, bool | None]:
         """Have what is kept and unknown graded, if the grader is to decide."""
+        index = keeper.index
         rows = [row for row in keeper.rows() if not index.is_graded(row)] if rule.grades else []
         if not rows:
             return {}
@@ -223,22 +194,6 @@ class PoolWriter:
             if (correct := graded.verdicts[index.ids[row]]) is not None:
                 index.grade(row, correct, rule.name)
         return graded.verdicts
-
-
-def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]:
-    """Every arm that a trace is in."""
-    name = "unknown" if correct is None else "correct" if correct else "incorrect"
-    levels = ("all",) if difficulty is None else ("all", difficulty)
-    return [(level, correctness) for level in levels for correctness in ("all", name)]
-
-
-def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> str:
-    # `asdict` would copy what is as flat as this, and take as long as all the rest.
-    value = {"schema": Trace.SCHEMA, **vars(trace), "difficulty": difficulty, "correct": correct}
-    line = json.dumps(value, allow_nan=False) + "\n"
-    if HALF in line:
-        refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
-    return line
 
 
 def _with_verdicts(

@@ -14,6 +14,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class LiveCodeBench:
             for row in batch.rows():
                 self._counts["rows"] += 1
                 where = f"{batch.path}, question {row['question_id']}"
-                day = str(row["contest_date"])[:10]
+                day = _day(where, row["contest_date"])
                 if not self._since <= day <= self._until:
                     self._counts["left out: outside the window"] += 1
                 elif row["question_id"] in seen:
@@ -76,9 +77,20 @@ class LiveCodeBench:
         return dict(sorted(self._counts.items()))
 
 
+def _day(where: str, text: Any) -> str:
+    try:
+        return datetime.fromisoformat(text).date().isoformat()
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{where}: contest_date {text!r} found; expected a day such as 2024-08-31T00:00:00"
+        ) from error
+
+
 def _problem(where: str, row: dict[str, Any], day: str) -> Problem:
     public = _cases(where, "public_test_cases", _json(where, "public_test_cases", row))
     private = _cases(where, "private_test_cases", _private(where, row["private_test_cases"]))
+    if not (isinstance(row["question_content"], str) and row["question_content"].strip()):
+        raise UserError(f"{where}: question_content is empty; expected the statement")
     kinds = {case["testtype"] for case in (*public, *private)}
     if len(kinds) != 1 or not kinds <= {"stdin", "functional"}:
         raise UserError(

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from valley.data.candidates import Candidate, Wanted, everything
 from valley.data.problems import Problem
@@ -51,7 +51,12 @@ class _Release:
     def __init__(self, paths: Sequence[Path], questions: Questions) -> None:
         self._paths = paths
         self._questions = questions
-        self._counts: Counter[str] = Counter()
+        self.tally: Counter[str] = Counter()
+
+    def parts(self) -> list[Self]:
+        """A reader of each shard. What the question sets state is read now, once for all of them."""
+        self._questions.load()
+        return [type(self)([path], self._questions) for path in self._paths]
 
     def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
         """Yield the wanted problems of the question sets."""
@@ -59,8 +64,8 @@ class _Release:
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the traces whose question is there or could be resolved."""
-        self._counts.clear()
-        counts, resolve = self._counts, _remembering(self._questions)
+        self.tally.clear()
+        counts, resolve = self.tally, _remembering(self._questions)
         for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
             for row in batch.rows():
                 counts["rows"] += 1
@@ -79,7 +84,7 @@ class _Release:
 
     def counts(self) -> dict[str, int]:
         """Rows by what became of them, and why problems have no tests."""
-        return _told(self._counts, self._questions.unusable)
+        return _told(self.tally, self._questions.unusable)
 
     def _asked(self, row: dict[str, Any], resolve: Resolve) -> _Asked:
         return resolve(row["dataset"], row["split"], row["index"])
@@ -103,8 +108,8 @@ class OpenCodeReasoning2(_Release):
         return Candidate(
             Trace(_trace_id(row), problem, *parts, teacher=TEACHER),
             label=stated,
-            pass_rate=_pass_rate(row["pass_rate"], self._counts),
-            judgement=_judgement(row["judgement"], self._counts),
+            pass_rate=_pass_rate(row["pass_rate"], self.tally),
+            judgement=_judgement(row["judgement"], self.tally),
             source=problem.rpartition("/")[0],
             question_id=row["question_id"] or None,
         )

@@ -56,6 +56,16 @@ class Questions:
             said[name] = {"digest": shard_files.digest(root, paths)}
         return said
 
+    def load(self) -> None:
+        """Read the labels of all splits that are there, which `resolve` else reads as it needs them.
+
+        Raises:
+            UserError: a set's files are damaged.
+        """
+        for name in self._places:
+            for split in SETS[name].splits:
+                self._load(name, split)
+
     def resolve(self, dataset: Any, split: Any, index: Any) -> tuple[str | None, str]:
         """The id of the problem that a row refers to, or None and why there is none.
 

@@ -21,6 +21,7 @@ from valley.errors import UserError
 BATCH_ROWS = 256
 BATCHES_AHEAD = 4
 """As many as a row group of 1,000 rows makes: the next is decoded while this one is used."""
+READ_BYTES = 1 << 20
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -119,7 +120,8 @@ def _read_arrow(
     import pyarrow.parquet as pq
 
     if path.name.endswith(".parquet"):
-        with pq.ParquetFile(path) as parquet:
+        # Else the file's wanted columns are fetched ahead as a whole: hundreds of MiB of long texts.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as parquet:
             wanted = _present(path, parquet.schema_arrow.names, columns, optional)
             yield from parquet.iter_batches(batch_rows, columns=wanted)
         return
