@@ -39,7 +39,12 @@ def early_stop(replicates: int) -> Iterator[Row]:
 
 
 def drawn(
-    rng: np.random.Generator, replicates: int, problems: int, score: float, rounds: int, samples: int
+    rng: np.random.Generator,
+    replicates: int,
+    problems: int,
+    score: float,
+    rounds: int,
+    samples: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """After each round, of two cells: their intervals' widths, [replicates, rounds, 2]; and whether the
     first cell's interval holds the score, and the difference's the difference, of the same shape."""
