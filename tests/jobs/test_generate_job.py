@@ -338,7 +338,7 @@ def test_vllm_answers_as_transformers_does(spaced, student):
 @pytest.mark.vllm
 def test_a_killed_job_of_vllm_makes_only_what_is_missing_and_marks_it(spaced, student):
     """Whatever an engine decodes beside may change last digits, so what it made after the kill says so."""
-    profile = Profile(samples=4, temperature=0.8, max_tokens=300)
+    profile = Profile(samples=4, temperature=0.8, max_tokens=60)
     folder = World(spaced, student, 24).lay(profile, batch_size=4, backend="vllm")
     lines = kill_after(16, folder, VLLM).read_bytes().split(b"\n")[1:-1]
     kept = {key(s): s for s in (parse_record("", line, Sample) for line in lines)}
