@@ -91,6 +91,19 @@ def test_without_a_width_all_rounds_are_drawn(spaced):
     assert world.draw()[1][0].is_over
 
 
+def test_one_sample_of_each_problem_decides_nothing(spaced):
+    """The interval's width would be the score's alone, and stopping would pick among scores."""
+    world = World(spaced, GRID.replace("rounds: 4,", "samples: 4, rounds: 4,"))
+    for number, stops in ((1, False), (2, True)):
+        whole, (drawing,) = world.draw()
+        assert drawing.number == number
+        assert ("is wider than 0.2" in drawing.sentence) == stops
+        for row in whole.rows:
+            world.grade(row, [[number, 0]] * 200)
+    _, (drawing,) = world.draw()
+    assert (drawing.number, drawing.is_over) == (2, True)
+
+
 def test_prices_are_of_all_rounds_that_may_come(spaced):
     world = World(spaced)
     whole, drawings = world.draw()
@@ -117,6 +130,7 @@ def test_weights_stay_until_sampling_is_over(spaced):
     [
         ("{rounds: 3}", "16 samples in 3 rounds"),
         ("{until_interval: 0.1}", "with one round"),
+        ("{samples: 2, rounds: 2, until_interval: 0.1}", "set samples to 4 or more"),
     ],
 )
 def test_rounds_that_make_no_sense_are_refused(spaced, profile, said):

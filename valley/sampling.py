@@ -2,7 +2,8 @@
 
 A profile's `rounds` divide its samples. All cells of the sweep draw the same number of rounds, so that n
 is equal for all problems and for both sides of every contrast: a round is planned when every cell has
-the one before, and none after every cell's 95 % interval of pass@1 is `until_interval` wide or narrower.
+the one before, and none after every cell's 95 % interval of pass@1 is `until_interval` wide or narrower,
+once each problem has `DECIDING_SAMPLES`.
 The interval is the one over problems that plots have, of each cell by itself: noise of training seeds,
 which more samples do not lessen, is not in it.
 """
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from valley.errors import UserError
-from valley.evaluate.profiles import Profile
+from valley.evaluate.profiles import DECIDING_SAMPLES, Profile
 from valley.job import Trail
 from valley.store import Store
 from valley.sweep import Cell, Sweep
@@ -30,6 +31,7 @@ class Drawing:
     """Rounds planned."""
     of: int
     until: float | None
+    """The width that ends sampling, where one may after these rounds."""
     is_graded: bool = False
     """Whether every cell has all planned rounds."""
     widest: float | None = None
@@ -116,7 +118,9 @@ def _drawn(profile: Profile) -> str:
 
 
 def _drawing(name: str, number: int, profile: Profile, whole: Trail, store: Store) -> Drawing:
-    of, until = profile.rounds, profile.until_interval
+    of = profile.rounds
+    is_enough = number * profile.samples_a_round >= DECIDING_SAMPLES
+    until = profile.until_interval if is_enough else None
     graded: list[dict[str, Any]] = []
     for row in whole.rows:
         if row.profile == name:

@@ -1,7 +1,7 @@
 """Further parts of `simulations.py`: intervals of samples that stop being drawn once they are narrow.
 
-The rule is that of `valley/sampling.py`: after each round, all cells stop if each one's interval is `until`
-wide or narrower. A width that hardly ever stops early, or always does, leaves a fixed number of samples;
+The rule is that of `valley/sampling.py`: after each round that leaves enough samples to decide by, all cells
+stop if each one's interval is `until` wide or narrower. A width that hardly ever stops early, or always does, leaves a fixed number of samples;
 so of each design many widths are tried, at quantiles of those that its rounds have.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from simulated import chances
 
+from valley.evaluate.profiles import DECIDING_SAMPLES
 from valley.statistics import Cell, difference, wilson
 
 SCORES = (0.02, 0.055, 0.2, 0.5)
@@ -25,17 +26,19 @@ Row = list[object]
 
 def early_stop(replicates: int) -> Iterator[Row]:
     """Nominal 95 % intervals where sampling stops early: of one cell's score, and of a paired difference."""
-    yield ["problems", "score", "rounds x samples", "score: all rounds", "half-way", "worst",
+    yield ["problems", "score", "rounds x samples", "score: all rounds", "half-way", "worst", "had one sample decided",
            "difference: all rounds", "half-way", "worst"]  # fmt: skip
     for problems in (279, 880):
         for score in SCORES:
             for rounds, samples in PLANS:
                 rng = np.random.default_rng([13, problems, round(1000 * score), rounds, samples])
                 widths, holds = drawn(rng, replicates, problems, score, rounds, samples)
-                one = stopped(widths[..., 0], holds[..., 0])
+                first = -(-DECIDING_SAMPLES // samples) - 1
+                one = stopped(widths[..., 0], holds[..., 0], first)
+                otherwise = worst(widths[..., 0], holds[..., 0], 0) if first else ""
                 # Both cells of a contrast go on until both are narrow.
-                pair = stopped(widths.max(axis=2), holds[..., 1])
-                yield [problems, score, f"{rounds} x {samples}", *one, *pair]
+                pair = stopped(widths.max(axis=2), holds[..., 1], first)
+                yield [problems, score, f"{rounds} x {samples}", *one, otherwise, *pair]
 
 
 def drawn(
@@ -68,30 +71,30 @@ def drawn(
     return widths, holds
 
 
-def stopped(widths: np.ndarray, holds: np.ndarray) -> list[str]:
-    """Coverage with all rounds drawn; with the width that the median replicate has half-way; and with the
-    worst of many, which one half of the replicates picks and the other tells of.
+def stopped(widths: np.ndarray, holds: np.ndarray, first: int) -> list[str]:
+    """Coverage with all rounds drawn, with the width that the median replicate has half-way, and the worst.
 
-    `widths` and `holds` have the shape [replicates, rounds].
+    `widths` and `holds` have the shape [replicates, rounds]; `first` is the first round that decides.
     """
     middle = float(np.median(widths[:, widths.shape[1] // 2 - 1]))
-    until = [float(q) for column in widths.T[:-1] for q in np.quantile(column, QUANTILES)]
+    values = float(holds[:, -1].mean()), coverage(widths, holds, middle, first)
+    return [*(f"{value:.3f}" for value in values), worst(widths, holds, first)]
+
+
+def worst(widths: np.ndarray, holds: np.ndarray, first: int) -> str:
+    """Coverage with that of many widths which one half of the replicates picks as the worst: in the other."""
+    until = [float(q) for rounds in widths.T[first:-1] for q in np.quantile(rounds, QUANTILES)]
     half = len(widths) // 2
-    worst = min(until, key=lambda width: coverage(widths[:half], holds[:half], width))
-    values = (
-        float(holds[:, -1].mean()),
-        coverage(widths, holds, middle),
-        coverage(widths[half:], holds[half:], worst),
-    )
-    return [f"{value:.3f}" for value in values]
+    picked = min(until, key=lambda width: coverage(widths[:half], holds[:half], width, first))
+    return f"{coverage(widths[half:], holds[half:], picked, first):.3f}"
 
 
-def coverage(widths: np.ndarray, holds: np.ndarray, until: float) -> float:
+def coverage(widths: np.ndarray, holds: np.ndarray, until: float, first: int) -> float:
     """How often the interval that sampling ends with holds the truth."""
-    narrow = widths <= until
-    narrow[:, -1] = True
-    ends = narrow.argmax(axis=1)
-    return float(holds[np.arange(len(holds)), ends].mean())
+    ends = widths <= until
+    ends[:, :first] = False
+    ends[:, -1] = True
+    return float(holds[np.arange(len(holds)), ends.argmax(axis=1)].mean())
 
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {"early-stop": early_stop}
