@@ -10,8 +10,8 @@ which more samples do not lessen, is not in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from valley.errors import UserError
@@ -72,30 +72,47 @@ class Drawing:
         return f"{said}; the next begins when every cell has it{unless}"
 
 
-def draw(sweep: Sweep, cells: list[Cell], store: Store) -> tuple[Trail, list[Drawing]]:
-    """The trail of the rounds that are to be drawn as things stand now, and how far each profile is.
+@dataclass(frozen=True)
+class DrawnRounds:
+    """A sweep's trail as far as its samples are to be drawn as things stand now."""
 
-    Raises:
-        UserError: cells draw a profile of one name in different rounds.
-    """
-    profiles = _in_rounds(cells)
-    numbers = dict.fromkeys(profiles, 1)
-    while True:
-        whole = trail(sweep, cells, numbers)
-        drawings = [_drawing(name, numbers[name], p, whole, store) for name, p in profiles.items()]
-        further = [d.profile for d in drawings if d.is_graded and not d.is_over]
-        if not further:
-            return whole, drawings
-        for name in further:
-            numbers[name] += 1
+    sweep: Sweep
+    cells: list[Cell]
+    store: Store
+    whole: Trail
+    drawings: list[Drawing]
+    """How far each profile is that is drawn in rounds."""
 
+    @classmethod
+    def of(cls, sweep: Sweep, cells: list[Cell], store: Store) -> DrawnRounds:
+        """By what is graded now.
 
-def all_rounds(sweep: Sweep, cells: list[Cell], whole: Trail, drawings: Iterable[Drawing]) -> Trail:
-    """The trail of what may be drawn at most, for prices; `whole` where that is no more."""
-    if all(drawing.is_over for drawing in drawings):
-        return whole
-    most = {d.profile: d.number if d.is_over else d.of for d in drawings}
-    return trail(sweep, cells, most)
+        Raises:
+            UserError: cells draw a profile of one name in different rounds.
+        """
+        profiles = _in_rounds(cells)
+        numbers = dict.fromkeys(profiles, 1)
+        while True:
+            whole = trail(sweep, cells, numbers)
+            drawings = [_drawing(n, numbers[n], p, whole, store) for n, p in profiles.items()]
+            further = [d.profile for d in drawings if d.is_graded and not d.is_over]
+            if not further:
+                return cls(sweep, cells, store, whole, drawings)
+            for name in further:
+                numbers[name] += 1
+
+    @cached_property
+    def most(self) -> Trail:
+        """The trail of all rounds that may come, for prices; `whole` itself where that is no more."""
+        if all(drawing.is_over for drawing in self.drawings):
+            return self.whole
+        most = {d.profile: d.number if d.is_over else d.of for d in self.drawings}
+        return trail(self.sweep, self.cells, most)
+
+    @property
+    def sampling(self) -> dict[str, dict[str, Any]]:
+        """How far each profile is, for a manifest."""
+        return {drawing.profile: drawing.as_json() for drawing in self.drawings}
 
 
 def _in_rounds(cells: list[Cell]) -> dict[str, Profile]:

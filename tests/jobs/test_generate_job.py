@@ -19,8 +19,8 @@ from valley.data.config import TinyConfig
 from valley.data.problems import Problem
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
+from valley.evaluate.earlier_round import EarlierRound
 from valley.evaluate.profiles import GenerateConfig, Profile
-from valley.evaluate.rounds import EarlierRound
 from valley.evaluate.samples import Sample
 from valley.evaluate.shards import check_backends, check_students, merged_provenance
 from valley.job import Job
