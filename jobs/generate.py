@@ -22,9 +22,9 @@ from valley.data.held_out import check_lineage, read_held_out
 from valley.data.problem_file import ProblemFile
 from valley.errors import Stopped, UserError, exit_on_user_error
 from valley.evaluate.answering import names_of, told_of
+from valley.evaluate.earlier_round import EarlierRound
 from valley.evaluate.generate import Generated, Setting, generate
 from valley.evaluate.likelihood import HeldOut
-from valley.evaluate.rounds import EarlierRound
 from valley.evaluate.samples import count_samples
 from valley.evaluate.shards import (
     check_backends,

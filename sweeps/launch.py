@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common_options import add_root, add_where
-from drawn_rounds import DrawnRounds
+from drawn_rounds import follow, say
 from from_result import print_drift, read_lock
 from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
@@ -34,6 +34,7 @@ from valley.ledger import Ledger
 from valley.lock import read_locked
 from valley.plan import Plan
 from valley.pool_check import Pool, check_pool
+from valley.sampling import DrawnRounds
 from valley.store import Store
 from valley.student_config import check_student
 from valley.sweep import Sweep, find_grid, read_grid
@@ -184,7 +185,7 @@ def main() -> int:
     priced = plan
     if rounds.most is not rounds.whole:
         priced = make_plan(_part(rounds.most, conditions), sweep, store, retry)
-    rounds.say()
+    say(rounds)
     if options.dry_run:
         if priced is not plan:
             print("what follows counts all rounds, which is the most that may be drawn")
@@ -220,7 +221,7 @@ def main() -> int:
         with launch.lock():
             _record(now, origin, ledger)
 
-    return rounds.follow(record, lambda whole: launch.run(_part(whole, conditions)))
+    return follow(rounds, record, lambda whole: launch.run(_part(whole, conditions)))
 
 
 def _root(path: Path) -> Path:

@@ -12,7 +12,7 @@ from valley.ledger import Ledger
 from valley.lock import Locks
 from valley.records import digest
 from valley.retention import needed
-from valley.sampling import all_rounds, draw
+from valley.sampling import DrawnRounds
 from valley.store import Store
 from valley.sweep import load_sweep
 from valley.trail import trail
@@ -36,7 +36,11 @@ class World:
         self.store = Store(folder / "runs")
 
     def draw(self):
-        return draw(self.sweep, self.cells, self.store)
+        rounds = DrawnRounds.of(self.sweep, self.cells, self.store)
+        return rounds.whole, rounds.drawings
+
+    def most(self):
+        return DrawnRounds.of(self.sweep, self.cells, self.store).most
 
     def grade(self, row, counts):
         lists = dict.fromkeys(LISTS[1:-1], [0] * len(counts))
@@ -91,11 +95,23 @@ def test_without_a_width_all_rounds_are_drawn(spaced):
     assert world.draw()[1][0].is_over
 
 
+def test_one_sample_of_each_problem_decides_nothing(spaced):
+    """The interval's width would be the score's alone, and stopping would pick among scores."""
+    world = World(spaced, GRID.replace("rounds: 4,", "samples: 4, rounds: 4,"))
+    for number, stops in ((1, False), (2, True)):
+        whole, (drawing,) = world.draw()
+        assert drawing.number == number
+        assert ("is wider than 0.2" in drawing.sentence) == stops
+        for row in whole.rows:
+            world.grade(row, [[number, 0]] * 200)
+    _, (drawing,) = world.draw()
+    assert (drawing.number, drawing.is_over) == (2, True)
+
+
 def test_prices_are_of_all_rounds_that_may_come(spaced):
     world = World(spaced)
-    whole, drawings = world.draw()
-    most = all_rounds(world.sweep, world.cells, whole, drawings)
-    answers = [sum(j.examples for j in t.jobs if j.kind == "generate") for t in (whole, most)]
+    both = world.draw()[0], world.most()
+    answers = [sum(j.examples for j in t.jobs if j.kind == "generate") for t in both]
     assert answers[1] / answers[0] == (16 + 1) / (4 + 1)
 
 
@@ -117,6 +133,7 @@ def test_weights_stay_until_sampling_is_over(spaced):
     [
         ("{rounds: 3}", "16 samples in 3 rounds"),
         ("{until_interval: 0.1}", "with one round"),
+        ("{samples: 2, rounds: 2, until_interval: 0.1}", "set samples to 4 or more"),
     ],
 )
 def test_rounds_that_make_no_sense_are_refused(spaced, profile, said):
@@ -182,10 +199,8 @@ def test_a_lock_is_drawn_in_as_many_rounds_as_the_sweep_was(spaced, conditions):
     again = spaced / "again"
     again.mkdir()
     locked = World(again, write_yaml(json.loads(json.dumps(lock))))
-    first, drawings = locked.draw()
-    most = all_rounds(locked.sweep, locked.cells, first, drawings)
     assert {job.identity for job, _ in row.earlier} | {row.grade.identity} <= {
-        job.identity for job in most.jobs
+        job.identity for job in locked.most().jobs
     }
     for count in (1, 2):
         first, (drawing,) = locked.draw()

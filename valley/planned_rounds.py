@@ -50,14 +50,13 @@ def planned_rounds(
             parts = [Settings({**value, "shard": [i, shards]}) for i in range(shards) if shards > 1]
             # The first round is what the same profile without rounds would be.
             called = name if number == 1 else f"{name}-round{number}"
-            added = profile.samples // profile.rounds
             rounds.append(
                 PlannedRound(
                     name,
                     called,
                     safe(called),
                     number == last,
-                    added,
+                    profile.samples_a_round,
                     Settings(value),
                     tuple(parts),
                 )

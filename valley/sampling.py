@@ -2,19 +2,20 @@
 
 A profile's `rounds` divide its samples. All cells of the sweep draw the same number of rounds, so that n
 is equal for all problems and for both sides of every contrast: a round is planned when every cell has
-the one before, and none after every cell's 95 % interval of pass@1 is `until_interval` wide or narrower.
+the one before, and none after every cell's 95 % interval of pass@1 is `until_interval` wide or narrower,
+once each problem has `DECIDING_SAMPLES`.
 The interval is the one over problems that plots have, of each cell by itself: noise of training seeds,
 which more samples do not lessen, is not in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from valley.errors import UserError
-from valley.evaluate.profiles import Profile
+from valley.evaluate.profiles import DECIDING_SAMPLES, Profile
 from valley.job import Trail
 from valley.store import Store
 from valley.sweep import Cell, Sweep
@@ -30,6 +31,7 @@ class Drawing:
     """Rounds planned."""
     of: int
     until: float | None
+    """The width that ends sampling, where one may after these rounds."""
     is_graded: bool = False
     """Whether every cell has all planned rounds."""
     widest: float | None = None
@@ -70,30 +72,47 @@ class Drawing:
         return f"{said}; the next begins when every cell has it{unless}"
 
 
-def draw(sweep: Sweep, cells: list[Cell], store: Store) -> tuple[Trail, list[Drawing]]:
-    """The trail of the rounds that are to be drawn as things stand now, and how far each profile is.
+@dataclass(frozen=True)
+class DrawnRounds:
+    """A sweep's trail as far as its samples are to be drawn as things stand now."""
 
-    Raises:
-        UserError: cells draw a profile of one name in different rounds.
-    """
-    profiles = _in_rounds(cells)
-    numbers = dict.fromkeys(profiles, 1)
-    while True:
-        whole = trail(sweep, cells, numbers)
-        drawings = [_drawing(name, numbers[name], p, whole, store) for name, p in profiles.items()]
-        further = [d.profile for d in drawings if d.is_graded and not d.is_over]
-        if not further:
-            return whole, drawings
-        for name in further:
-            numbers[name] += 1
+    sweep: Sweep
+    cells: list[Cell]
+    store: Store
+    whole: Trail
+    drawings: list[Drawing]
+    """How far each profile is that is drawn in rounds."""
 
+    @classmethod
+    def of(cls, sweep: Sweep, cells: list[Cell], store: Store) -> DrawnRounds:
+        """By what is graded now.
 
-def all_rounds(sweep: Sweep, cells: list[Cell], whole: Trail, drawings: Iterable[Drawing]) -> Trail:
-    """The trail of what may be drawn at most, for prices; `whole` where that is no more."""
-    if all(drawing.is_over for drawing in drawings):
-        return whole
-    most = {d.profile: d.number if d.is_over else d.of for d in drawings}
-    return trail(sweep, cells, most)
+        Raises:
+            UserError: cells draw a profile of one name in different rounds.
+        """
+        profiles = _in_rounds(cells)
+        numbers = dict.fromkeys(profiles, 1)
+        while True:
+            whole = trail(sweep, cells, numbers)
+            drawings = [_drawing(n, numbers[n], p, whole, store) for n, p in profiles.items()]
+            further = [d.profile for d in drawings if d.is_graded and not d.is_over]
+            if not further:
+                return cls(sweep, cells, store, whole, drawings)
+            for name in further:
+                numbers[name] += 1
+
+    @cached_property
+    def most(self) -> Trail:
+        """The trail of all rounds that may come, for prices; `whole` itself where that is no more."""
+        if all(drawing.is_over for drawing in self.drawings):
+            return self.whole
+        most = {d.profile: d.number if d.is_over else d.of for d in self.drawings}
+        return trail(self.sweep, self.cells, most)
+
+    @property
+    def sampling(self) -> dict[str, dict[str, Any]]:
+        """How far each profile is, for a manifest."""
+        return {drawing.profile: drawing.as_json() for drawing in self.drawings}
 
 
 def _in_rounds(cells: list[Cell]) -> dict[str, Profile]:
@@ -116,7 +135,9 @@ def _drawn(profile: Profile) -> str:
 
 
 def _drawing(name: str, number: int, profile: Profile, whole: Trail, store: Store) -> Drawing:
-    of, until = profile.rounds, profile.until_interval
+    of = profile.rounds
+    is_enough = number * profile.samples_a_round >= DECIDING_SAMPLES
+    until = profile.until_interval if is_enough else None
     graded: list[dict[str, Any]] = []
     for row in whole.rows:
         if row.profile == name:

@@ -19,6 +19,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "statistics"), str(ROOT / "tests")]
 
+from benchmarks.sampling_simulations import PARTS as SAMPLING  # noqa: E402
 from benchmarks.verdict_simulations import PARTS as VERDICTS  # noqa: E402
 from simulated import OWN, curves, rates  # noqa: E402
 
@@ -239,6 +240,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "wrong-tests": what_goes_wrong,
     "paper-power": power_of_the_paper,
     "turning-points": turning_points,
+    **SAMPLING,
     **VERDICTS,
 }
 

@@ -208,6 +208,46 @@ def test_a_prompt_that_leaves_no_room_is_counted_and_not_asked(model, caplog):
         count_samples(generate(model, [long], Profile(), 4, "fp32"))
 
 
+def test_positions_that_are_scaled_leave_room_for_longer_prompts(model, spaced):
+    copy = spaced / "scaled"
+    shutil.copytree(model, copy)
+    path = copy / "config.json"
+    config = json.loads(path.read_text())
+    scaled = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    config["rope_parameters"] |= scaled
+    path.write_text(json.dumps(config))
+    long = replace(PROBLEMS[0], statement="add 3 " * 400)
+    (sample,) = generate(copy, [long], Profile(max_tokens=3), 4, "fp32")
+    assert sample.prompt_tokens > 512 and 1 <= sample.completion_tokens <= 3
+
+
+def test_a_model_that_calls_its_context_otherwise_is_asked(model, spaced):
+    """GPT-2's is `n_positions`."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    copy = spaced / "gpt2"
+    shutil.copytree(model, copy, ignore=shutil.ignore_patterns("config.json"))
+    tokenizer = load_tokenizer(model)
+    size = {"n_positions": 64, "n_embd": 32, "n_layer": 1, "n_head": 2}
+    config = GPT2Config(
+        vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, bos_token_id=None, **size
+    )
+    GPT2LMHeadModel(config).save_pretrained(copy)
+    long = replace(PROBLEMS[0], statement="add 3 " * 40)
+    samples = generate(copy, [PROBLEMS[1], long], Profile(max_tokens=3), 4, "fp32")
+    assert [s.completion_tokens > 0 for s in samples] == [True, False]
+
+
+@pytest.mark.parametrize("package", ["transformers", "torch"])
+def test_a_package_that_is_too_old_is_named_before_anything_is_loaded(spaced, monkeypatch, package):
+    metadata = spaced / f"{package}-1.9.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.9.0\n")
+    monkeypatch.syspath_prepend(str(spaced))
+    with pytest.raises(UserError, match=f"{package} is 1.9.0 in .*resources.generate.python"):
+        generate(spaced / "nowhere", PROBLEMS, Profile(), 4, "fp32")
+
+
 def test_an_answers_limit_is_its_own_and_not_its_batchs(model):
     """Beside a prompt that almost fills the context, a short one may still be answered at length."""
     room = 512 - generate(model, PROBLEMS[:1], Profile(max_tokens=1), 1, "fp32")[0].prompt_tokens

@@ -19,13 +19,13 @@ from valley.data.config import TinyConfig
 from valley.data.problems import Problem
 from valley.data.sources.tiny import TinyWorld
 from valley.errors import UserError
+from valley.evaluate.earlier_round import EarlierRound
 from valley.evaluate.profiles import GenerateConfig, Profile
-from valley.evaluate.rounds import EarlierRound
 from valley.evaluate.samples import Sample
 from valley.evaluate.shards import check_backends, check_students, merged_provenance
 from valley.job import Job
 from valley.job_file import identity_of, read_job, write_result
-from valley.records import read_records, write_records
+from valley.records import parse_record, read_records, write_records
 from valley.store import Store
 from valley.student_config import TinyStudent
 
@@ -114,19 +114,25 @@ def run_all(folders: list[Path], python: str | Path = sys.executable) -> subproc
     )
 
 
+def kill_after(samples: int, folder: Path, python: str | Path = sys.executable) -> Path:
+    """Run a job until it has finished so many samples, and kill it: the file of those that it kept."""
+    process = run_all([folder], python)
+    kept = folder / "resume" / "samples.jsonl"
+    while not kept.exists() or len(kept.read_bytes().splitlines()) < 1 + samples:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "result.json").exists()
+    return kept
+
+
 def test_a_killed_job_goes_on_and_ends_as_one_that_was_not(spaced, student):
     profile = Profile(samples=2, temperature=0.8, max_tokens=300)
     whole = World(spaced / "whole", student, 24).lay(profile, batch_size=4)
     assert run_job(whole) == "made"
     broken = World(spaced / "broken", student, 24).lay(profile, batch_size=4)
-    process = run_all([broken])
-    kept = broken / "resume" / "samples.jsonl"
-    while not kept.exists() or len(kept.read_bytes().splitlines()) < 1 + 8:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (broken / "result.json").exists()
+    kept = kill_after(8, broken)
     with kept.open("ab") as file:
         file.write(b'{"schema": "valley.sample/1", "problem')  # as a kill amid a write leaves it
     assert run_job(broken) == "made"
@@ -326,6 +332,28 @@ def test_vllm_answers_as_transformers_does(spaced, student):
     assert not (found := [first_difference(a, b) for a, b in pairs if a != b]), found
     many, few = (read_records(f / "samples.jsonl", Sample) for f in folders[1:])
     assert few == many[:12] and len({s.text for s in many}) > 12
+
+
+@needs_vllm
+@pytest.mark.vllm
+def test_a_killed_job_of_vllm_makes_only_what_is_missing_and_marks_it(spaced, student):
+    """Whatever an engine decodes beside may change last digits, so what it made after the kill says so."""
+    profile = Profile(samples=4, temperature=0.8, max_tokens=60)
+    folder = World(spaced, student, 24).lay(profile, batch_size=4, backend="vllm")
+    lines = kill_after(16, folder, VLLM).read_bytes().split(b"\n")[1:-1]
+    kept = {key(s): s for s in (parse_record("", line, Sample) for line in lines)}
+    assert 16 <= len(kept) < 96 and not any(s.resumed for s in kept.values())
+    assert run_all([folder], VLLM).wait() == 0
+    samples = {key(s): s for s in read_records(folder / "samples.jsonl", Sample)}
+    assert len(samples) == 96
+    assert {k: s for k, s in samples.items() if not s.resumed} == kept
+    told = outcome(folder)
+    assert (told["kept_samples"], told["resumed_samples"]) == (len(kept), 96 - len(kept))
+
+
+def key(sample: Sample) -> tuple[str, int]:
+    """What tells it from the others of a job."""
+    return sample.problem_id, sample.index
 
 
 def first_difference(ours: Sample, theirs: Sample) -> str:

@@ -25,20 +25,33 @@ CHUNK = 50
 
 
 def rates(
+    rng: np.random.Generator, scores: Sequence[float], *, samples: int, **design: float
+) -> np.ndarray:
+    """Pass rates of so many samples, of shape [replicates, cells, seeds, problems]; see `chances`."""
+    each = chances(rng, scores, **design)
+    if samples <= 4:
+        passed = sum(
+            (rng.random(each.shape, np.float32) < each).astype(np.int8) for _ in range(samples)
+        )
+        return np.asarray(passed) / samples
+    return rng.binomial(samples, each) / samples
+
+
+def chances(
     rng: np.random.Generator,
     scores: Sequence[float],
     *,
     replicates: int,
     problems: int,
-    samples: int,
     seeds: int = 1,
     seed_sd: float = 0.0,
     given: int = 0,
     own: float = OWN,
 ) -> np.ndarray:
-    """Pass rates of shape [replicates, cells, seeds, problems]; the first `given` cells do not scatter.
+    """A sample's chance to pass, of shape [replicates, cells, seeds, problems].
 
-    With `own` 0 all cells find the same problems easy, and only samples differ.
+    The scores of the first `given` cells do not scatter. With `own` 0 all cells find the same problems
+    easy, and only samples differ.
     """
     spread = float(np.sqrt(1 + SHARED**2 + 2 * own**2))
     shape = (replicates, len(scores), seeds, problems)
@@ -52,13 +65,7 @@ def rates(
     latent += spread * deviates.reshape(*shape[:3], 1)
     latent += 8
     latent *= 1 / STEP
-    chances = TABLE[np.clip(latent, 0, len(TABLE) - 1).astype(np.int32)]
-    if samples <= 4:
-        passed = sum(
-            (rng.random(shape, np.float32) < chances).astype(np.int8) for _ in range(samples)
-        )
-        return np.asarray(passed) / samples
-    return rng.binomial(samples, chances) / samples
+    return TABLE[np.clip(latent, 0, len(TABLE) - 1).astype(np.int32)]
 
 
 def curves(

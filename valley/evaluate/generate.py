@@ -13,6 +13,7 @@ temperature: the profile says how every checkpoint is asked.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +24,13 @@ from valley.data.chat import ChatConfig
 from valley.data.problems import Problem
 from valley.data.render import Chat
 from valley.evaluate.backends.base import Answer, Backend, Decoding, load_backend
+from valley.evaluate.backends.installed import check_installed
 from valley.evaluate.kept import KeptSamples
 from valley.evaluate.likelihood import HeldOut
 from valley.evaluate.profiles import BackendName, Profile
 from valley.evaluate.requests import Request, Requests, end_tokens, plan_requests
 from valley.evaluate.samples import Sample
-from valley.student import load_tokenizer
+from valley.student import load_tokenizer, positions
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ def generate(
             answer, or the backend cannot be had.
     """
     began = time.perf_counter()
+    check_installed(setting.backend)
     tokenizer = load_tokenizer(model_folder)
     context, ends = _read_settings(model_folder, tokenizer.eos_token_id)
     chat = Chat(tokenizer, setting.chat)
@@ -155,7 +158,7 @@ def generate(
 
 
 def _read_settings(model_folder: Path, end_of_tokenizer: int | None) -> tuple[int, list[int]]:
-    """The model's context, and the tokens that end an answer."""
+    """The most tokens that the model takes, and the tokens that end an answer."""
     from transformers import AutoConfig, GenerationConfig
 
     config = AutoConfig.from_pretrained(model_folder, local_files_only=True)
@@ -163,7 +166,10 @@ def _read_settings(model_folder: Path, end_of_tokenizer: int | None) -> tuple[in
         ends = GenerationConfig.from_pretrained(model_folder, local_files_only=True).eos_token_id
     else:
         ends = GenerationConfig.from_model_config(config).eos_token_id
-    return config.max_position_embeddings, end_tokens(ends, end_of_tokenizer)
+    # Some kinds call it otherwise (GPT-2: n_positions), which their classes know; others bear any length.
+    told = positions(model_folder)
+    context = getattr(config, "max_position_embeddings", sys.maxsize) if told is None else told
+    return context, end_tokens(ends, end_of_tokenizer)
 
 
 def _left(requests: Requests, kept: KeptSamples, backend: Backend) -> list[list[Request]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from valley.data.render import Document
 from valley.evaluate.backends.base import Answer, Decoding
+from valley.evaluate.backends.installed import check_installed
 from valley.evaluate.profiles import BackendName, Profile
 from valley.evaluate.requests import Request
 from valley.student import load_model
@@ -30,7 +31,7 @@ class TransformersBackend:
         import torch
         import transformers
 
-        self.version = transformers.__version__
+        self.version = check_installed(self.name)
         # A batch is decoded from the same tensors in every run. On a GPU kernels may sum in another order.
         self.repeats = decoding.precision == "fp32" and not torch.cuda.is_available()
         self._profile, self.ends = decoding.profile, decoding.ends

