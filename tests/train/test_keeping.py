@@ -114,6 +114,8 @@ def test_the_training_goes_on_while_a_slow_disk_takes_the_state_of_an_earlier_st
     # Begun after step 1; no other is begun before it is there, which the ranks learn with step 6.
     assert seen[:6] == [[], *[[".step-1.partial"]] * 5]
     assert seen[6] == ["step-1"]
+    # The next, begun after step 7, is there when the training ends.
+    assert kept(spaced / "beside") == [1, 7]
     ours, waited = (
         torch.load(spaced / name / "step-1" / "state-0.pt", weights_only=True)
         for name in ("beside", "waits")

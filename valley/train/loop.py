@@ -203,6 +203,7 @@ def train(
                     )
                     break
             throughput.checkpoint_s += time.perf_counter() - began
+        keeping.publish()  # the student that follows may find no room
     if stopped is None:
         save_student(engine, tokenizer, target, config.zero_stage)
     dist.barrier()
