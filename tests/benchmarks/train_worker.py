@@ -2,10 +2,11 @@
 
 TASK: {"how": "valley" | "bare" | "trl", "student", "documents": [[token…]…], "row_tokens", "batch_size",
 "steps_per_round", "rounds", "settings", "started", "threads" (1 where it is left out), "initial_loss" (true
-where it is left out)}. It prints one JSON line when it is ready, with the token-mean loss of the initial
-weights over all documents where that is asked for, then waits for a line on its standard input before each
-round of optimizer steps, and prints {"seconds", "tokens", "peak_gib"} after it. After a task's last round
-another line makes it ready for the next task; one that a GPU has no memory for is told as {"failed"}.
+where it is left out)}. It prints one JSON line when it is ready, with what the start took and, where that is
+asked for, the token-mean loss of the initial weights over all documents; then waits for a line on its
+standard input before each round of optimizer steps, and prints {"seconds", "tokens", "peak_gib"} after it.
+After a task's last round another line makes it ready for the next task; one that a GPU has no memory for is
+told as {"failed"}.
 """
 
 from __future__ import annotations
@@ -71,6 +72,23 @@ def reserved_gib() -> float | None:
     return torch.cuda.max_memory_reserved() / 2**30 if torch.cuda.is_available() else None
 
 
+def when_first_called(task: dict[str, Any]) -> dict[str, float]:
+    """Seconds by the clock, and of CPU time, until any model is called; filled when one is."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    told: dict[str, float] = {}
+
+    def note(*_: Any) -> None:
+        hook.remove()
+        told.update(
+            before_first_step_s=time.time() - task["started"],
+            before_first_step_cpu_s=time.process_time(),
+        )
+
+    hook = register_module_forward_pre_hook(note)
+    return told
+
+
 def total_steps(task: dict[str, Any]) -> int:
     """One step before the first round, which is not timed, and those of the rounds."""
     return 1 + task["rounds"] * task["steps_per_round"]
@@ -85,10 +103,11 @@ def with_valley(task: dict[str, Any], rounds: Rounds) -> None:
     documents, config, batch_options = _valley_inputs(task)
     steps = total_steps(task)
     counts = [batch.tokens for batch in batches(documents, steps=steps, seed=0, **batch_options)]
+    first_step = when_first_called(task)
 
     def alive(step: int) -> None:
         if step == 1:
-            rounds.wait(loss=None, start_up_s=time.time() - task["started"])
+            rounds.wait(loss=None, start_up_s=time.time() - task["started"], **first_step)
         elif step > 1:
             rounds.step(counts[step - 1])
 

@@ -40,6 +40,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "smollm2": {"documents": 40, "rounds": 15, "steps": 1, "zero": [0]},
 }
 """What each student is measured with where nothing is said."""
+START = ("start_up_s", "before_first_step_s", "before_first_step_cpu_s")
+"""What is told of a start: until the first step is done, and for valley until it begins."""
 
 
 def make_student(name: str, folder: Path) -> int:
@@ -195,7 +197,7 @@ def medians(trainers: list[Trainer]) -> dict[str, Any]:
             "tokens_per_s": round(statistics.median(trainer.speeds), 1),
             "least": round(min(trainer.speeds), 1),
             "most": round(max(trainer.speeds), 1),
-            "start_up_s": round(trainer.ready["start_up_s"], 2),
+            **{name: round(s, 2) for name, s in trainer.ready.items() if name in START},
             "loss": trainer.ready["loss"],
         }
         for trainer in trainers

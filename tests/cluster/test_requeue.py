@@ -149,6 +149,39 @@ def test_a_last_step_that_could_not_be_kept_costs_what_came_after_the_one_before
     assert world.known(stands).failure == "disk_full"
 
 
+SLOW_STARTS = """
+import os, signal, time
+from valley.cluster.signals import stop_signals
+from valley.errors import Stopped
+def run(job):
+    with (job.folder / "attempts").open("a") as attempts:
+        attempts.write("x")
+    how = job.config["starts"][(job.folder / "attempts").stat().st_size - 1]
+    if how == "ends":
+        return {}
+    if how == "slow":
+        os.kill(os.getpid(), signal.SIGUSR2)
+        time.sleep(60)
+    with stop_signals.heeded() as stop:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        while not stop():
+            time.sleep(0.01)
+        raise Stopped(30, 90)
+"""
+
+
+def test_a_training_that_got_further_before_may_once_be_too_slow_to_start(world, spaced):
+    world.snapshot = make_snapshot(spaced / "a snapshot that is slow")
+    (world.snapshot / "jobs" / "prepare.py").write_text(SLOW_STARTS)
+    once = job("once", starts=["further", "slow", "further", "ends"])
+    twice = job("twice", starts=["further", "slow", "slow", "ends"])
+    progress = run(world, [array([once], [twice])])
+    assert list(progress.finished) == [once.identity]
+    assert whys(world, once) == ["time_limit", "time_limit", "time_limit", "done"]
+    assert whys(world, twice) == ["time_limit", "time_limit", "failed"]
+    assert "raise resources.prepare.time_limit_min" in progress.failed[twice.identity]
+
+
 def test_where_it_stopped_is_told_and_that_it_resumes(world):
     j = job("a", kind="train")
     folder = world.store.lay(j, {})

@@ -22,7 +22,7 @@ TWO_NODES = ["resources.train={nodes: 2}", "train.micro_batch_size=2"]
 GREEDY = ["--set", "generate.profiles={greedy: {max_tokens: 24}}"]
 
 
-def wait_until_done(root, seconds=300):
+def wait_until_done(root, seconds=900):
     """Wait until no cell of the newest sweep is running or queued."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -210,7 +210,7 @@ def test_a_retry_takes_up_what_failed_and_what_waited_for_it(slurm, spaced, kill
     wait_for_queue("scripted", set())
 
 
-def wait_for_queue(sweep, reasons, seconds=120):
+def wait_for_queue(sweep, reasons, seconds=600):
     """Wait until the tasks whose name ends so are queued or running for just these reasons."""
     deadline = time.monotonic() + seconds
     while True:

@@ -176,18 +176,24 @@ def test_a_write_that_fails_costs_the_checkpoint_and_not_the_training(run_ranks,
 
 # Of 20 kills the first few each are in the ordinary suite.
 KILLS = [
-    (1, 3, 1),
-    (2, 2, 2),
-    *(pytest.param(*more, marks=pytest.mark.slow) for more in ((1, 20, 3), (2, 20, 4))),
+    (1, 3, 1, False),
+    (2, 2, 2, True),
+    *(
+        pytest.param(ranks, 20, 3 + ranks, beside, marks=pytest.mark.slow)
+        for ranks in (1, 2)
+        for beside in (False, True)
+    ),
 ]
 
 
-@pytest.mark.parametrize(("ranks", "kills", "seed"), KILLS)
+@pytest.mark.parametrize(("ranks", "kills", "seed", "beside"), KILLS)
 def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(
-    spaced, start, documents, ranks, kills, seed
+    spaced, start, documents, ranks, kills, seed, beside
 ):
-    """SIGKILL at random moments, every other one amid a checkpoint: they are written at every step."""
-    config = {**STAGES["zero2"], "checkpoint_every_s": 1e-9, "keep_resume": 1 + kills % 2}
+    """SIGKILL at random moments, every other one amid a checkpoint: they are written at every step, or
+    beside the training one after another."""
+    often = {"checkpoint_every_s": 1e-9, "checkpoint_beside": beside}
+    config = {**STAGES["zero2"], **often, "keep_resume": 1 + kills % 2}
     task = {
         "start": str(start),
         "documents": documents,
@@ -205,7 +211,7 @@ def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert done.stdout.count("kill ") == kills

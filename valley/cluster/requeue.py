@@ -7,7 +7,8 @@
 
 *Gained* is a checkpoint of a later step than it began at, or another job of the element that is done:
 what has not would be stopped at the same place again. Where the last step could not be kept, one that was
-kept before counts.
+kept before counts. A training that got further in the stint before is begun once more, since it may have
+been slow to start this time: Slurm sends the signal up to a minute early.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from valley.cluster import slurm
 from valley.cluster.config import ClusterConfig
 from valley.cluster.rendezvous import leave_process_group, place, said_by_any
 from valley.cluster.signals import Interrupted, Reason, stop_signals
-from valley.cluster.stints import end_stint, time_outs
+from valley.cluster.stints import end_stint, gained_before, time_outs
 from valley.errors import Stopped, UserError
 from valley.job_file import JobFile, write_failure
 from valley.records import write_json
@@ -84,21 +85,22 @@ def end_between(policy: RequeuePolicy, done: int) -> NoReturn:
 def _at_time_limit(
     job: JobFile, stop: Stopped | Interrupted, done: int, policy: RequeuePolicy, log: str
 ) -> None:
-    gained = done > 0 or (isinstance(stop, Stopped) and stop.gained)
+    further = isinstance(stop, Stopped) and stop.gained
+    gained = done > 0 or further
     # What stands between it and its checkpoint is the failure, and its class: a full disk.
     unkept = stop.fault if isinstance(stop, Stopped) else ""
     times = time_outs(job.folder) + 1
     setting = f"resources.{job.kind}.time_limit_min"
     if not gained and unkept:
         failure = f"{stop}; it gained nothing before its time limit"
-    elif not gained:
+    elif not gained and not gained_before(job.folder):
         failure = f"stopped at its time limit; raise {setting}, or lower its pack"
     elif times > policy.time_outs:
         failure = (
             f"stopped at its time limit {times} times; raise {setting} or cluster.retry.time_outs"
         )
     else:
-        end_stint(job.folder, "time_limit")
+        end_stint(job.folder, "time_limit", gained=further)
         note: dict[str, Any] = {"schema": STOPPED_SCHEMA, "identity": job.identity, "log": log}
         if isinstance(stop, Stopped):
             note |= {"step": stop.step, "steps": stop.steps, "kept": stop.kept, "fault": stop.fault}

@@ -37,6 +37,8 @@ class Stint:
     why: Why = ""
     """Empty while it is at work. `terminated` is a SIGTERM whose sender is not known; it becomes
     `preempted` when Slurm begins the same element again. `killed` had no time to say anything."""
+    gained: bool = True
+    """Whether the job itself got further; told of one that was stopped at its time limit."""
 
 
 def read_stints(folder: Path) -> list[Stint]:
@@ -64,11 +66,11 @@ def begin_stint(folder: Path) -> None:
     write_records(folder / "stints.jsonl", stints)
 
 
-def end_stint(folder: Path, why: Why) -> None:
+def end_stint(folder: Path, why: Why, *, gained: bool = True) -> None:
     """Write down why the stint at work ended."""
     stints = read_stints(folder)
     if stints:
-        stints[-1] = replace(stints[-1], ended=time.time(), why=why)
+        stints[-1] = replace(stints[-1], ended=time.time(), why=why, gained=gained)
         write_records(folder / "stints.jsonl", stints)
 
 
@@ -80,3 +82,9 @@ def time_outs(folder: Path) -> int:
             break
         count += stint.why == "time_limit"
     return count
+
+
+def gained_before(folder: Path) -> bool:
+    """Whether the stint before the one at work got further until its time limit stopped it."""
+    before = read_stints(folder)[-2:-1]
+    return any(stint.why == "time_limit" and stint.gained for stint in before)

@@ -27,6 +27,7 @@ class TrainConfig(BaseModel):
             "offload",
             "loss_spike",
             "checkpoint_every_s",
+            "checkpoint_beside",
             "keep_resume",
             "evaluation_every",
             "keep_evaluation",
@@ -88,6 +89,9 @@ class TrainConfig(BaseModel):
     checkpoint_every_s: float | None = Field(300, ge=0)
     """Seconds between two checkpoints to resume from: the most work that a sudden death costs. Null or
     0 keeps one only where a signal asks the training to stop."""
+    checkpoint_beside: bool = False
+    """Write them beside the training, from a copy in the host's memory (12 bytes per parameter, shared
+    out among the ranks as the optimizer's state is), instead of letting it wait."""
     keep_resume: int = Field(1, ge=1)
     """Checkpoints to resume from that stay, the newest. More than one is for disks that lose what they
     have said to be written; all go when the training is done."""

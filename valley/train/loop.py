@@ -29,6 +29,7 @@ from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.divergence import Divergence
 from valley.train.engine import load_student, make_engine
 from valley.train.head import summed_loss
+from valley.train.keeping import Keeping
 from valley.train.kernels import uses_liger
 from valley.train.resume import Position, ResumeFolder
 from valley.train.rows import rows_of
@@ -136,10 +137,11 @@ def train(
     accumulate = _Accumulation(engine, config, tokenizer.pad_token_id or 0)
     divergence = Divergence(config.loss_spike, begun.losses)
     loss_first, loss = begun.loss_first, math.nan
-    due = _Due(config.checkpoint_every_s if kept else None)
-    kept_step = begun.step
+    keeping = Keeping(
+        kept, config.checkpoint_every_s, beside=config.checkpoint_beside, step=begun.step
+    )
     stopped: Stopped | None = None
-    with StepLog(log if rank == 0 else None, begun.step, report) as lines:
+    with StepLog(log if rank == 0 else None, begun.step, report) as lines, keeping:
         stream = batches(
             documents,
             steps=steps,
@@ -160,10 +162,11 @@ def train(
                 group["lr"] = rate
             total, positions, norm = accumulate(batch)
             # The flags go along in the sum that the loss needs anyway, so that all ranks agree.
-            told = [positions, float(stop()), float(rank == 0 and due())]
+            flags = (stop(), rank == 0 and keeping.due(), keeping.written())
+            told = [positions, *map(float, flags)]
             sums = torch.cat([total, torch.tensor(told, device=engine.device)])
             dist.all_reduce(sums)
-            total_loss, positions, stopping, keeping = sums.tolist()
+            total_loss, positions, stopping, due, written = sums.tolist()
             loss = total_loss / accumulate.divisor(batch)
             if loss_first is None:
                 loss_first = loss
@@ -174,9 +177,13 @@ def train(
             if step + 1 < steps and (step + 1) % (config.evaluation_every or steps) == 0:
                 keep_student(engine, tokenizer, target.parent / "checkpoints", step + 1, config)
                 alive(step + 1)
-            if (stopping or keeping) and step + 1 < steps:
+            if step + 1 == steps or not (stopping or due or written):
+                continue
+            began = time.perf_counter()
+            if written == world_size:
+                keeping.publish()
+            if stopping or due:
                 lines.sync()
-                began = time.perf_counter()
                 at = Position(
                     step + 1,
                     throughput.tokens,
@@ -184,14 +191,20 @@ def train(
                     loss_first,
                     tuple(divergence.before),
                 )
-                fault = kept.save(engine, at) if kept else "no folder was given"
-                kept_step = kept_step if fault else step + 1
-                throughput.checkpoint_s += time.perf_counter() - began
-                due.reset()
-                if stopping:
-                    gained = kept_step > begun.step
-                    stopped = Stopped(step + 1, steps, kept=kept_step, gained=gained, fault=fault)
+                if not stopping:
+                    keeping.begin(engine, at)
+                else:
+                    fault = keeping.save(engine, at)
+                    stopped = Stopped(
+                        step + 1,
+                        steps,
+                        kept=keeping.step,
+                        gained=keeping.step > begun.step,
+                        fault=fault,
+                    )
                     break
+            throughput.checkpoint_s += time.perf_counter() - began
+        keeping.publish()  # the student that follows may find no room
     if stopped is None:
         save_student(engine, tokenizer, target, config.zero_stage)
     dist.barrier()
@@ -256,20 +269,6 @@ def _name(config: TrainConfig, steps: int, seed: int, documents: Sequence[Docume
     """What tells one training from another, for its checkpoints."""
     tokens = sum(len(document.tokens) for document in documents)
     return digest([config.semantic(), steps, seed, len(documents), tokens])
-
-
-class _Due:
-    """Whether it is time for a checkpoint."""
-
-    def __init__(self, every_s: float | None) -> None:
-        self.every_s = every_s or math.inf
-        self.reset()
-
-    def reset(self) -> None:
-        self.since = time.monotonic()
-
-    def __call__(self) -> bool:
-        return time.monotonic() - self.since >= self.every_s
 
 
 def _norm_before_step(engine: Any) -> float | None:

@@ -18,13 +18,14 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from valley.disk import lacks_room, size_and_sum, sync
 from valley.records import write_json
 from valley.train.fragments import load_states, state_of
+from valley.train.ranks import from_first, of_all
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ CHECKPOINT_SCHEMA = "valley.checkpoint/2"
 MARKER = "checkpoint.json"
 BYTES_PER_PARAMETER = 12
 """Weights and two moments in fp32."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,32 @@ class Position:
     loss_first: float | None = None
     losses: Sequence[float] = ()
     """The last ones, that the next is held against; checkpoints of earlier versions have none."""
+
+
+@dataclass
+class Draft:
+    """A checkpoint in the making, as one rank sees it."""
+
+    partial: Path
+    rank: int
+    marker: dict[str, Any]
+    """What is told beside the files."""
+    fault: str
+    """Why it cannot be kept; empty as long as it can."""
+    sums: dict[str, list[int]] = field(default_factory=dict)
+    """The bytes and checksums of what this rank has written."""
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Write this rank's part, and return when it is on the disk, or tell why it is not."""
+        import torch
+
+        path = self.partial / f"state-{self.rank}.pt"
+        try:
+            torch.save(state, path)
+            sync(path)
+            self.sums[path.name] = size_and_sum(path)
+        except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
+            self.fault = f"rank {self.rank}: {error}"
 
 
 @dataclass(frozen=True)
@@ -68,6 +93,13 @@ class ResumeFolder:
             Why it was not kept, where the disk has no room for it, or a rank could not write; the log
             tells that too. What was kept before is then still there. Empty where it was kept.
         """
+        draft = self.begin(engine, position)
+        if not draft.fault:
+            draft.write({**state_of(engine), "random": random_state()})
+        return self.publish(draft)
+
+    def begin(self, engine: Any, position: Position) -> Draft:
+        """Make room for a checkpoint, which each rank then writes its part of."""
         import torch.distributed as dist
 
         partial = self.folder / f".step-{position.step}.partial"
@@ -75,28 +107,28 @@ class ResumeFolder:
         if dist.get_rank() == 0:
             shutil.rmtree(partial, ignore_errors=True)
             fault = _begun(engine, partial)
-        sums: dict[str, list[int]] = {}
-        if not (fault := _from_first(fault)):
-            try:
-                sums = _write_part(engine, partial)
-            except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
-                fault = f"rank {dist.get_rank()}: {error}"
-        parts = _of_all((sums, fault))
+        marker = {
+            "schema": CHECKPOINT_SCHEMA,
+            "training": self.training,
+            "student": self.student,
+            "shape": _shape(engine),
+            "position": asdict(position),
+        }
+        return Draft(partial, dist.get_rank(), marker, from_first(fault))
+
+    def publish(self, draft: Draft) -> str:
+        """Give what every rank has written its name, then forget older ones; see `save`."""
+        import torch.distributed as dist
+
+        parts = of_all((draft.sums, draft.fault))
+        fault = next((said for _, said in parts if said), "")
         if dist.get_rank() == 0:
-            fault = next((said for _, said in parts if said), "")
-            marker = {
-                "schema": CHECKPOINT_SCHEMA,
-                "training": self.training,
-                "student": self.student,
-                "shape": _shape(engine),
-                "position": asdict(position),
-                "files": {name: value for each, _ in parts for name, value in each.items()},
-            }
-            if fault := fault or self._published(partial, marker):
-                shutil.rmtree(partial, ignore_errors=True)
-                at = f"no checkpoint of step {position.step}"
+            files = {name: value for each, _ in parts for name, value in each.items()}
+            if fault := fault or self._published(draft.partial, {**draft.marker, "files": files}):
+                shutil.rmtree(draft.partial, ignore_errors=True)
+                at = f"no checkpoint of step {draft.marker['position']['step']}"
                 logger.warning("%s: %s: %s", self.folder, at, fault)
-        return _from_first(fault)
+        return from_first(fault)
 
     def restore(self, engine: Any) -> Position:
         """Load the newest whole checkpoint into a new engine; where there is none, step 0.
@@ -109,9 +141,9 @@ class ResumeFolder:
         if rank == 0:
             for partial in self.folder.glob(".step-*.partial"):
                 shutil.rmtree(partial, ignore_errors=True)
-        for step in _from_first(self._steps()):
+        for step in from_first(self._steps()):
             folder = self.folder / f"step-{step}"
-            marker = _from_first(_read_marker(folder) if rank == 0 else None)
+            marker = from_first(_read_marker(folder) if rank == 0 else None)
             fault = f"no valid {MARKER}" if marker is None else ""
             if marker is not None:
                 if why := self._why_not(marker):
@@ -185,17 +217,6 @@ def _begun(engine: Any, partial: Path) -> str:
     return fault
 
 
-def _write_part(engine: Any, partial: Path) -> dict[str, list[int]]:
-    """Write this rank's file; its name, with its bytes and their checksum."""
-    import torch
-    import torch.distributed as dist
-
-    path = partial / f"state-{dist.get_rank()}.pt"
-    torch.save({**state_of(engine), "random": _random_state()}, path)
-    sync(path)
-    return {path.name: size_and_sum(path)}
-
-
 def _load(engine: Any, folder: Path, marker: dict[str, Any]) -> None:
     """Load a whole checkpoint, of any number of ranks and any ZeRO stage, into a new engine."""
     import torch
@@ -238,7 +259,7 @@ def _fault(folder: Path, marker: dict[str, Any]) -> str:
 
     names = sorted(marker["files"])[dist.get_rank() :: dist.get_world_size()]
     faults = [name for name in names if size_and_sum(folder / name) != marker["files"][name]]
-    damaged = sorted(name for each in _of_all(faults) for name in each)
+    damaged = sorted(name for each in of_all(faults) for name in each)
     return f"{', '.join(damaged)} damaged or missing" if damaged else ""
 
 
@@ -250,7 +271,8 @@ def _set_aside(folder: Path, fault: str) -> None:
     logger.warning("%s: %s; set aside as %s, and an earlier one is used", folder, fault, aside.name)
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """What this rank's random numbers follow from."""
     import torch
 
     state = {"cpu": torch.get_rng_state()}
@@ -266,21 +288,3 @@ def _set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"].clone())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].clone())
-
-
-def _from_first(value: T) -> T:
-    """Rank 0's value, in every rank."""
-    import torch.distributed as dist
-
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
-
-
-def _of_all(value: T) -> list[T]:
-    """Every rank's value, by rank, in every rank."""
-    import torch.distributed as dist
-
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
