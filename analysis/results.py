@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -58,6 +59,26 @@ def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:
     pairs = zip(found["nll"], found["tokens"], strict=True)
     per_token = [math.nan if nll is None else nll / tokens for nll, tokens in pairs]
     return replace(counts, held_out=found["traces"], nll=np.array(per_token))
+
+
+class Later(Mapping[Key, V]):
+    """A dict that is made when something of it is asked for the first time."""
+
+    def __init__(self, make: Callable[[], dict[Key, V]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> dict[Key, V]:
+        return self._make()
+
+    def __getitem__(self, key: Key) -> V:
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
 
 
 class Lazily(Mapping[Key, V]):
