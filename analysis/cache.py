@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -133,10 +133,14 @@ def not_used(path: Path, error: Exception) -> str:
     return f"{path}: not used, and written anew ({fault})"
 
 
-def rows_of(facts: pd.DataFrame, places: Iterable[str]) -> np.ndarray:
+def rows_of(facts: pd.DataFrame, places: Collection[str]) -> np.ndarray:
     """The row of each place, -1 where there is none: `Index.get_indexer` takes ten times as long."""
-    rows = dict(zip(facts.index.tolist(), range(len(facts)), strict=True))
-    return np.fromiter((rows.get(place, -1) for place in places), np.int64)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pa.large_string()
+    found = pc.index_in(pa.array(places, texts), pa.array(facts.index.tolist(), texts))
+    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def mark_of(path: str | Path) -> Mark | None:

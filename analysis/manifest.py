@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from results import Key, Results, counted_rounds
 
 from valley.errors import UserError
 from valley.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NAME = "manifest.cache"
 VERSION = "valley.manifest_cache/1"
@@ -77,8 +80,8 @@ class Manifest:
     before: Coded
     """The folders of the jobs that a line's own rest on: a list."""
     axes: dict[str, Coded]
-    jobs: dict[str, list[str | None]]
-    """The folder of each line's own job, by kind."""
+    jobs: dict[str, pa.ChunkedArray]
+    """The folder of each line's own job, by kind; null where it has none."""
     note: str = ""
     """Why what was kept of it could not be used or written; empty where it could."""
 
@@ -129,25 +132,36 @@ class Manifest:
 
     def folders(self) -> dict[Key, dict[str, str]]:
         """The folders of each line's own jobs, by kind."""
-        return {key: self.folders_of(row) for row, key in enumerate(self.keys)}
+        places = zip(*(self.jobs[kind].to_pylist() for kind in KINDS), strict=True)
+        found = (
+            {kind: place for kind, place in zip(KINDS, of_line, strict=True) if place is not None}
+            for of_line in places
+        )
+        return dict(zip(self.keys, found, strict=True))
 
     def folders_of(self, row: int) -> dict[str, str]:
         """The same of one line."""
-        return {kind: place for kind in KINDS if (place := self.jobs[kind][row]) is not None}
+        places = {kind: self.jobs[kind][row].as_py() for kind in KINDS}
+        return {kind: place for kind, place in places.items() if place is not None}
 
     def all_folders(self) -> tuple[list[str], dict[str, np.ndarray]]:
         """Every job's folder once, and of each line the number of its own there, by kind."""
         import pyarrow as pa
 
-        texts = [place for kind in KINDS for place in self.jobs[kind]]
-        encoded = pa.array(texts, pa.large_string()).dictionary_encode()
+        every = pa.chunked_array([part for kind in KINDS for part in self.jobs[kind].chunks])
+        encoded = every.combine_chunks().dictionary_encode()
         numbers = encoded.indices.fill_null(LACKING).to_numpy().reshape(len(KINDS), -1)
         return encoded.dictionary.to_pylist(), dict(zip(KINDS, numbers, strict=True))
 
 
 def _in_columns(lines: Mapping[Key, Mapping[str, Any]]) -> Manifest:
+    import pyarrow as pa
+
     values = list(lines.values())
     names = dict.fromkeys(name for line in values for name in line["axes"])
+
+    def folders(kind: str) -> pa.ChunkedArray:
+        return pa.chunked_array([[line["jobs"][kind] for line in values]], pa.large_string())
 
     def axis(name: str) -> Iterable[Any]:
         return ((axes[name],) if name in axes else () for axes in (v["axes"] for v in values))
@@ -158,12 +172,14 @@ def _in_columns(lines: Mapping[Key, Mapping[str, Any]]) -> Manifest:
         steps=Coded.of((line["steps"],) for line in values),
         before=Coded.of((line["before"],) for line in values),
         axes={name: Coded.of(axis(name)) for name in names},
-        jobs={kind: [line["jobs"][kind] for line in values] for kind in KINDS},
+        jobs={kind: folders(kind) for kind in KINDS},
     )
 
 
 def _kept(path: Path, mark: Mark) -> Manifest | None:
     """What was kept, where it is of the manifest that has this mark."""
+    import pyarrow as pa
+
     table, notes = kept_table(path, VERSION)
     if notes["mark"] != list(mark):
         return None
@@ -181,7 +197,7 @@ def _kept(path: Path, mark: Mark) -> Manifest | None:
         steps=coded("steps"),
         before=coded("before"),
         axes={name.removeprefix("axis "): coded(name) for name in notes["axes"]},
-        jobs={kind: table[f"job {kind}"].to_pylist() for kind in KINDS},
+        jobs={kind: table[f"job {kind}"].cast(pa.large_string()) for kind in KINDS},
     )
 
 
