@@ -88,17 +88,21 @@ class Lazily(Mapping[Key, V]):
     """
 
     def __init__(
-        self, places: Mapping[Key, dict[str, str]], read: Callable[[dict[str, str]], V]
+        self,
+        places: Mapping[Key, dict[str, str]],
+        read: Callable[[dict[str, str]], V],
+        known: dict[Key, V] | None = None,
     ) -> None:
         """Read nothing yet.
 
         Args:
             places: the folders of each one's jobs, by kind.
             read: makes a value of these.
+            known: what was read before, and where to keep what will be.
         """
         self._places = places
         self._read = read
-        self._values: dict[Key, V] = {}
+        self._values: dict[Key, V] = {} if known is None else known
 
     def __getitem__(self, key: Key) -> V:
         if key not in self._values:
@@ -116,7 +120,8 @@ class Lazily(Mapping[Key, V]):
 
     def only(self, keys: Collection[Key]) -> Lazily[V]:
         """Those of some cells and profiles, in the same order."""
-        return Lazily({key: at for key, at in self._places.items() if key in keys}, self._read)
+        places = {key: at for key, at in self._places.items() if key in keys}
+        return Lazily(places, self._read, self._values)
 
 
 def counted_rounds(
