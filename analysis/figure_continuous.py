@@ -6,6 +6,7 @@ from drawing import BLACK, BLUE, WIDTH_IN, frame, size_axis, tick
 from marks import Drawing, error_bars, level
 from matplotlib.axes import Axes
 from sentences import Document
+from size_unit import unit
 
 LABELS = {
     "tests_passed_before_first_failure": "share of tests passed\nbefore the first failure",
@@ -26,7 +27,7 @@ def continuous(document: Document) -> Drawing | None:
         _panel(axes, metric)
         axes.set_ylabel(LABELS[name])
         size_axis(axes, sizes)
-    panels[-1].set_xlabel(f"traces of stage {document['stage']}")
+    panels[-1].set_xlabel(f"{unit()} of stage {document['stage']}")
     counted = [_counted(name, metric) for name, metric in found.items()]
     unmeasured = any(metric["seed_sd"] is None for metric in found.values())
     frame(
@@ -57,7 +58,7 @@ def _panel(axes: Axes, metric: Document) -> None:
     level(axes, metric["baseline"], "baseline", BLACK, True, **look)
     sizes = [point["size"] for point in metric["curve"]]
     label = "mean, 95 % interval"
-    error_bars(axes, sizes, metric["curve"], "traces", color=BLUE, marker="o", label=label)
+    error_bars(axes, sizes, metric["curve"], unit(), color=BLUE, marker="o", label=label)
     axes.grid(axis="y", color="#dddddd", linewidth=0.5)
 
 

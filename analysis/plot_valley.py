@@ -23,6 +23,7 @@ from frame_files import write_frame
 from options import STATUS, next_line, sweep_options
 from overlays import load
 from sentences import Document
+from size_unit import counted_in
 from summary import summarise
 from watching import watch
 
@@ -71,7 +72,7 @@ def figure_options(parser: argparse.ArgumentParser) -> None:
 def draw(document: Document, folder: Path) -> list[Path]:
     """Write every figure that has something to show as PNG, PDF and SVG with its CSV; returns their paths."""
     paths = []
-    with drawing.style():
+    with drawing.style(), counted_in(document["size_in"]):
         for name, figure in FIGURES.items():
             if (drawn := figure(document)) is not None:
                 paths += drawing.save(drawn, folder, name)

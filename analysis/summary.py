@@ -24,6 +24,7 @@ from footing import footing, made_otherwise, provenance
 from measures import behaviour
 from problem_levels import by_level, problem_levels
 from sentences import Document
+from size_unit import counted_in, unit, unit_of
 from trainings import loss_curves, trainings
 
 from valley.errors import UserError
@@ -191,6 +192,11 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
     Raises:
         UserError: no such profile; several values on a further axis; several problem sets.
     """
+    with counted_in(unit_of(collected)):
+        return _summarised(collected, profile)
+
+
+def _summarised(collected: Collected, profile: str | None) -> Document:
     students = by_student(collected)
     student, own = next(iter(students.items()))
     views = views_of(own)
@@ -224,6 +230,7 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         "sweep": collected.sweep,
         "student": student,
         "students": list(students),
+        "size_in": unit(),
         **series,
         "seeds": _per_seed(main, stage, subset),
         "twins": [entry for view in every for entry in controls.twins(view)],
