@@ -63,14 +63,34 @@ METRICS = (
 
 def metrics(
     view: View, stage: int, subset: tuple[str, str], trough_size: int
-) -> dict[str, Document]:
+) -> tuple[dict[str, Document], list[str]]:
     """Each metric that the baseline and some sizes of a curve have, by its name.
 
     Args:
         trough_size: of pass@1: the shape is asked of the same sizes, and of none picked by the metric.
+
+    Returns:
+        The metrics, and a sentence for each that some cells have and that cannot be shown.
     """
-    found = {m.name: _metric(m, view, stage, subset, trough_size) for m in METRICS}
-    return {name: document for name, document in found.items() if document is not None}
+    found, not_shown = {}, []
+    for metric in METRICS:
+        if (document := _metric(metric, view, stage, subset, trough_size)) is not None:
+            found[metric.name] = document
+        elif any(metric.has(c) for seeds in view.counts.values() for c in seeds.values()):
+            why = _why_not_shown(metric, view, stage, subset)
+            not_shown.append(words.continuous_not_shown(metric.name, why))
+    return found, not_shown
+
+
+def _why_not_shown(metric: Metric, view: View, stage: int, subset: tuple[str, str]) -> str:
+    def measured(arm: Arm) -> bool:
+        return any(metric.has(counts) for counts in view.counts.get(arm, {}).values())
+
+    if not measured(baseline_of(stage)):
+        return "the baseline has none"
+    if not any(map(measured, view.sizes(stage, subset))):
+        return "no size of the curve has one"
+    return "the baseline and the sizes have fewer than two in common"
 
 
 def _metric(

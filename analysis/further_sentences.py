@@ -154,6 +154,11 @@ CONTINUOUS = {
 }
 
 
+def continuous_not_shown(name: str, why: str) -> str:
+    """Why a metric that some cells have has no curve."""
+    return f"{CONTINUOUS[name]}: not shown, since {why}."
+
+
 def continuous(name: str, found: Document) -> str:
     """A continuous metric along the size curve, and whether its rise is sharper than log-linear."""
     least = min(found["curve"], key=lambda point: point["value"])

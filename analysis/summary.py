@@ -61,6 +61,7 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     document |= dict.fromkeys(
         ("trough", "depth", "recovery_size", "shape", "continuous", "truncation", "deciding")
     )
+    document["continuous_not_shown"] = []
     if baseline is None or not there:
         lacking = "baseline" if baseline is None else "sizes"
         document["valley"] = {
@@ -77,7 +78,8 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     if alone:
         return document
     document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
-    document["continuous"] = continuous.metrics(view, stage, subset, document["trough"]["size"])
+    found, not_shown = continuous.metrics(view, stage, subset, document["trough"]["size"])
+    document |= {"continuous": found, "continuous_not_shown": not_shown}
     document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
     document["deciding"] = checks.what_decides(curve, view.noise)
     twinned = any(arm.steps and arm.size == document["trough"]["size"] for arm in view.planned)
