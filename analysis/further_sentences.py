@@ -156,11 +156,11 @@ CONTINUOUS = {
 
 def continuous_not_shown(name: str, why: str) -> str:
     """Why a metric that some cells have has no curve."""
-    return f"{CONTINUOUS[name]}: not shown, since {why}."
+    return f"{CONTINUOUS.get(name, name.capitalize())}: not shown, since {why}."
 
 
 def continuous(name: str, found: Document) -> str:
-    """A continuous metric along the size curve, and whether its rise is sharper than log-linear."""
+    """A continuous metric, or pass@k, along the size curve, and whether its rise is sharper than log-linear."""
     least = min(found["curve"], key=lambda point: point["value"])
     most = max(found["curve"], key=lambda point: point["value"])
     ends = sorted((least, most), key=lambda point: int(point["size"]))
@@ -168,7 +168,8 @@ def continuous(name: str, found: Document) -> str:
         f"{p['value']:.3f} ({p['interval'][0]:.3f} to {p['interval'][1]:.3f}) at {counted(p['size'])}"
         for p in ends
     )
-    text = f"{CONTINUOUS[name]}: baseline {found['baseline']['value']:.3f}; its extremes are {at}"
+    lead = CONTINUOUS.get(name, name.capitalize())
+    text = f"{lead}: baseline {found['baseline']['value']:.3f}; its extremes are {at}"
     if found["shape"] is None:
         return f"{text}."
     sizes = len(found["shape"]["sizes"])

@@ -12,7 +12,7 @@ import drawing
 from collect import Collected, collect, writable, write_table
 from figure_axes import Wanted, axes_figure, points_of
 from figure_behaviour import behaviour, behaviour_by_score
-from figure_continuous import continuous
+from figure_continuous import continuous, pass_at_k
 from figure_contrasts import contrasts
 from figure_cost import cost
 from figure_difficulty import difficulty
@@ -40,6 +40,7 @@ FIGURES = {
     "difficulty": difficulty,
     "losses": losses,
     "continuous": continuous,
+    "pass_at_k": pass_at_k,
 }
 """By name, what draws it from the document."""
 

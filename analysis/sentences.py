@@ -226,6 +226,7 @@ def all_of(document: Document) -> list[str]:
     lines += [c["sentence"] for c in document["correlations"]]
     lines += [document[name]["sentence"] for name in ("shape", "truncation") if document[name]]
     lines += [found["sentence"] for found in (document["continuous"] or {}).values()]
+    lines += [found["sentence"] for found in document["pass_at_k"].values()]
     lines += document["continuous_not_shown"]
     if document["seeds"]:
         alone = "; ".join(s["sentence"] for s in document["seeds"])

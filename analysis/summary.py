@@ -17,7 +17,7 @@ import continuous
 import controls
 import further_sentences
 import sentences
-from arms import Arm, View, baseline_of, by_student, main_curve, views_of
+from arms import Arm, View, asked_k, baseline_of, by_student, main_curve, views_of
 from collect import Collected
 from controls import estimate, finite, rate_correlations
 from footing import footing, made_otherwise, provenance
@@ -36,10 +36,17 @@ from valley.statistics.landmarks import landmarks
 SCHEMA = "valley.verdict_on_sweep/1"
 
 
-def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False) -> Document:
+def _series(
+    view: View,
+    stage: int,
+    subset: tuple[str, str],
+    alone: bool = False,
+    further_k: tuple[int, ...] = (),
+) -> Document:
     """A stage's baseline and size curve, its landmarks, and the verdict on it.
 
-    `alone`: one seed taken by itself, whose overturning seed noise need not be computed.
+    `alone`: one seed taken by itself, whose overturning seed noise need not be computed. `further_k`: the k
+    above 1 whose pass@k was asked for.
     """
     baseline = view.cell(baseline_of(stage))
     planned = view.sizes(stage, subset)
@@ -61,7 +68,7 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     document |= dict.fromkeys(
         ("trough", "depth", "recovery_size", "shape", "continuous", "truncation", "deciding")
     )
-    document["continuous_not_shown"] = []
+    document |= {"pass_at_k": {}, "continuous_not_shown": []}
     if baseline is None or not there:
         lacking = "baseline" if baseline is None else "sizes"
         document["valley"] = {
@@ -79,7 +86,11 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
         return document
     document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
     found, not_shown = continuous.metrics(view, stage, subset, document["trough"]["size"])
-    document |= {"continuous": found, "continuous_not_shown": not_shown}
+    at_k, none_at_k = continuous.metrics(
+        view, stage, subset, document["trough"]["size"], [continuous.pass_at(k) for k in further_k]
+    )
+    document |= {"continuous": found, "pass_at_k": at_k}
+    document["continuous_not_shown"] = [*not_shown, *none_at_k]
     document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
     document["deciding"] = checks.what_decides(curve, view.noise)
     twinned = any(arm.steps and arm.size == document["trough"]["size"] for arm in view.planned)
@@ -206,9 +217,10 @@ def _summarised(collected: Collected, profile: str | None) -> Document:
         raise UserError(f"--profile {profile}: not in sweep; profiles: {', '.join(views)}")
     main = views[profile or next(iter(views))]
     stage, subset = main_curve(main)
-    series = _series(main, stage, subset)
+    further_k = asked_k(own)
+    series = _series(main, stage, subset, further_k=further_k)
     others = [view for view in views.values() if view is not main]
-    other_series = [_series(view, stage, subset) for view in others]
+    other_series = [_series(view, stage, subset, further_k=further_k) for view in others]
     trough = series["trough"]
     compared = []
     if trough is not None:

@@ -42,7 +42,8 @@ def tables(document: Document) -> list[Table]:
     """The scores by size, where each curve turns, and the pairs of arms where there are any."""
     series = [document, *document["profiles"].values()]
     with counted_in(document["size_in"]):
-        found = [_scores(series), _landmarks(series)]
+        at_k = [_at_k(*one) for one in enumerate(series, start=1) if one[1]["pass_at_k"]]
+        found = [_scores(series), *at_k, _landmarks(series)]
         return [*found, _pairs(document["contrasts"])] if document["contrasts"] else found
 
 
@@ -64,6 +65,21 @@ def _scores(series: list[Document]) -> Table:
         f"{first['difficulty']}, correctness {first['correctness']}",
         (unit().capitalize(), "Steps", "Seeds", *(one["profile"] for one in series)),
         tuple(rows),
+    )
+
+
+def _at_k(number: int, one: Document) -> Table:
+    """Every size of one profile's curve; each k above 1 has a column."""
+    columns = one["pass_at_k"]
+    curves = {k: {p["size"]: p for p in found["curve"]} for k, found in columns.items()}
+    sizes = sorted({size for curve in curves.values() for size in curve})
+    baseline = ("0 (baseline)", *(_score(found["baseline"]) for found in columns.values()))
+    rows = [(size(at), *(_score(curve.get(at)) for curve in curves.values())) for at in sizes]
+    return Table(
+        f"at-k-{number}",
+        f"{', '.join(columns)} by size with 95 % intervals: {one['profile']}, stage {one['stage']}",
+        (unit().capitalize(), *columns),
+        (baseline, *rows),
     )
 
 
