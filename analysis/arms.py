@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +88,14 @@ def by_student(collected: Collected) -> dict[str, Collected]:
     _check_one_design(collected)
     students = dict.fromkeys(collected.table["student"])
     return {name: collected.where(Where.parse([f"student={name}"])) for name in students}
+
+
+def asked_k(collected: Collected) -> tuple[int, ...]:
+    """The k above 1 of which some result has a pass@k."""
+    table = collected.table
+    there = (name for name in table if table[name].notna().any())
+    found = (re.fullmatch(r"pass@(\d+)", name) for name in there)
+    return tuple(sorted(k for match in found if match and (k := int(match[1])) > 1))
 
 
 def views_of(collected: Collected) -> dict[str, View]:

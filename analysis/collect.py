@@ -10,17 +10,20 @@ from __future__ import annotations
 import argparse
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
-from cache import MARKS, Cache, column, frame_of, marks_of, rows_of
+from cache import MARKS, NO_MARK, Cache, frame_of, marks_of, rows_of
 from frame_files import write_frame
+from manifest import LACKING, Manifest
 from options import PLOT, STATUS, next_line, root_option
-from results import Counts, Key, Lazily, Results, counted_rounds
+from results import Counts, Key, Later, Lazily, Results
 
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, find_sweep
@@ -44,13 +47,13 @@ class Collected:
     sweep: str
     folder: Path
     axes: tuple[str, ...]
-    cells: dict[Key, dict[str, Any]]
+    cells: Mapping[Key, dict[str, Any]]
     table: pd.DataFrame
     counts: Mapping[Key, Counts]
     provenance: Mapping[Key, dict[str, dict[str, Any]]]
     missing: list[tuple[str, str, str]]
     damaged: list[str]
-    places: dict[Key, dict[str, str]] = field(default_factory=dict)
+    places: Mapping[Key, dict[str, str]] = field(default_factory=dict)
     """The folders of each row's jobs below the store, by kind."""
     note: str = ""
     """Why the cache could not be used or written; empty where it could."""
@@ -61,6 +64,8 @@ class Collected:
         Raises:
             UserError: the sweep has no such axis, or no cell meets them.
         """
+        if not conditions.conditions:
+            return self
         keys = set(self.cells)
         for condition in conditions.conditions:
             axis = condition.axis
@@ -127,73 +132,74 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _collect(ledger: Ledger, store: Store) -> Collected:
-    lines = {(line["cell"], line["profile"]): line for line in ledger.rows()}
-    if not lines:
-        raise UserError(f"{ledger.manifest}: names no cell; launch the sweep again to rewrite it")
     reader = Results(store)
-    lines = counted_rounds(lines, reader)
-    own = {
-        key: {kind: place for kind, place in line["jobs"].items() if place is not None}
-        for key, line in lines.items()
-    }
+    manifest = Manifest.of(ledger, reader)
+    places, own = manifest.all_folders()
     cache = Cache.of(ledger.folder)
-    facts = _facts(cache, store, reader, own.values())
-    valid = set(facts.index.tolist())
-    measured = {key: places for key, places in own.items() if places["grade"] in valid}
+    facts = _facts(cache, store, reader, places)
+    rows = np.append(rows_of(facts, places), LACKING)  # of what lacks a folder, the last
+    measured = rows[own["grade"]] >= 0
     missing = []
-    states = {}
-    for key, line in lines.items():
-        if key not in measured:
-            states[key], reason = reader.why_none([*line["before"], *own[key].values()])
-            missing.append((*key, reason))
-    axes_of = [line["axes"] for line in lines.values()]
-    others = set().union(*axes_of) - set(NAMED_AXES)
-    axes = (*NAMED_AXES, *sorted(others))
+    states = ["done"] * len(manifest)
+    for row in np.flatnonzero(~measured).tolist():
+        before = manifest.before.values[manifest.before.codes[row]]
+        states[row], reason = reader.why_none([*before, *manifest.folders_of(row).values()])
+        missing.append((*manifest.keys[row], reason))
+    axes = (*NAMED_AXES, *sorted(manifest.axes.keys() - set(NAMED_AXES)))
+    steps = manifest.steps.series()
     known = {
-        **{axis: column(axes_of, axis) for axis in axes},
-        "cell": [cell for cell, _ in lines],
-        "profile": [profile for _, profile in lines],
-        "state": [states.get(key, "done") for key in lines],
-        "steps": [line["steps"] if key in measured else None for key, line in lines.items()],
+        **{axis: manifest.axes[axis].series() for axis in axes},
+        "cell": manifest.cells,
+        "profile": manifest.profiles.series(),
+        "state": states,
+        "steps": steps if measured.all() else steps.where(measured),
     }
     columns = [pd.DataFrame(known)]
     for kind, names in _names_by_kind(facts).items():
-        places = (measured[key].get(kind) if key in measured else None for key in lines)
-        found = facts[names].reset_index(drop=True).reindex(rows_of(facts, places))
-        columns.append(found.reset_index(drop=True))
+        found = facts[names].reset_index(drop=True)
+        columns.append(_taken(found, np.where(measured, rows[own[kind]], LACKING)))
+    folders = Later(manifest.folders)
+    told = Later(lambda: {key: folders[key] for key in compress(manifest.keys, measured)})
     return Collected(
         sweep=ledger.folder.name,
         folder=ledger.folder,
         axes=axes,
-        cells=dict(zip(lines, axes_of, strict=True)),
+        cells=Later(manifest.axes_of_cells),
         table=pd.concat(columns, axis=1),
-        counts=Lazily(measured, reader.counts),
-        provenance=Lazily(measured, reader.provenance),
+        counts=Lazily(told, reader.counts),
+        provenance=Lazily(told, reader.provenance),
         missing=missing,
         damaged=store.damaged,
-        places=own,
-        note=cache.note,
+        places=folders,
+        note="; ".join(filter(None, (manifest.note, cache.note))),
     )
 
 
-def _facts(
-    cache: Cache, store: Store, reader: Results, own: Iterable[dict[str, str]]
-) -> pd.DataFrame:
+def _facts(cache: Cache, store: Store, reader: Results, places: list[str]) -> pd.DataFrame:
     """What each valid result says, by its folder: remembered, or read and then remembered."""
-    places = dict.fromkeys(place for places in own for place in places.values())
     marks = marks_of(store, places)
-    valid = cache.valid(marks)
-    remembered = set(valid.index.tolist())
+    valid = cache.valid(places, marks)
+    unknown = rows_of(valid, places) < 0
     rows = {}
-    for place in marks:
-        if place not in remembered and (found := reader.facts(place)) is not None:
-            rows[place] = found
-    if rows:
-        new = frame_of(rows, marks)
-        facts = new if valid.empty else pd.concat([valid, new])
-        cache.write(facts)
+    for at in np.flatnonzero(unknown & (marks != NO_MARK).all(axis=1)).tolist():
+        if (found := reader.facts(places[at])) is not None:
+            rows[at] = found
+    if not rows:
+        return valid
+    new = frame_of({places[at]: found for at, found in rows.items()}, marks[list(rows)])
+    facts = new if valid.empty else pd.concat([valid, new])
+    if not valid.empty:
+        in_order = rows_of(facts, places)
+        facts = facts.take(in_order[in_order >= 0])
+    cache.write(facts)
+    return facts
+
+
+def _taken(facts: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Those rows of facts, empty ones for `LACKING`."""
+    if len(rows) == len(facts) and (rows == np.arange(len(rows))).all():
         return facts
-    return valid
+    return facts.reindex(rows).reset_index(drop=True)
 
 
 def _names_by_kind(facts: pd.DataFrame) -> dict[str, list[str]]:
@@ -235,36 +241,10 @@ def write_table(collected: Collected) -> Path:
     return path
 
 
-def together(sweeps: list[Collected]) -> pd.DataFrame:
-    """One table of several sweeps, with the column `sweep` first.
-
-    A score that several sweeps share, by the identities of the jobs behind it, is one row: that of the
-    first sweep that has it, with the names of all in `sweep`, a `;` between them.
-    """
-    named: dict[tuple[str, ...], list[str]] = {}
-    kept = []
-    for collected in sweeps:
-        keys = list(zip(collected.table["cell"], collected.table["profile"], strict=True))
-        identities = [_identities(collected.places[key]) for key in keys]
-        kept.append(collected.table[[one not in named for one in identities]])
-        for one in identities:
-            named.setdefault(one, []).append(collected.sweep)
-    table = pd.concat(kept, ignore_index=True)
-    first = [*NAMED_AXES]
-    later = ("cell", "profile", "state", "steps")
-    axes = sorted({axis for one in sweeps for axis in one.axes} - set(first))
-    rest = [name for name in table.columns if name not in {*first, *later, *axes}]
-    table = table[[*first, *axes, *later, *rest]]
-    table.insert(0, "sweep", [";".join(dict.fromkeys(names)) for names in named.values()])
-    return table
-
-
-def _identities(places: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(place.rpartition("-")[2] for _, place in sorted(places.items()))
-
-
 def _several(root: Path, names: list[str], out: Path | None) -> int:
     """Write one table of several sweeps and say what is in it."""
+    from several_sweeps import together
+
     sweeps = [collect(root, name) for name in names]
     table = together(sweeps)
     path = out or root / "results.csv"
@@ -313,7 +293,8 @@ def main() -> int:
     _say_left_out([collected])
     for reason, number in Counter(reason for _, _, reason in collected.missing).most_common():
         print(f"missing: {number} x {reason}")
-    print(f"{path}: {len(collected.counts)} of {len(collected.table)} rows measured")
+    measured = (collected.table["state"] == "done").sum()
+    print(f"{path}: {measured} of {len(collected.table)} rows measured")
     print(next_line(STATUS if collected.missing else PLOT, options))
     return 0
 

@@ -1,4 +1,6 @@
-"""The size curve on continuous metrics, where a rise cannot look sharp only because a program passes whole.
+"""The size curve on metrics beside pass@1: continuous ones, and pass@k of a larger k.
+
+On a continuous metric a rise cannot look sharp only because a program passes whole.
 
 `tests_passed_before_first_failure` is the mean share of a problem's tests that a program passed before
 the first it did not: grading stops there, so it is a lower bound of the share that it would pass.
@@ -7,7 +9,7 @@ the first it did not: grading stops there, so it is a lower bound of the share t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import further_sentences as words
@@ -17,7 +19,7 @@ from controls import estimate
 from results import Counts
 from sentences import Document
 
-from valley.statistics import Cell, score_interval, seed_noise
+from valley.statistics import Cell, pass_at_k, score_interval, seed_noise
 from valley.statistics.draws import Curve
 from valley.statistics.shape import Scale, shape_after
 
@@ -46,6 +48,18 @@ def _likelihood(counts: Counts) -> np.ndarray:
     return -counts.nll
 
 
+def pass_at(k: int) -> Metric:
+    """Pass@k of answers of which there are k or more per problem."""
+    return Metric(
+        f"pass@{k}",
+        lambda counts: int(counts.samples.min()) >= k,
+        lambda counts: pass_at_k(counts.samples, counts.passed, k),
+        1,
+        ("score", "logit"),
+        True,
+    )
+
+
 METRICS = (
     Metric(
         "tests_passed_before_first_failure",
@@ -62,15 +76,39 @@ METRICS = (
 
 
 def metrics(
-    view: View, stage: int, subset: tuple[str, str], trough_size: int
-) -> dict[str, Document]:
+    view: View,
+    stage: int,
+    subset: tuple[str, str],
+    trough_size: int,
+    measured: Sequence[Metric] = METRICS,
+) -> tuple[dict[str, Document], list[str]]:
     """Each metric that the baseline and some sizes of a curve have, by its name.
 
     Args:
         trough_size: of pass@1: the shape is asked of the same sizes, and of none picked by the metric.
+
+    Returns:
+        The metrics, and a sentence for each that some cells have and that cannot be shown.
     """
-    found = {m.name: _metric(m, view, stage, subset, trough_size) for m in METRICS}
-    return {name: document for name, document in found.items() if document is not None}
+    found, not_shown = {}, []
+    for metric in measured:
+        if (document := _metric(metric, view, stage, subset, trough_size)) is not None:
+            found[metric.name] = document
+        elif any(metric.has(c) for seeds in view.counts.values() for c in seeds.values()):
+            why = _why_not_shown(metric, view, stage, subset)
+            not_shown.append(words.continuous_not_shown(metric.name, why))
+    return found, not_shown
+
+
+def _why_not_shown(metric: Metric, view: View, stage: int, subset: tuple[str, str]) -> str:
+    def measured(arm: Arm) -> bool:
+        return any(metric.has(counts) for counts in view.counts.get(arm, {}).values())
+
+    if not measured(baseline_of(stage)):
+        return "the baseline has none"
+    if not any(map(measured, view.sizes(stage, subset))):
+        return "no size of the curve has one"
+    return "the baseline and the sizes have fewer than two in common"
 
 
 def _metric(

@@ -11,6 +11,7 @@ import sentences
 from arms import Arm, Rate, View, baseline_of, cell_of, noise_of, passed
 from results import Counts
 from sentences import Document
+from size_unit import counted
 
 from valley.statistics import (
     Cell,
@@ -187,7 +188,7 @@ def interactions(view: View) -> list[Document]:
         crossed.append(there)
 
     for arm in _ordered(view):
-        at = f"{arm.size:,} traces"
+        at = counted(arm.size)
         quarters = [
             replace(arm, difficulty=difficulty, correctness=correctness)
             for difficulty in PAIRS[0][1:]

@@ -10,6 +10,7 @@ from marks import Drawing, error_bars, hollow, level, note
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from sentences import Document
+from size_unit import unit
 
 RATES = {"completion_rate": "completed", "think_closed_rate": "thought closed"}
 BESIDE = {
@@ -41,7 +42,7 @@ def behaviour(document: Document) -> Drawing:
             _rate_axis(axes)
             if stage == document["stage"]:
                 hollow(axes, document["missing_sizes"])
-            axes.set_xlabel("traces" if row == len(RATES) - 1 else "")
+            axes.set_xlabel(unit() if row == len(RATES) - 1 else "")
             if column == 0:
                 axes.set_ylabel(label)
             if row == 0 and column == len(stages) - 1:
@@ -187,5 +188,5 @@ def _draw_at_score(axes: Axes, entry: Document, metric: str, stages: list[int]) 
         linestyle="none",
         label=name,
     )
-    series = f"{name}, stage {entry['stage']}, {entry['size']} traces"
+    series = f"{name}, stage {entry['stage']}, {entry['size']} {unit()}"
     note(axes, series, "rate, 95 % interval", score["value"], rate["value"], *rate["interval"])

@@ -8,6 +8,7 @@ from drawing import BLACK, GREY, PROFILE_LOOKS, SMALL, WIDTH_IN, frame, tick
 from marks import HOLLOW, Drawing, note
 from matplotlib.axes import Axes
 from sentences import Document
+from size_unit import unit
 
 
 def contrasts(document: Document) -> Drawing:
@@ -35,7 +36,7 @@ def contrasts(document: Document) -> Drawing:
         axes.plot([], [], color=color, marker=marker, linestyle="none", label=profile)
     axes.set_yticks(
         range(len(rows)),
-        [f"{row[1]} − {row[2]}\nstage {row[3]}, {tick(row[4])} traces" for row in rows],
+        [f"{row[1]} − {row[2]}\nstage {row[3]}, {tick(row[4])} {unit()}" for row in rows],
     )
     axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
     axes.set_xlabel("difference of pass@1 in points, paired over problems, 95 % interval")
@@ -89,7 +90,7 @@ def _draw_missing(axes: Axes, entry: Document, height: float, color: str) -> Non
 
 def _spelled(entry: Document) -> str:
     better, worse = entry["pair"]
-    return f"{better} - {worse}, stage {entry['stage']}, {entry['size']} traces"
+    return f"{better} - {worse}, stage {entry['stage']}, {entry['size']} {unit()}"
 
 
 def _draw_contrast(axes: Axes, entry: Document, height: float, color: str, marker: str) -> None:

@@ -9,6 +9,7 @@ from marks import Drawing, error_bars, level
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 from sentences import Document
+from size_unit import counted
 
 MEASURES = {"steps": "optimizer steps", "tokens": "tokens trained on", "hours": ""}
 """By the name in the document, the axis' label; the hours' is their unit."""
@@ -57,14 +58,14 @@ def _headline(document: Document) -> tuple[str, str]:
     gain = twin["difference_to_usual"]
     low, high = gain["interval"]
     said = (
-        f"{twin['size']:,} traces with {twin['steps']:,} instead of {twin['usual_steps']:,} steps: "
+        f"{counted(twin['size'])} with {twin['steps']:,} instead of {twin['usual_steps']:,} steps: "
         f"{sentences.points(gain['value'], True)} points "
         f"({sentences.points(low, True)} to {sentences.points(high, True)}, paired)"
     )
     if low > 0:
-        return f"More steps on the same {twin['size']:,} traces score higher", said
+        return f"More steps on the same {counted(twin['size'])} score higher", said
     if high < 0:
-        return f"More steps on the same {twin['size']:,} traces score lower", said
+        return f"More steps on the same {counted(twin['size'])} score lower", said
     return "INCONCLUSIVE: no gain of more steps is shown", said
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from drawing import BLACK, PROFILE_LOOKS, WIDTH_IN, frame, size_axis, zero_place
 from marks import Drawing, error_bars, hollow, level, margin_labels
 from sentences import Document
+from size_unit import axis_label
 
 LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#44AA99", "^", "-"),
@@ -48,7 +49,7 @@ def difficulty(document: Document) -> Drawing:
     axes.set_ylim(-0.02 * axes.get_ylim()[1], min(1.04, axes.get_ylim()[1]))
     margin_labels(axes, labels, HEIGHT_IN)
     hollow(axes, document["missing_sizes"])
-    axes.set_xlabel("distillation traces (log scale, broken at the left for the baseline at 0)")
+    axes.set_xlabel(f"{axis_label()} (log scale, broken at the left for the baseline at 0)")
     axes.set_ylabel("pass@1")
     small = [f"asked as {document['profile']}", f"student {document['student']}"]
     small += [f"stage {document['stage']}", "dotted: each difficulty's baseline"]

@@ -8,6 +8,7 @@ from marks import Drawing, margin_labels, points
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 from sentences import Document
+from size_unit import unit
 
 HEIGHT_IN = 2.6
 LABELS = 12
@@ -85,7 +86,7 @@ def _label_ends(axes: Axes, entries: list[Document], colors: dict[int, str]) -> 
     labels = []
     for size in reversed(list(reversed(sizes))[::every]):
         height = scale.transform((1, ends[size]))[1]
-        labels.append((height, f"{tick(size)} trace{'' if size == 1 else 's'}", colors[size]))
+        labels.append((height, f"{tick(size)} {unit() if size > 1 else unit()[:-1]}", colors[size]))
     bottom, top = (scale.transform((1, bound))[1] for bound in (low, high))
     # The labels' heights are shares of the axes', which are logarithmic.
     shares = [((height - bottom) / (top - bottom), text, color) for height, text, color in labels]

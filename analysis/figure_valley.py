@@ -21,6 +21,7 @@ from figure_panels import PANELS, Look, draw_panel
 from marks import Drawing, error_bars, hollow, level, margin_labels, note, points
 from matplotlib.axes import Axes
 from sentences import Document
+from size_unit import axis_label
 from valley_title import finding, seeds_by_size
 
 TWIN_MARKERS = ("D", "P", "X", "v")
@@ -64,7 +65,7 @@ def valley(document: Document) -> Drawing:
     hollow(axes, document["missing_sizes"])
     for panel, metric in zip(rows[1:], PANELS, strict=True):
         draw_panel(panel, document, metric, [(key, look) for _, key, look in series], planned)
-    rows[-1].set_xlabel("distillation traces (log scale, broken at the left for the baseline at 0)")
+    rows[-1].set_xlabel(f"{axis_label()} (log scale, broken at the left for the baseline at 0)")
     size_axis(rows[-1], planned, zero=True)
     for row in rows[:-1]:
         row.tick_params(labelbottom=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sentences import Document, interval, p_value, points, size
+from sentences import Document, interval, p_value, points
+from size_unit import counted, size
 
 from valley.statistics.effects import ALPHA
 
@@ -61,7 +62,7 @@ def next_step(series: Document, twinned: bool) -> str:
         if twinned:
             return "Next: sizes between the trough and its neighbours, to place it."
         return (
-            f"Next: matched-step twins at {size(trough['size'])} traces (train.steps), to tell the valley from "
+            f"Next: matched-step twins at {counted(trough['size'])} (train.steps), to tell the valley from "
             "too few steps."
         )
     return f"Next: {_deciding(series['deciding'])}"
@@ -153,16 +154,22 @@ CONTINUOUS = {
 }
 
 
+def continuous_not_shown(name: str, why: str) -> str:
+    """Why a metric that some cells have has no curve."""
+    return f"{CONTINUOUS.get(name, name.capitalize())}: not shown, since {why}."
+
+
 def continuous(name: str, found: Document) -> str:
-    """A continuous metric along the size curve, and whether its rise is sharper than log-linear."""
+    """A continuous metric, or pass@k, along the size curve, and whether its rise is sharper than log-linear."""
     least = min(found["curve"], key=lambda point: point["value"])
     most = max(found["curve"], key=lambda point: point["value"])
     ends = sorted((least, most), key=lambda point: int(point["size"]))
     at = " and ".join(
-        f"{p['value']:.3f} ({p['interval'][0]:.3f} to {p['interval'][1]:.3f}) at {size(p['size'])} traces"
+        f"{p['value']:.3f} ({p['interval'][0]:.3f} to {p['interval'][1]:.3f}) at {counted(p['size'])}"
         for p in ends
     )
-    text = f"{CONTINUOUS[name]}: baseline {found['baseline']['value']:.3f}; its extremes are {at}"
+    lead = CONTINUOUS.get(name, name.capitalize())
+    text = f"{lead}: baseline {found['baseline']['value']:.3f}; its extremes are {at}"
     if found["shape"] is None:
         return f"{text}."
     sizes = len(found["shape"]["sizes"])

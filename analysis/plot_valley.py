@@ -12,7 +12,7 @@ import drawing
 from collect import Collected, collect, writable, write_table
 from figure_axes import Wanted, axes_figure, points_of
 from figure_behaviour import behaviour, behaviour_by_score
-from figure_continuous import continuous
+from figure_continuous import continuous, pass_at_k
 from figure_contrasts import contrasts
 from figure_cost import cost
 from figure_difficulty import difficulty
@@ -23,6 +23,7 @@ from frame_files import write_frame
 from options import STATUS, next_line, sweep_options
 from overlays import load
 from sentences import Document
+from size_unit import counted_in
 from summary import summarise
 from watching import watch
 
@@ -39,6 +40,7 @@ FIGURES = {
     "difficulty": difficulty,
     "losses": losses,
     "continuous": continuous,
+    "pass_at_k": pass_at_k,
 }
 """By name, what draws it from the document."""
 
@@ -71,7 +73,7 @@ def figure_options(parser: argparse.ArgumentParser) -> None:
 def draw(document: Document, folder: Path) -> list[Path]:
     """Write every figure that has something to show as PNG, PDF and SVG with its CSV; returns their paths."""
     paths = []
-    with drawing.style():
+    with drawing.style(), counted_in(document["size_in"]):
         for name, figure in FIGURES.items():
             if (drawn := figure(document)) is not None:
                 paths += drawing.save(drawn, folder, name)

@@ -11,6 +11,7 @@ from arms import Arm, View, baseline_of
 from collect import Collected
 from controls import estimate
 from sentences import Document, interval
+from size_unit import counted
 
 from valley.places import Ticket
 from valley.statistics import Cell, SeedNoise, difference, score_interval, seed_noise
@@ -98,7 +99,7 @@ def _sentence(levels: list[Document], tests: int) -> str | None:
             worst = max(falls, key=lambda point: point["fall"]["value"])
             shown = "" if worst["fall"]["interval"][0] > 0 else ", not shown"
             parts.append(
-                f"{one['name']} by {interval(worst['fall'])} at {worst['size']:,} traces{shown}"
+                f"{one['name']} by {interval(worst['fall'])} at {counted(worst['size'])}{shown}"
             )
     if not parts:
         return None

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from regrading import Regraded, Regrader, Rules
 from results import Key, Results
 from sentences import Document
+from size_unit import axis_label, counted_in
 from summary import summarise
 
 from valley.errors import UserError, exit_on_user_error
@@ -124,7 +125,7 @@ def figure_of(before: View, after: View, document: Document, rules: Rules, findi
     size_axis(axes, [arm.size for arm in arms])
     axes.set_ylim(0, None)
     axes.set_ylim(-0.02 * axes.get_ylim()[1], None)  # so that a marker at zero is whole
-    axes.set_xlabel("distillation traces (log scale; dotted: baseline)")
+    axes.set_xlabel(f"{axis_label()} (log scale; dotted: baseline)")
     axes.set_ylabel("pass@1")
     note = "95 % intervals over problems, of these answers"
     frame(figure, document, f"Regraded: {rules}", finding, [note], [axes])
@@ -177,7 +178,7 @@ def main() -> int:
         )
         profile = documents[0]["profile"]
         finding = f"original: {verdicts[0]}; regraded: {verdicts[1]}{mixed}"
-        with drawing.style():
+        with drawing.style(), counted_in(documents[0]["size_in"]):
             figure = figure_of(views[0][profile], views[1][profile], documents[1], rules, finding)
             paths = drawing.save(figure, out, "curves")
     for path in (out / "regraded.csv", out / "regraded.json", *paths):

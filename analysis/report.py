@@ -134,6 +134,7 @@ def _figures(document: Document, paths: list[Path]) -> Iterator[Document]:
         "behaviour_by_score": [c["sentence"] for c in document["correlations"]],
         "difficulty": [s for s in (document["by_level"]["sentence"],) if s],
         "continuous": [m["sentence"] for m in (document["continuous"] or {}).values()],
+        "pass_at_k": [m["sentence"] for m in document["pass_at_k"].values()],
     }
     by_name: dict[str, dict[str, Path]] = {}
     for path in paths:

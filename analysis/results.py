@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,6 +61,26 @@ def with_likelihood(counts: Counts, generated: dict[str, Any] | None) -> Counts:
     return replace(counts, held_out=found["traces"], nll=np.array(per_token))
 
 
+class Later(Mapping[Key, V]):
+    """A dict that is made when something of it is asked for the first time."""
+
+    def __init__(self, make: Callable[[], dict[Key, V]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> dict[Key, V]:
+        return self._make()
+
+    def __getitem__(self, key: Key) -> V:
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
 class Lazily(Mapping[Key, V]):
     """What is known of each (cell, profile), read from its result files when it is asked for.
 
@@ -67,17 +88,21 @@ class Lazily(Mapping[Key, V]):
     """
 
     def __init__(
-        self, places: Mapping[Key, dict[str, str]], read: Callable[[dict[str, str]], V]
+        self,
+        places: Mapping[Key, dict[str, str]],
+        read: Callable[[dict[str, str]], V],
+        known: dict[Key, V] | None = None,
     ) -> None:
         """Read nothing yet.
 
         Args:
             places: the folders of each one's jobs, by kind.
             read: makes a value of these.
+            known: what was read before, and where to keep what will be.
         """
         self._places = places
         self._read = read
-        self._values: dict[Key, V] = {}
+        self._values: dict[Key, V] = {} if known is None else known
 
     def __getitem__(self, key: Key) -> V:
         if key not in self._values:
@@ -95,7 +120,8 @@ class Lazily(Mapping[Key, V]):
 
     def only(self, keys: Collection[Key]) -> Lazily[V]:
         """Those of some cells and profiles, in the same order."""
-        return Lazily({key: at for key, at in self._places.items() if key in keys}, self._read)
+        places = {key: at for key, at in self._places.items() if key in keys}
+        return Lazily(places, self._read, self._values)
 
 
 def counted_rounds(

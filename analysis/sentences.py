@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from size_unit import counted, size, unit
+
 from valley.statistics.curve import NEGLIGIBLE
 
 Document = dict[str, Any]
 """What `summary.py` composes, or a part of it, as JSON values."""
 ONE_SEED = "among these checkpoints; seed noise unmeasured"
-
-
-def size(value: float) -> str:
-    """A number of traces: two digits are enough of an interpolated one."""
-    if value < 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{float(f'{value:.2g}'):,.0f}"
 
 
 def points(value: float, signed: bool = False) -> str:
@@ -56,7 +51,7 @@ def label(valley: Document) -> str:
 
 def lowest(series: Document) -> str:
     """The lowest size, and how deep it lies where it is below the baseline."""
-    text = f"lowest at {size(series['trough']['size'])} traces"
+    text = f"lowest at {counted(series['trough']['size'])}"
     depth = series["depth"]["value"]
     return f"{text}, {points(depth)} points deep" if depth > 0 else text
 
@@ -77,8 +72,8 @@ def _no_valley(series: Document) -> str:
     if series["valley"]["fell"]:
         fall, largest = series["valley"]["fall"], series["curve"][-1]["size"]
         lead = (
-            f"the score falls, by {points(fall['value'])} points at {size(fall['size'])} traces "
-            f"({p_value(fall['p'])}, corrected), but up to {size(largest)} traces "
+            f"the score falls, by {points(fall['value'])} points at {counted(fall['size'])} "
+            f"({p_value(fall['p'])}, corrected), but up to {counted(largest)} "
         )
     return (
         f"{lead}a size {limit} points or more below the baseline with a larger size as far above it is "
@@ -92,22 +87,22 @@ def _valley(series: Document) -> str:
     again = (
         "again"
         if trough["size"] < rise["size"]
-        else (f"before, from {size(rise['other'])} to {size(rise['size'])} traces")
+        else (f"before, from {size(rise['other'])} to {counted(rise['size'])}")
     )
     text = (
         f"the score falls from {series['baseline']['value']:.3f} to {trough['value']:.3f} at "
-        f"{size(trough['size'])} traces, by {interval(series['depth'])}, and rises {again} "
+        f"{counted(trough['size'])}, by {interval(series['depth'])}, and rises {again} "
         f"(fall at {size(valley['fall']['size'])} {p_value(valley['fall']['p'])}, rise from "
         f"{size(rise['other'])} to {size(rise['size'])} {p_value(rise['p'])}, corrected)"
     )
     if valley["recovered_above_baseline"]:
         sizes = ", ".join(map(size, valley["recovered_sizes"]))
-        text += f"; recovered above the baseline at {sizes} traces"
+        text += f"; recovered above the baseline at {sizes} {unit()}"
     else:
         text += "; not shown to be above the baseline again"
     crossing = series["recovery_size"]
     if crossing is not None and crossing["value"] is not None:
-        text += f"; the curve crosses the baseline at {recovery(series)} traces"
+        text += f"; the curve crosses the baseline at {recovery(series)} {unit()}"
     if (sd := valley.get("overturning_seed_sd")) is not None:
         text += f"; a seed SD of {points(sd)} points would overturn it"
     return text
@@ -125,21 +120,21 @@ def _lacking(series: Document) -> str:
         case "rise":
             fall, rise = valley["fall"], valley["rise"]
             text = (
-                f"{size(fall['size'])} traces score {points(fall['value'])} points below the baseline "
+                f"{counted(fall['size'])} score {points(fall['value'])} points below the baseline "
                 f"({p_value(fall['p'])}, corrected), but no larger size is shown above a size that fell"
             )
             if rise["value"] <= 0:
                 return text
             return (
                 f"{text}; the clearest rise is {points(rise['value'])} points from "
-                f"{size(rise['other'])} to {size(rise['size'])} traces ({p_value(rise['p'])})"
+                f"{size(rise['other'])} to {counted(rise['size'])} ({p_value(rise['p'])})"
             )
     fall = valley["fall"]
     text = f"no size is shown below the baseline, nor is a valley of {points(NEGLIGIBLE)} points excluded"
     if fall["value"] <= 0:
         return f"{text}; no size scores below it"
     return (
-        f"{text}; the clearest fall is {points(fall['value'])} points at {size(fall['size'])} traces "
+        f"{text}; the clearest fall is {points(fall['value'])} points at {counted(fall['size'])} "
         f"({p_value(fall['p'])}, corrected)"
     )
 
@@ -147,7 +142,7 @@ def _lacking(series: Document) -> str:
 def seed(entry: Document) -> str:
     """One seed's own verdict."""
     sizes = entry["sizes"]
-    text = f"seed {entry['seed']} ({size(sizes[0])} to {size(sizes[-1])} traces): "
+    text = f"seed {entry['seed']} ({size(sizes[0])} to {counted(sizes[-1])}): "
     text += entry["valley"]["verdict"]
     if entry["trough"] is not None:
         text += f", {lowest(entry)}"
@@ -165,7 +160,7 @@ def twin(entry: Document) -> str:
         entry[name] for name in ("difference_to_usual", "difference_to_baseline", "fall")
     )
     lead = (
-        f"Too few steps ({entry['profile']}, stage {entry['stage']}): at {size(entry['size'])} traces, "
+        f"Too few steps ({entry['profile']}, stage {entry['stage']}): at {counted(entry['size'])}, "
         f"{entry['steps']:,} steps instead of {entry['usual_steps']:,} change the score by "
         f"{interval(gain, True)}"
     )
@@ -192,7 +187,7 @@ def profiles(entry: Document) -> str:
     part = entry["difference_of_falls"]
     falls = entry["falls"]
     lead = (
-        f"Changed format: at {size(entry['size'])} traces the score falls by {interval(falls[first])} "
+        f"Changed format: at {counted(entry['size'])} the score falls by {interval(falls[first])} "
         f"as {first} and by {interval(falls[second])} as {second} (95 %, corrected for {entry['sizes']} sizes)"
     )
     low, high = part["interval"]
@@ -216,7 +211,7 @@ def contrast(entry: Document, finding: str) -> str:
     better, worse = entry["pair"]
     condition = "" if entry["seeds_measured"] else f", {ONE_SEED}"
     return (
-        f"Stage {entry['stage']}, {size(entry['size'])} traces, {entry['profile']}: {better} − {worse} "
+        f"Stage {entry['stage']}, {counted(entry['size'])}, {entry['profile']}: {better} − {worse} "
         f"= {interval(entry['difference'], True)}: {finding}{condition}."
     )
 
@@ -231,6 +226,8 @@ def all_of(document: Document) -> list[str]:
     lines += [c["sentence"] for c in document["correlations"]]
     lines += [document[name]["sentence"] for name in ("shape", "truncation") if document[name]]
     lines += [found["sentence"] for found in (document["continuous"] or {}).values()]
+    lines += [found["sentence"] for found in document["pass_at_k"].values()]
+    lines += document["continuous_not_shown"]
     if document["seeds"]:
         alone = "; ".join(s["sentence"] for s in document["seeds"])
         lines.append(f"Each seed alone, {ONE_SEED}, not corrected over seeds: {alone}.")
@@ -257,6 +254,6 @@ def single_seed_note(document: Document) -> str:
     if not single:
         return ""
     return (
-        f"One seed at {', '.join(single)} traces; seed noise there is taken from the cells with several "
+        f"One seed at {', '.join(single)} {unit()}; seed noise there is taken from the cells with several "
         f"(SD {points(document['seed_noise']['sd'])} points)."
     )

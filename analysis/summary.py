@@ -17,13 +17,14 @@ import continuous
 import controls
 import further_sentences
 import sentences
-from arms import Arm, View, baseline_of, by_student, main_curve, views_of
+from arms import Arm, View, asked_k, baseline_of, by_student, main_curve, views_of
 from collect import Collected
 from controls import estimate, finite, rate_correlations
 from footing import footing, made_otherwise, provenance
 from measures import behaviour
 from problem_levels import by_level, problem_levels
 from sentences import Document
+from size_unit import counted_in, unit, unit_of
 from trainings import loss_curves, trainings
 
 from valley.errors import UserError
@@ -35,10 +36,17 @@ from valley.statistics.landmarks import landmarks
 SCHEMA = "valley.verdict_on_sweep/1"
 
 
-def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False) -> Document:
+def _series(
+    view: View,
+    stage: int,
+    subset: tuple[str, str],
+    alone: bool = False,
+    further_k: tuple[int, ...] = (),
+) -> Document:
     """A stage's baseline and size curve, its landmarks, and the verdict on it.
 
-    `alone`: one seed taken by itself, whose overturning seed noise need not be computed.
+    `alone`: one seed taken by itself, whose overturning seed noise need not be computed. `further_k`: the k
+    above 1 whose pass@k was asked for.
     """
     baseline = view.cell(baseline_of(stage))
     planned = view.sizes(stage, subset)
@@ -60,6 +68,7 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     document |= dict.fromkeys(
         ("trough", "depth", "recovery_size", "shape", "continuous", "truncation", "deciding")
     )
+    document |= {"pass_at_k": {}, "continuous_not_shown": []}
     if baseline is None or not there:
         lacking = "baseline" if baseline is None else "sizes"
         document["valley"] = {
@@ -76,7 +85,12 @@ def _series(view: View, stage: int, subset: tuple[str, str], alone: bool = False
     if alone:
         return document
     document["shape"] = checks.shape(curve, document["trough"]["size"], view.noise)
-    document["continuous"] = continuous.metrics(view, stage, subset, document["trough"]["size"])
+    found, not_shown = continuous.metrics(view, stage, subset, document["trough"]["size"])
+    at_k, none_at_k = continuous.metrics(
+        view, stage, subset, document["trough"]["size"], [continuous.pass_at(k) for k in further_k]
+    )
+    document |= {"continuous": found, "pass_at_k": at_k}
+    document["continuous_not_shown"] = [*not_shown, *none_at_k]
     document["truncation"] = checks.truncation(view, stage, [arm for arm, _ in there])
     document["deciding"] = checks.what_decides(curve, view.noise)
     twinned = any(arm.steps and arm.size == document["trough"]["size"] for arm in view.planned)
@@ -191,6 +205,11 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
     Raises:
         UserError: no such profile; several values on a further axis; several problem sets.
     """
+    with counted_in(unit_of(collected)):
+        return _summarised(collected, profile)
+
+
+def _summarised(collected: Collected, profile: str | None) -> Document:
     students = by_student(collected)
     student, own = next(iter(students.items()))
     views = views_of(own)
@@ -198,9 +217,10 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         raise UserError(f"--profile {profile}: not in sweep; profiles: {', '.join(views)}")
     main = views[profile or next(iter(views))]
     stage, subset = main_curve(main)
-    series = _series(main, stage, subset)
+    further_k = asked_k(own)
+    series = _series(main, stage, subset, further_k=further_k)
     others = [view for view in views.values() if view is not main]
-    other_series = [_series(view, stage, subset) for view in others]
+    other_series = [_series(view, stage, subset, further_k=further_k) for view in others]
     trough = series["trough"]
     compared = []
     if trough is not None:
@@ -224,6 +244,7 @@ def summarise(collected: Collected, profile: str | None = None) -> Document:
         "sweep": collected.sweep,
         "student": student,
         "students": list(students),
+        "size_in": unit(),
         **series,
         "seeds": _per_seed(main, stage, subset),
         "twins": [entry for view in every for entry in controls.twins(view)],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import sentences
 from sentences import Document
+from size_unit import counted_in, size, unit
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -40,8 +41,10 @@ class Table:
 def tables(document: Document) -> list[Table]:
     """The scores by size, where each curve turns, and the pairs of arms where there are any."""
     series = [document, *document["profiles"].values()]
-    found = [_scores(series), _landmarks(series)]
-    return [*found, _pairs(document["contrasts"])] if document["contrasts"] else found
+    with counted_in(document["size_in"]):
+        at_k = [_at_k(*one) for one in enumerate(series, start=1) if one[1]["pass_at_k"]]
+        found = [_scores(series), *at_k, _landmarks(series)]
+        return [*found, _pairs(document["contrasts"])] if document["contrasts"] else found
 
 
 def _scores(series: list[Document]) -> Table:
@@ -51,17 +54,32 @@ def _scores(series: list[Document]) -> Table:
     sizes = sorted({size for by_size in points.values() for size in by_size})
     baseline = ("0 (baseline)", NONE, NONE, *(_score(one["baseline"]) for one in series))
     rows = [baseline]
-    for size in sizes:
-        there = [by_size.get(size) for by_size in points.values()]
+    for one in sizes:
+        there = [by_size.get(one) for by_size in points.values()]
         known = next(point for point in there if point is not None)
         steps, seeds = f"{known['steps']:,}", str(len(known["seeds"]))
-        rows.append((sentences.size(size), steps, seeds, *map(_score, there)))
+        rows.append((size(one), steps, seeds, *map(_score, there)))
     return Table(
         "scores",
         f"Pass@1 by size with 95 % intervals: stage {first['stage']}, difficulty "
         f"{first['difficulty']}, correctness {first['correctness']}",
-        ("Traces", "Steps", "Seeds", *(one["profile"] for one in series)),
+        (unit().capitalize(), "Steps", "Seeds", *(one["profile"] for one in series)),
         tuple(rows),
+    )
+
+
+def _at_k(number: int, one: Document) -> Table:
+    """Every size of one profile's curve; each k above 1 has a column."""
+    columns = one["pass_at_k"]
+    curves = {k: {p["size"]: p for p in found["curve"]} for k, found in columns.items()}
+    sizes = sorted({size for curve in curves.values() for size in curve})
+    baseline = ("0 (baseline)", *(_score(found["baseline"]) for found in columns.values()))
+    rows = [(size(at), *(_score(curve.get(at)) for curve in curves.values())) for at in sizes]
+    return Table(
+        f"at-k-{number}",
+        f"{', '.join(columns)} by size with 95 % intervals: {one['profile']}, stage {one['stage']}",
+        (unit().capitalize(), *columns),
+        (baseline, *rows),
     )
 
 
@@ -74,7 +92,7 @@ def _landmarks(series: list[Document]) -> Table:
                 one["profile"],
                 sentences.label(one["valley"]),
                 _score(one["baseline"]),
-                NONE if trough is None else sentences.size(trough["size"]),
+                NONE if trough is None else size(trough["size"]),
                 _score(trough),
                 _depth(one),
                 NONE if recovery is None else sentences.recovery(one),
@@ -107,14 +125,14 @@ def _pairs(contrasts: list[Document]) -> Table:
         (
             " − ".join(entry["pair"]),
             str(entry["stage"]),
-            sentences.size(entry["size"]),
+            size(entry["size"]),
             entry["profile"],
             sentences.interval(entry["difference"], True),
             entry["verdict"],
         )
         for entry in contrasts
     )
-    head = ("Pair", "Stage", "Traces", "Profile", "Difference", "Verdict")
+    head = ("Pair", "Stage", unit().capitalize(), "Profile", "Difference", "Verdict")
     return Table("pairs", "Kinds of traces: paired differences with 95 % intervals", head, rows)
 
 

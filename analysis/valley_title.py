@@ -5,6 +5,7 @@ from __future__ import annotations
 import sentences
 from drawing import tick
 from sentences import Document
+from size_unit import counted
 
 from valley.statistics.curve import NEGLIGIBLE
 
@@ -33,10 +34,8 @@ def _found(document: Document) -> str:
             if found["recovered_above_baseline"]
             else "not shown above it again"
         )
-        where = sentences.size(document["trough"]["size"])
-        return (
-            f"{sentences.interval(document['depth'])} below the baseline at {where} traces, {again}"
-        )
+        where = counted(document["trough"]["size"])
+        return f"{sentences.interval(document['depth'])} below the baseline at {where}, {again}"
     if found["verdict"] == "NO VALLEY":
         fell = "the score falls, but " if found["fell"] else ""
         return f"{fell}a valley of {sentences.points(NEGLIGIBLE)} points or more is excluded"

@@ -51,6 +51,22 @@ def parse_json(content: bytes) -> Any:
         return json.loads(content)
 
 
+def read_bytes(path: str) -> bytes:
+    """What a file holds, with half the system calls of `open`: results are read by the hundred thousand.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    file = os.open(path, os.O_RDONLY)
+    try:
+        parts = [os.read(file, 1 << 16)]
+        while parts[-1]:
+            parts.append(os.read(file, 1 << 20))
+        return b"".join(parts)
+    finally:
+        os.close(file)
+
+
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 

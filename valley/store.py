@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from valley.job_file import JOB_SCHEMA, RESULT_SCHEMA
-from valley.records import parse_json, write_text
+from valley.records import parse_json, read_bytes, write_text
 from valley.weights import mark_removed_by_hand
 
 
@@ -112,8 +112,7 @@ class Store:
             return None
         path = f"{folder}/result.json"
         try:
-            with open(path, "rb", buffering=0) as file:
-                content = file.read()
+            content = read_bytes(path)
         except FileNotFoundError:
             return None
         try:

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from collect import collect, together
+from collect import collect
 from results import Results
+from several_sweeps import together
 from synthetic_sweep import World
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "collect.py"

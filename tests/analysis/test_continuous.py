@@ -9,10 +9,14 @@ import pytest
 from collect import collect
 from drawing import style
 from figure_continuous import continuous
+from figure_continuous import pass_at_k as draw_at_k
 from plot_valley import draw
 from summary import summarise
 from synthetic_sweep import DEEP, World
+from tables import tables
 from test_plot_valley import overlapping
+
+from valley.statistics import pass_at_k
 
 SIZES = tuple(DEEP)
 SEEDS = (0, 1, 2)
@@ -98,6 +102,85 @@ def test_results_of_before_have_none(spaced):
     world.cell(0.6, size=0)
     world.cell(0.3, size=32)
     assert summarise(collect(spaced))["continuous"] == {}
+
+
+def likelihoods(world, *held_out):
+    """Give the newest cell's generation these nats of traces, None of one that is too long."""
+    label = world.lines[-1]["cell"]
+    tokens = [None if nll is None else 10 for nll in held_out]
+    outcome = {"traces": "same", "nll": list(held_out), "tokens": tokens}
+    add(world, label, "greedy", "generate", held_out=outcome)
+
+
+def test_a_metric_with_too_few_traces_in_common_is_said_not_to_be_shown(spaced):
+    world = World(spaced, problems=10)
+    for size, held_out in (
+        (0, (20.0, 21.0, 22.0)),
+        (32, (None, 15.0, None)),
+        (64, (9.0, 8.0, 7.0)),
+    ):
+        world.cell({"greedy": 0.4}, size=size)
+        likelihoods(world, *held_out)
+    document = summarise(collect(spaced))
+    assert document["continuous"] == {}
+    (said,) = document["continuous_not_shown"]
+    assert said in document["sentences"] and "held-out traces" in said
+    assert "fewer than two in common" in said
+
+
+def test_a_metric_that_the_baseline_lacks_is_said_not_to_be_shown(spaced):
+    world = World(spaced, problems=10)
+    world.cell({"greedy": 0.4}, size=0)
+    world.cell({"greedy": 0.4}, size=32)
+    likelihoods(world, 9.0, 8.0)
+    (said,) = summarise(collect(spaced))["continuous_not_shown"]
+    assert "the baseline has none" in said
+
+
+def test_arms_beside_the_curve_tell_its_seeds_noise_and_do_not_choose_its_traces(spaced):
+    world = World(spaced, problems=10)
+    rng = np.random.default_rng(2)
+    traces = rng.normal(20, 3, 30)
+    for size in (0, 32, 64):
+        world.cell({"greedy": 0.4}, size=size)
+        likelihoods(world, *(traces - size / 32 + 0.1 * rng.normal(size=30)).tolist())
+    for seed in range(4):  # an arm of easy traces has seeds; one of hard ones lacks a trace
+        world.cell({"greedy": 0.4}, size=64, difficulty="easy", seed=seed)
+        likelihoods(world, *(traces + rng.normal() + 0.1 * rng.normal(size=30)).tolist())
+        world.cell({"greedy": 0.4}, size=64, difficulty="hard", seed=seed)
+        likelihoods(world, None, *traces[1:].tolist())
+    metric = summarise(collect(spaced))["continuous"]["nll_per_token"]
+    assert [point["size"] for point in metric["curve"]] == [32, 64]
+    assert metric["counted"] == 30 and metric["left_out"] == {"of_counted": 0, "sizes": []}
+    assert 0.02 < metric["seed_sd"] < 0.4
+
+
+def test_pass_at_k_that_was_asked_for_has_intervals_a_table_and_a_figure(spaced):
+    world = World(spaced, problems=60, samples=4)
+    for size, score in ((0, 0.4), (32, 0.2), (64, 0.5)):
+        for seed in (0, 1) if size else (0,):
+            world.cell({"greedy": score}, size=size, seed=seed)
+            grade = spaced / "store" / world.lines[-1]["jobs"]["grade"] / "result.json"
+            outcome = json.loads(grade.read_text())["outcome"]
+            n, c = np.array(outcome["counts"]).T
+            at_3 = pass_at_k(n, c, 3).mean()
+            metrics = outcome["metrics"] | {"pass@3": at_3}
+            add(world, world.lines[-1]["cell"], "greedy", "grade", metrics=metrics)
+    document = summarise(collect(spaced))
+    found = document["pass_at_k"]["pass@3"]
+    assert found["curve"][-1]["size"] == 64
+    means = collect(spaced).table.groupby("size")["pass@3"].mean()
+    for point in found["curve"]:
+        low, high = point["interval"]
+        assert low < point["value"] < high
+        assert point["value"] == pytest.approx(means[point["size"]])
+    assert found["baseline"]["value"] == pytest.approx(means[0])
+    assert any(line.startswith("Pass@3: baseline") for line in document["sentences"])
+    (table,) = (table for table in tables(document) if "pass@3" in table.head)
+    assert len(table.rows) == 3 and all("to" in row[1] for row in table.rows)
+    with style():
+        (panel,) = draw_at_k(document).axes
+    assert panel.get_ylabel() == "pass@3"
 
 
 def test_shares_that_cannot_be_are_a_damaged_result(spaced):

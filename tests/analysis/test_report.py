@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -204,6 +205,28 @@ def test_the_command_writes_the_report_its_figures_and_tables(tmp_path):
     assert len(images) >= 3
     assert all(image["src"].startswith("data:image/") for image in images)
     assert document["valley"]["sentence"] in images[0]["alt"]
+
+
+def test_equal_data_gives_an_equal_page_whatever_the_order_of_hashes(tmp_path):
+    made = small(tmp_path)
+    failed(made, "boom")
+    program = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "from pathlib import Path\n"
+        "from test_report import rendered\n"
+        f"sys.stdout.write(rendered(Path({str(tmp_path)!r}))[2])\n"
+    )
+    pages = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert pages[0] == pages[1] and b"</html>" in pages[0]
 
 
 def test_an_empty_sweep_has_a_report_that_says_so(tmp_path):

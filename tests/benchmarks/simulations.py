@@ -129,6 +129,26 @@ def covered(
     return one / replicates, gap / replicates
 
 
+def few_flips(replicates: int) -> Iterator[Row]:
+    """The interval of a difference of a cell at .50 and one that loses a few of its passes."""
+    lost = (0.004, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
+    yield ["problems", "samples", *(f"{100 * share:g} % lost" for share in lost)]
+    for problems in (280, 880):
+        for samples in (1, 4):
+            shares = []
+            for share in lost:
+                rng = np.random.default_rng([13, problems, samples, round(1000 * share)])
+                covered = 0
+                for _ in range(replicates):
+                    passed = rng.binomial(samples, 0.5, problems)
+                    left = passed - rng.binomial(passed, share)
+                    cells = (Cell(c[None, :] / samples, samples=samples) for c in (passed, left))
+                    found = difference(*cells)
+                    covered += found.low <= share / 2 <= found.high
+                shares.append(f"{covered / replicates:.3f}")
+            yield [problems, samples, *shares]
+
+
 def false_valleys(replicates: int) -> Iterator[Row]:
     """How often a curve without a valley is called one."""
     designs = [(1, 0.0), *((seeds, sd) for seeds in (2, 3) for sd in (0.0, 0.01, 0.02))]
@@ -137,8 +157,7 @@ def false_valleys(replicates: int) -> Iterator[Row]:
         found = []
         for seeds, sd in designs:
             rng = np.random.default_rng([2, at, seeds, round(1000 * sd)])
-            number = replicates // 4 if name in ("rising", "falling") else replicates
-            made = curves(rng, scores, SIZES, replicates=number, seeds=seeds, seed_sd=sd)
+            made = curves(rng, scores, SIZES, replicates=replicates, seeds=seeds, seed_sd=sd)
             found.append(f"{share(made, corrected):.3f}")
         yield [name, *found]
 
@@ -236,6 +255,7 @@ def turning_points(replicates: int) -> Iterator[Row]:
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "one-sample": intervals_of_one_sample,
     "coverage": coverage,
+    "few-flips": few_flips,
     "false-valleys": false_valleys,
     "wrong-tests": what_goes_wrong,
     "paper-power": power_of_the_paper,

@@ -46,6 +46,15 @@ def test_equal_arms_are_equivalent_with_enough_answers_and_inconclusive_with_few
     assert said(1, 100).count("EQUIVALENT") == 0
 
 
+def test_identical_arms_have_a_width_and_are_equivalent_only_beyond_it():
+    few, many = (exact(0.3, problems) for problems in (100, 2000))
+    (found,) = effects([Pair(few, few)], None, 0.02)
+    assert found.difference.value == 0 and found.verdict == "INCONCLUSIVE"
+    assert found.difference.low < -0.02 and found.difference.high > 0.02
+    (found,) = effects([Pair(many, many)], None, 0.02)
+    assert found.verdict == "EQUIVALENT" and 0 < found.smallest_delta < 0.02
+
+
 def test_no_more_than_5_percent_of_families_of_equal_arms_have_a_different_one():
     families = pairs((0.3,) * 8, 400)
     said = [

@@ -24,7 +24,6 @@ FEW = 6
 """Degrees of freedom from which Satterthwaite's approximation is used: it is near enough in simulations."""
 NODES = 100
 FURTHEST = 8.0
-STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,21 @@ class Mixture:
         return np.copysign(found, values)
 
     def quantiles(self, probability: float) -> Floats:
-        """What each row stays below with this probability, of one half or more, by bisection."""
-        low, high = np.zeros(len(self.sds)), FURTHEST * self.sds.max(axis=1)
-        for _ in range(STEPS):
-            middle = (low + high) / 2
-            beyond = self._above(middle) > 1 - probability
-            low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
-        return high
+        """What each row stays below with this probability, of one half or more, to 1e-6 of it.
+
+        Newton's steps from what the least variance alone would give: above zero the probability beyond
+        falls ever more slowly, so the steps come nearer without ever passing.
+        """
+        probability = min(probability, 1 - 1e-12)
+        beyond = 1 - probability
+        found = NORMAL.inv_cdf(probability) * self.sds.min(axis=1)
+        steps = np.full(len(found), math.inf)
+        while (steps > 1e-9 * found + 1e-15).any():
+            deviates = found[:, None] / self.sds
+            slopes = np.exp(-(deviates**2) / 2) / (math.sqrt(2 * math.pi) * self.sds) @ self.weights
+            steps = (self._above(found) - beyond) / slopes
+            found = found + steps
+        return found
 
     def _above(self, values: Floats) -> Floats:
         where, logs = _upper_tail()

@@ -16,6 +16,8 @@ from valley.t_distribution import NORMAL, normal_deviates, t_cdf, t_quantile
 
 LEAST_VARIANCE = 1e-18
 """Of what does not vary at all, so that it can be divided by."""
+FEW_TELLING = 20
+"""Answers that tell two cells apart, below which Newcombe's interval is too short in simulations."""
 
 
 def _with_seeds(
@@ -59,28 +61,79 @@ def _student(values: Floats) -> float:
 def difference(
     a: Cell, b: Cell, noise: SeedNoise | None = None, *, level: float = LEVEL
 ) -> Estimate:
-    """a − b on the same problems, with its paired interval of coverage `level`.
+    """a − b, two cells of rates on the same problems, with its paired interval of coverage `level`.
 
-    Newcombe's interval for paired proportions (Statistics in Medicine 17, 1998, method 10): the two
-    Wilson intervals combined with the correlation of the cells over problems. Where few problems tell the
-    cells apart the correlation is near 1 and little is left of it, so each half is as long at least as that of
-    `contrasts`. The half-width of the training seeds is added in squares.
+    Over problems it is Newcombe's; Tango's where so few answers tell the cells apart that Newcombe's would be
+    too short. The half-width of the training seeds is added in squares.
+    """
+    gaps = a.by_problem - b.by_problem
+    value = float(gaps.mean())
+    of_problems = _tango(gaps, level) if _telling(gaps) < FEW_TELLING else _newcombe(a, b, level)
+    below, above = (_with_seeds(half, [a, b], noise, level) for half in of_problems)
+    return Estimate(value, max(-1.0, value - below), min(1.0, value + above))
+
+
+def _newcombe(a: Cell, b: Cell, level: float) -> tuple[float, float]:
+    """Both halves of Newcombe's interval for paired proportions.
+
+    The two Wilson intervals combined with the correlation of the cells over problems (Statistics in Medicine
+    17, 1998, method 10). Near a correlation of 1 little is left of it, so each half is as long at least as
+    that of `contrasts`.
     """
     x, y = a.by_problem, b.by_problem
     p, q = float(x.mean()), float(y.mean())
     (p_low, p_high), (q_low, q_high) = wilson(x, level), wilson(y, level)
     scale = float(x.std() * y.std())
     phi = float(((x - p) * (y - q)).mean()) / scale if scale > 1e-12 else 0.0
+    rows = contrasts(np.array([[1.0, -1.0]]), [a, b])
+    least = float(rows.half_widths((1 + level) / 2)[0])
 
-    over_problems = contrasts(np.array([[1.0, -1.0]]), [a, b])
-    least = float(over_problems.half_widths((1 + level) / 2)[0])
-
-    def half_width(first: float, second: float) -> float:
+    def half(first: float, second: float) -> float:
         squared = first**2 - 2 * phi * first * second + second**2
-        return _with_seeds(max(least, math.sqrt(max(0.0, squared))), [a, b], noise, level)
+        return max(least, math.sqrt(max(0.0, squared)))
 
-    low, high = half_width(p - p_low, q_high - q), half_width(p_high - p, q - q_low)
-    return Estimate(p - q, max(-1.0, p - q - low), min(1.0, p - q + high))
+    return half(p - p_low, q_high - q), half(p_high - p, q - q_low)
+
+
+def _telling(gaps: Floats) -> float:
+    """How many answers tell two cells apart: differences of rates as pairs of single answers."""
+    return float(np.abs(gaps).mean()) * _pairs(gaps)
+
+
+def _pairs(gaps: Floats) -> float:
+    """The number of pairs of single answers whose differences vary as these do; of problems without variance."""
+    mean, apart = float(gaps.mean()), float(np.abs(gaps).mean())
+    variance = float(gaps.var(ddof=1)) / len(gaps) if len(gaps) > 1 else 0.0
+    return (apart - mean**2) / variance if variance > 1e-12 else float(len(gaps))
+
+
+def _tango(gaps: Floats, level: float) -> tuple[float, float]:
+    """Both halves of Tango's score interval of a mean of paired differences of rates, [problems].
+
+    It holds each difference against the variance that there would be if it were the true one (Statistics in
+    Medicine 17, 1998), so it is long enough where only problems that one of the two loses tell them apart.
+    """
+    mean, apart = float(gaps.mean()), float(np.abs(gaps).mean())
+    if len(gaps) < 2:
+        return mean + 1, 1 - mean
+    pairs = _pairs(gaps)
+    z2 = t_quantile((1 + level) / 2, len(gaps) - 1) ** 2
+
+    def possible(true: float) -> bool:
+        # The share of pairs that only the second passes, by the restricted likelihood.
+        linear = (2 - mean) * true - apart
+        root = linear**2 + 4 * (apart - mean) * true * (1 - true)
+        lost = (math.sqrt(max(0.0, root)) - linear) / 4
+        return (mean - true) ** 2 <= z2 * (2 * lost + true * (1 - true)) / pairs
+
+    def half(beyond: float) -> float:
+        inside = mean
+        for _ in range(50):
+            middle = (inside + beyond) / 2
+            inside, beyond = (middle, beyond) if possible(middle) else (inside, middle)
+        return abs(inside - mean)
+
+    return half(-1.0), half(1.0)
 
 
 @dataclass(frozen=True)
