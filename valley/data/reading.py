@@ -195,14 +195,15 @@ def _serve(asked: Connection, reader: Parted, rules: Rules, spill: Path) -> None
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while (number := asked.recv()) is not None:
             rules.cleaning.traces.clear()
+            said: Part | Exception
             try:
-                part = read_part(parts[number], rules, sieve)
-                part.tally, part.removed = parts[number].tally, rules.cleaning.traces
-                asked.send((number, part))
+                said = read_part(parts[number], rules, sieve)
+                said.tally, said.removed = parts[number].tally, rules.cleaning.traces
             except Exception as error:
                 if not isinstance(error, UserError):
                     logger.exception("part %d of the traces", number)
-                asked.send((number, error))
+                said = error
+            asked.send((number, said))
 
 
 def _received(helper: Connection) -> tuple[int, Part]:
