@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from pydantic import ValidationError
 from sweeping import command
 from synthetic import packed, places, write_lcb, write_lines, write_ocr2, write_questions
 
 from valley.cluster.element import run_job
 from valley.data.config import CorpusConfig
+from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.problems import Problem
 from valley.data.sources import open_evaluation, open_pool, pool_read_from
 from valley.data.sources.evaluation_config import HumanEvalEvaluation, LiveCodeBenchEvaluation
 from valley.errors import UserError
+from valley.evaluate.config import GradeConfig
 from valley.job import Job
 from valley.job_file import identity_of
 from valley.records import read_records
@@ -242,6 +245,51 @@ def test_a_rule_that_the_source_gives_nothing_to_go_by_is_refused(settings):
     ):
         corpus(settings, pool=stated, difficulty={"by": "trace_length"}).check()
     corpus(settings, pool=stated).check()
+
+
+@pytest.mark.parametrize("correctness", ["judgement", "pass_rate", "none", "grader"])
+@pytest.mark.parametrize("difficulty", ["label", "trace_length"])
+def test_what_the_columns_state_bounds_the_arms(settings, spaced, correctness, difficulty):
+    """Without a text being read; exactly, where every row is of use and the rules go by columns."""
+
+    def change(row):
+        row["r1_generation"] = "<think>never" if row["id"].endswith("7") else row["r1_generation"]
+
+    path = str(write_ocr2(spaced / "more", rows=60, change=change))
+    data = corpus(
+        settings,
+        pool={**settings["pool"], "path": path},
+        difficulty={"by": difficulty},
+        correctness={"by": correctness},
+    )
+    # What the grader would say is not asked for here.
+    by = {"by": "judgement"} if correctness == "grader" else {"by": correctness}
+    pool = PoolSettings.model_validate(data.model_dump() | {"correctness": by})
+    strata = PoolWriter(spaced, pool, GradeConfig()).write(data.pool.open())["strata"]
+    bounds = {name: data.pool_limit(*name.split("/")) for name in strata}
+    assert all(bounds[name] >= held for name, held in strata.items())
+    assert bounds["all/all"] == 60 and strata["all/all"] == 56
+    if difficulty == "label":
+        assert (bounds["easy/all"], bounds["medium/all"], bounds["hard/all"]) == (6, 0, 7)
+    if correctness in ("judgement", "pass_rate"):
+        wrong = 12 if correctness == "judgement" else 8
+        assert bounds["all/incorrect"] == wrong
+    if correctness == "none":
+        assert bounds["all/correct"] == 0
+    if correctness == "grader":
+        assert bounds["all/correct"] == bounds["all/all"]
+
+
+def test_a_dry_run_refuses_more_than_the_columns_state(settings, spaced):
+    grid = spaced / "grid.yaml"
+    value = yaml.safe_load(GRID)
+    value["data"] = {**settings, "correctness": {"by": "judgement"}}
+    value["grid"] = [{"size": [5], "correctness": "incorrect"}]
+    grid.write_text(yaml.safe_dump(value))
+    said = command("sweeps/launch.py", str(grid), "--dry-run", root=spaced / "runs")
+    assert said.returncode == 2, said.stdout
+    assert "size 5 is larger than the pool: at most 4 traces are all/incorrect" in said.stderr
+    assert "all/correct 16" in said.stderr
 
 
 def test_cpp_and_the_grader_are_refused_by_a_dry_run(spaced):

@@ -138,25 +138,41 @@ def read_traces(reader: Reader, rules: Rules, folder: Path, workers: int) -> lis
             return [read_part(reader, rules, sieve)]
         finally:
             sieve.close()
+    try:
+        read = _read_by_helpers(reader, rules, folder, parts, min(workers, parts, MOST_PROCESSES))
+    except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+        raise UserError(
+            "a process that read traces was killed; was it short of memory? give the prepare jobs more "
+            "(resources.prepare.memory_gib), or fewer cpus_per_task, each of which reads a shard"
+        ) from error
+    for part in read.values():
+        rules.cleaning.traces.update(part.removed)
+    reader.tally = sum((part.tally for part in read.values()), Counter())
+    return [read[number] for number in range(parts)]
+
+
+def _read_by_helpers(
+    reader: Parted, rules: Rules, folder: Path, parts: int, count: int
+) -> dict[int, Part]:
+    """Have each part read by one of several processes."""
     read: dict[int, Part] = {}
     left = deque(range(parts))
-    with _helpers(reader, rules, folder, min(workers, parts, MOST_PROCESSES)) as helpers:
+    with _helpers(reader, rules, folder, count) as helpers:
         for helper in helpers:
             helper.send(left.popleft())
         busy = list(helpers)
         while busy:
             ready = wait(busy)
             for helper in [one for one in busy if one in ready]:
-                number, part = _received(helper)
-                read[number] = part
+                number, said = helper.recv()
+                if isinstance(said, Exception):
+                    raise said
+                read[number] = said
                 if left:
                     helper.send(left.popleft())
                 else:
                     busy.remove(helper)
-    for part in read.values():
-        rules.cleaning.traces.update(part.removed)
-    reader.tally = sum((part.tally for part in read.values()), Counter())
-    return [read[number] for number in range(parts)]
+    return read
 
 
 @contextmanager
@@ -195,27 +211,15 @@ def _serve(asked: Connection, reader: Parted, rules: Rules, spill: Path) -> None
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while (number := asked.recv()) is not None:
             rules.cleaning.traces.clear()
+            said: Part | Exception
             try:
-                part = read_part(parts[number], rules, sieve)
-                part.tally, part.removed = parts[number].tally, rules.cleaning.traces
-                asked.send((number, part))
+                said = read_part(parts[number], rules, sieve)
+                said.tally, said.removed = parts[number].tally, rules.cleaning.traces
             except Exception as error:
                 if not isinstance(error, UserError):
                     logger.exception("part %d of the traces", number)
-                asked.send((number, error))
-
-
-def _received(helper: Connection) -> tuple[int, Part]:
-    try:
-        number, said = helper.recv()
-    except (EOFError, ConnectionResetError) as error:
-        raise UserError(
-            "a process that read traces was killed; was it short of memory? give the prepare jobs more "
-            "(resources.prepare.memory_gib), or fewer cpus_per_task, each of which reads a shard"
-        ) from error
-    if isinstance(said, Exception):
-        raise said
-    return number, said
+                said = error
+            asked.send((number, said))
 
 
 def read_part(reader: Reader, rules: Rules, sieve: Sieve) -> Part:

@@ -68,6 +68,11 @@ class CorpusConfig(Source):
         if self.pool.source == "jsonl":
             level = difficulty if self.difficulty.by == "label" else "all"
             return self.pool.at_most(level, correctness)
+        if self.pool.source == "opencodereasoning2" and self.pool.path is not None:
+            from valley.data.sources.stated import at_most
+
+            arm = (difficulty, correctness)
+            return at_most(self.pool.paths(), self.difficulty, self.correctness, arm)
         return self.pool.rows()
 
     def check(self) -> None:

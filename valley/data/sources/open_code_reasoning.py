@@ -157,6 +157,19 @@ class OpenCodeReasoning(_Release):
         )
 
 
+def stated_of(row: dict[str, Any]) -> Candidate:
+    """What the columns of a row state of a trace, without its text; a column may be missing."""
+    ignored: Counter[str] = Counter()
+    return Candidate(
+        Trace("", "", "", ""),
+        label=label(row.get("difficulty")),
+        pass_rate=_pass_rate(row.get("pass_rate"), ignored),
+        judgement=_judgement(row.get("judgement"), ignored),
+        source="",
+        question_id=None,
+    )
+
+
 def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
     """A generation's thought and answer, or None and why it is no whole trace.
 
