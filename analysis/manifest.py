@@ -8,8 +8,7 @@ and thrown away with a note where it is damaged. Cells as dicts are made only wh
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +30,7 @@ VERSION = "valley.manifest_cache/1"
 KINDS = ("train", "generate", "grade")
 LACKING = -1
 """The number of what a line does not have."""
+_LACKS = object()
 
 
 class Coded(NamedTuple):
@@ -40,23 +40,16 @@ class Coded(NamedTuple):
     values: list[Any]
 
     @classmethod
-    def of(cls, found: Iterable[tuple[Any, ...]]) -> Coded:
-        """Number the values in their order. `()` stands for a line without one, as `(1,)` for one with a 1."""
-        seen: dict[Any, int] = {}
-        values: list[Any] = []
-        codes = []
-        for one in found:
-            # 1, 1.0 and true are equal to Python, and not the same in a manifest.
-            if not one:
-                codes.append(LACKING)
-                continue
-            value = one[0]
-            told = json.dumps(value) if isinstance(value, list | dict) else value
-            code = seen.setdefault((type(value), told), len(values))
-            if code == len(values):
-                values.append(value)
-            codes.append(code)
-        return cls(np.array(codes, np.int32), values)
+    def of(cls, found: list[Any]) -> Coded:
+        """Number the values in their order; `_LACKS` stands for a line without one."""
+        # 1, 1.0 and true are equal to Python, and not the same in a manifest; lists have no hash.
+        types = set(map(type, found))
+        told = found if len(types) == 1 and types <= {str, int, tuple} else list(map(repr, found))
+        first = dict(zip(reversed(told), reversed(found), strict=True))
+        kept = [key for key in dict.fromkeys(told) if first[key] is not _LACKS]
+        numbers = {key: number for number, key in enumerate(kept)}
+        codes = (numbers.get(key, LACKING) for key in told)
+        return cls(np.fromiter(codes, np.int32, len(told)), [first[key] for key in kept])
 
     def items(self) -> list[Any]:
         """The value of each line, None where it has none."""
@@ -78,7 +71,7 @@ class Manifest:
     steps: Coded
     """Optimizer steps."""
     before: Coded
-    """The folders of the jobs that a line's own rest on: a list."""
+    """The folders of the jobs that a line's own rest on."""
     axes: dict[str, Coded]
     jobs: dict[str, pa.ChunkedArray]
     """The folder of each line's own job, by kind; null where it has none."""
@@ -163,14 +156,14 @@ def _in_columns(lines: Mapping[Key, Mapping[str, Any]]) -> Manifest:
     def folders(kind: str) -> pa.ChunkedArray:
         return pa.chunked_array([[line["jobs"][kind] for line in values]], pa.large_string())
 
-    def axis(name: str) -> Iterable[Any]:
-        return ((axes[name],) if name in axes else () for axes in (v["axes"] for v in values))
+    def axis(name: str) -> list[Any]:
+        return [line["axes"].get(name, _LACKS) for line in values]
 
     return Manifest(
         cells=[cell for cell, _ in lines],
-        profiles=Coded.of((profile,) for _, profile in lines),
-        steps=Coded.of((line["steps"],) for line in values),
-        before=Coded.of((line["before"],) for line in values),
+        profiles=Coded.of([profile for _, profile in lines]),
+        steps=Coded.of([line["steps"] for line in values]),
+        before=Coded.of([tuple(line["before"]) for line in values]),
         axes={name: Coded.of(axis(name)) for name in names},
         jobs={kind: folders(kind) for kind in KINDS},
     )

@@ -210,9 +210,9 @@ class Results:
         return values
 
     def _read(self, place: str) -> dict[str, Any] | None:
-        job = Ticket.of(place)
-        value = self._store.result(job.kind, job.identity)
-        if value is not None and job.kind == "grade":
+        kind, identity = place.partition("/")[0], place.rpartition("-")[2]
+        value = self._store.result(kind, identity)
+        if value is not None and kind == "grade":
             try:
                 check(value["outcome"])
                 value["outcome"]["metrics"]["pass@1"], value["outcome"]["problem_set"]["digest"]

@@ -50,7 +50,8 @@ def main() -> None:
             size = _make(root, options)
             files = options.results * (1 + options.generate)
             print(f"made {files} results of {size} bytes in {time.perf_counter() - began:.0f} s")
-        (root / "sweeps/bench/results.cache").unlink(missing_ok=True)
+        for name in ("results.cache", "manifest.cache"):
+            (root / "sweeps/bench" / name).unlink(missing_ok=True)
         began = time.perf_counter()
         for path in root.glob("store/grade/*/*/result.json"):
             path.read_bytes()
