@@ -55,6 +55,15 @@ def test_a_write_that_fails_beside_it_costs_the_checkpoint_and_not_the_training(
     assert computed(logs["beside"]) == computed(logs["zero1"])
 
 
+def test_a_training_that_diverges_keeps_the_checkpoint_that_is_being_written(run_ranks):
+    config = {**PLAIN["zero0"], **BESIDE, "learning_rate": 1e12}
+    ends = {"by": "error", "rank": 0, "step": 0}
+    folder, logs = run_ranks({"wild": config}, 2, STEPS, ends=ends)
+    assert "wild: the training diverged: " in (folder / "said").read_text()
+    assert set(kept(folder / "resume wild")) <= {line["step"] for line in logs["wild"]}
+    assert kept(folder / "resume wild") and not list((folder / "resume wild").glob(".*"))
+
+
 SLOW = """
 import json, sys, threading
 from pathlib import Path
