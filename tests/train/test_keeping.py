@@ -45,14 +45,19 @@ def test_a_training_whose_checkpoints_are_written_beside_it_ends_and_resumes_the
         assert kept(folder / f"resume half {name}")[-1] > 7
 
 
-def test_a_write_that_fails_beside_it_costs_the_checkpoint_and_not_the_training(run_ranks):
-    """The second rank may write no file as large as its part."""
-    configs = {"zero1": PLAIN["zero1"], "beside": {**PLAIN["zero1"], **BESIDE}}
-    folder, logs = run_ranks(configs, 2, STEPS, file_limit={"rank": 1, "bytes": 20_000})
+def test_a_write_that_fails_beside_it_costs_the_checkpoint_and_not_the_training(run_ranks, spaced):
+    """The second rank may write no file as large as its part; or none can be begun."""
+    beside = {**PLAIN["zero1"], **BESIDE}
+    configs = {"zero1": PLAIN["zero1"], "beside": beside, "blocked": beside}
+    limit = {"rank": 1, "bytes": 20_000}
+    (spaced / "resume blocked").touch()
+    folder, logs = run_ranks(configs, 2, STEPS, folder=spaced, file_limit=limit)
     said = (folder / "said").read_text()
     assert "resume beside: no checkpoint of step" in said and "rank 1: " in said
     assert list((folder / "resume beside").iterdir()) == []
-    assert computed(logs["beside"]) == computed(logs["zero1"])
+    assert said.count("resume blocked: no checkpoint of step") == STEPS - 1
+    for name in ("beside", "blocked"):
+        assert computed(logs[name]) == computed(logs["zero1"])
 
 
 def test_a_training_that_diverges_keeps_the_checkpoint_that_is_being_written(run_ranks):
