@@ -14,7 +14,7 @@ from valley.train.step_log import COMPUTED
 
 STEPS = 18
 RECIPE = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32", "micro_batch_size": 2}
-PLAIN = {f"zero{stage}": {**RECIPE, "zero_stage": stage} for stage in range(4)}
+PLAIN = {f"zero{stage}": {**RECIPE, "zero_stage": stage} for stage in (0, 1, 3)}
 BESIDE = {"checkpoint_every_s": 1e-9, "checkpoint_beside": True}
 
 
