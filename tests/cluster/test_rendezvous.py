@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from valley.cluster.rendezvous import Place, open_store, place
+from valley.cluster.rendezvous import Place, open_store, place, wait_for_all
 
 JOIN = """
 import sys
@@ -72,6 +72,8 @@ def test_a_rank_without_the_others_says_so(spaced):
     (spaced / "left.json").write_text(json.dumps({"address": "127.0.0.1", "port": _refusing()}))
     with pytest.raises(TimeoutError, match=r"Connection timed out: 127\.0\.0\.1:"):
         open_store(second, spaced / "left.json", wait_s=0.2)
+    with pytest.raises(TimeoutError, match="Connection timed out: 1 of 2 ranks have come"):
+        wait_for_all(store, 2, wait_s=0.2)
     del store
 
 

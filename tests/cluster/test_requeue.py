@@ -182,6 +182,35 @@ def test_a_training_that_got_further_before_may_once_be_too_slow_to_start(world,
     assert "raise resources.prepare.time_limit_min" in progress.failed[twice.identity]
 
 
+COMES_LATE = """
+import json, os, signal, time
+from valley.cluster.rendezvous import join_process_group, place
+from valley.processes import this_process
+from valley.records import write_json
+def run(job):
+    rank = place().rank
+    write_json(job.folder / f"process-{rank}.json", this_process())
+    if rank == 1:  # still imports what it needs, when the signal comes to both
+        while not list(job.folder.glob("rendezvous-*.json")):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        for each in (0, 1):
+            note = json.loads((job.folder / f"process-{each}.json").read_text())
+            os.kill(note["pid"], signal.SIGUSR2)
+        time.sleep(60)
+    join_process_group(place(), job.folder)
+"""
+
+
+def test_a_rank_that_waits_for_another_says_that_the_limit_came_before_it(world, spaced):
+    world.snapshot = make_snapshot(spaced / "a snapshot of two ranks")
+    (world.snapshot / "jobs" / "prepare.py").write_text(COMES_LATE)
+    late = job("late")
+    progress = run(world, [array([late], tasks_per_node=2)])
+    assert "stopped at its time limit" in progress.failed[late.identity]
+    assert whys(world, late) == ["failed"]
+
+
 def test_where_it_stopped_is_told_and_that_it_resumes(world):
     j = job("a", kind="train")
     folder = world.store.lay(j, {})

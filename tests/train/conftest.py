@@ -17,6 +17,8 @@ from valley.student_config import TinyStudent
 
 HERE = Path(__file__).parent
 RANKS = HERE / "ranks.py"
+PATIENCE_S = 900
+"""For what takes seconds, or with a compiler a minute or two, on a machine that does nothing else."""
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +66,7 @@ class RankServer:
             for place, said in zip(places, files, strict=True)
         ]
         print(json.dumps({"task": str(task), "ranks": ranks}), file=self._server.stdin, flush=True)
-        answers, _, _ = select.select([self._server.stdout], [], [], 300)
+        answers, _, _ = select.select([self._server.stdout], [], [], PATIENCE_S)
         assert answers, "the ranks have not ended"
         statuses = json.loads(self._server.stdout.readline())
         return [(status, f.read_text()) for status, f in zip(statuses, files, strict=True)]
@@ -94,7 +96,7 @@ def in_new_processes(task: Path, places: list[dict[str, str]]) -> list[tuple[int
         )
         for place in places
     ]
-    output = [rank.communicate(timeout=300)[0] for rank in ranks]
+    output = [rank.communicate(timeout=PATIENCE_S)[0] for rank in ranks]
     return [(rank.returncode, said) for rank, said in zip(ranks, output, strict=True)]
 
 

@@ -77,7 +77,7 @@ def test_of_all_processes_one_compiles_and_the_others_need_no_compiler(spaced):
     """It takes a minute or more. Who comes later has an empty PATH."""
     cache = spaced / "cache" / "operators"
     both = [begun(cache) for _ in range(2)]
-    said = [process.communicate(timeout=600)[0] for process in both]
+    said = [process.communicate(timeout=1800)[0] for process in both]
     said.append(begun(cache, PATH=str(spaced)).communicate(timeout=120)[0])
     assert sum("compiled" in each for each in said) == 1
     assert all("stepped to 0.5" in each for each in said), said

@@ -6,7 +6,9 @@ trainer expects:
 1. Rank 0 opens a store at a port that the kernel picks, so it is never one in use, however many jobs
    share the node, and announces it in a file that is named by the attempt.
 2. The others wait for that file, and connect. One that an earlier attempt left has another name.
-3. When all have joined, rank 0 removes the file.
+3. All wait until all have connected. They do so here and not in torch, where a rank that waits hears no
+   signal, and then could not say that its time limit came before the others did.
+4. When all have joined, rank 0 removes the file.
 """
 
 from __future__ import annotations
@@ -111,6 +113,7 @@ def join_process_group(
     else:
         note = folder / f"rendezvous-{where.attempt}.json"
         store = open_store(where, note)
+        wait_for_all(store, where.world_size)
         os.environ.update(MASTER_ADDR=where.first_host, MASTER_PORT=str(store.port))
     dist.init_process_group(
         "nccl" if gpu else "gloo",
@@ -152,6 +155,21 @@ def open_store(where: Place, note: Path, wait_s: float = JOIN_S) -> Any:
         else:
             store.set_timeout(until)
             return store
+
+
+def wait_for_all(store: Any, ranks: int, wait_s: float = JOIN_S) -> None:
+    """Return when so many ranks, each of which calls this once, have connected to a store.
+
+    Raises:
+        TimeoutError: they have not after `wait_s`.
+    """
+    deadline = time.monotonic() + wait_s
+    come = store.add("valley/come", 1)
+    while come < ranks:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Connection timed out: {come} of {ranks} ranks have come")
+        time.sleep(POLL_S)
+        come = store.add("valley/come", 0)
 
 
 def _tcp_store(address: str, port: int, ranks: int, serves: bool, timeout: timedelta) -> Any:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 STOPPED_SCHEMA = "valley.stopped/1"
 TERMINATED_STATUS = 143
 STOPPED_STATUS = 75
+FIRST_S = 5.0
+"""How long the other ranks of a job that was broken off let the first say so."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ def end_stopped(
             end_stint(job.folder, "terminated")
         else:
             _at_time_limit(job, stop, done, policy, log)
+    elif reason == "time_limit" and not isinstance(stop, Stopped):
+        # Slurm kills the first when another has ended.
+        time.sleep(FIRST_S)
     if isinstance(stop, Stopped):
         leave_process_group()
     _exit(TERMINATED_STATUS if reason == "terminated" else 0 if done else STOPPED_STATUS)

@@ -48,8 +48,7 @@ class Keeping:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._draft is not None:
-            self._writing.join()
+        self._wait()
 
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""
@@ -63,7 +62,7 @@ class Keeping:
         """Publish the one that is being written, when it is written."""
         if self._draft is None or self.kept is None:
             return
-        self._writing.join()
+        self._wait()
         if not self.kept.publish(self._draft):
             self.step = self._draft.marker["position"]["step"]
         self._draft = None
@@ -94,6 +93,10 @@ class Keeping:
             self.step = position.step
         self._since = time.monotonic()
         return fault
+
+    def _wait(self) -> None:
+        if self._writing.is_alive():  # or was never started: there was no room
+            self._writing.join()
 
 
 def _copy(value: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from valley import model_folder
 from valley.data.pack import Batch, accumulation, batches
 from valley.data.render import Document
-from valley.errors import Stopped
+from valley.errors import Stopped, UserError
 from valley.records import digest
 from valley.student import load_tokenizer
 from valley.train.attention import is_packed
@@ -170,7 +170,11 @@ def train(
             loss = total_loss / accumulate.divisor(batch)
             if loss_first is None:
                 loss_first = loss
-            divergence.check(step + 1, steps, loss, norm)
+            try:
+                divergence.check(step + 1, steps, loss, norm)
+            except UserError:
+                keeping.publish()  # all ranks are here, and what is being written is of before
+                raise
             throughput.add(batch, positions, steps - step - 1)
             lines.add(step + 1, steps, loss, rate, norm, throughput)
             alive(step + 1)

@@ -66,10 +66,13 @@ class Draft:
         import torch
 
         path = self.partial / f"state-{self.rank}.pt"
+        # What a thread is broken off by, such as a lack of memory, is told by its traceback alone.
+        self.fault = f"rank {self.rank}: its part could not be written, see its log"
         try:
             torch.save(state, path)
             sync(path)
             self.sums[path.name] = size_and_sum(path)
+            self.fault = ""
         except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
             self.fault = f"rank {self.rank}: {error}"
 
