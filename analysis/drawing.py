@@ -239,8 +239,12 @@ def _measured(document: Document) -> list[str]:
         samples = "/".join(f"{total / problems:g}" for total in provenance["samples_per_cell"])
         parts.append(f"evaluation set {provenance['problem_set'][:12]}")
         parts.append(f"{problems} problems × {samples} sample{'' if samples == '1' else 's'}")
-    if cap := footing["max_tokens"].get(document["profile"]):
-        parts.append(f"at most {cap:,} tokens")
+    drawn = (document["profile"], *document["profiles"])
+    caps = {name: cap for name in drawn if (cap := footing["max_tokens"].get(name))}
+    if caps:
+        alike = len(set(caps.values())) == 1
+        named = [f"{cap:,}" if alike else f"{cap:,} ({name})" for name, cap in caps.items()]
+        parts.append(f"at most {', '.join(dict.fromkeys(named))} tokens")
     parts.append("k = 1")
     if backends := provenance["made_with"].get("generate", {}).get("backend"):
         parts.append(f"decoded by {' and '.join(backends)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import drawing
 from collect import Collected, collect, writable, write_table
-from figure_axes import Wanted, axes_figure, points_of
+from figure_axes import Wanted, axes_figure, points_of, profiles_drawn
 from figure_behaviour import behaviour, behaviour_by_score
 from figure_continuous import continuous, pass_at_k
 from figure_contrasts import contrasts
@@ -112,7 +112,7 @@ def plot_axes(options: argparse.Namespace, wanted: Wanted) -> int:
     points = points_of(collected, wanted, options.profile)
     folder = options.out or whole.folder / "figures"
     name = "-by-".join(wanted.named)
-    document = footer(collected, options.profile)
+    document = footer(collected, profiles_drawn(collected, wanted, options.profile))
     with writable(folder), drawing.style():
         paths = drawing.save(axes_figure(points, wanted, document), folder, name)
         write_frame(points, paths[-1])
