@@ -6,6 +6,7 @@ Works on partial results: what is missing is hollow in the figures and listed in
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import drawing
@@ -106,7 +107,11 @@ def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
 
 
 def plot_axes(options: argparse.Namespace, wanted: Wanted) -> int:
-    """Draw score against the axes that were asked for, with what is drawn beside it as a table."""
+    """Draw score against the axes that were asked for, with what is drawn beside it as a table.
+
+    Returns:
+        How many scores are missing.
+    """
     whole = collect(options.root, options.sweep)
     collected = whole.where(Where.parse(options.where))
     points = points_of(collected, wanted, options.profile)
@@ -120,7 +125,7 @@ def plot_axes(options: argparse.Namespace, wanted: Wanted) -> int:
         print(f"left out: {sentence}")
     for path in paths:
         print(path)
-    return 0
+    return len(collected.missing)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -157,12 +162,16 @@ def main() -> int:
     parser.add_argument("--hue", metavar="AXIS", help="its values are series; `profile` too")
     parser.add_argument("--facet", metavar="AXIS", help="its values are panels; `profile` too")
     options = parser.parse_args()
+    show = partial(_show, options)
     if options.x or options.hue or options.facet:
-        return plot_axes(options, Wanted(options.x or "size", options.hue, options.facet))
+        if options.overlay:
+            parser.error("--overlay is for the valley: leave it out, or --x, --hue and --facet")
+        wanted = Wanted(options.x or "size", options.hue, options.facet)
+        show = partial(plot_axes, options, wanted)
     if options.watch is None:
-        _show(options)
+        show()
         return 0
-    return watch(options.root, options.sweep, options.watch, lambda: _show(options))
+    return watch(options.root, options.sweep, options.watch, show)
 
 
 def _seconds(text: str) -> float:

@@ -1,8 +1,12 @@
 import json
 import shlex
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pandas as pd
+import plot_valley
 import pytest
 from collect import collect
 from drawing import style
@@ -167,3 +171,20 @@ def test_numbers_below_one_are_spelled_on_a_log_axis():
         figure = axes_figure(points, Wanted("train.learning_rate"), document)
     ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert ticks == ["1e-05", "0.001"]
+
+
+def test_published_points_are_of_the_valley_alone(tmp_path):
+    script = Path(plot_valley.__file__)
+    command = [
+        sys.executable,
+        str(script),
+        "--root",
+        str(tmp_path),
+        "--x",
+        "size",
+        "--overlay",
+        "paper",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "--overlay is for the valley: leave it out, or --x, --hue and --facet" in done.stderr
