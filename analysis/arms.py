@@ -15,7 +15,7 @@ from results import Counts
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, seed_noise
 from valley.sweep import NAMED_AXES
-from valley.where import Where
+from valley.where import Where, spelled
 
 STEPS_AXIS = "train.steps"
 """Cells with this axis beside cells without are twins with matched steps, never points of a curve."""
@@ -147,11 +147,11 @@ def _has_twins(table: pd.DataFrame) -> bool:
 def _check_one_design(collected: Collected) -> None:
     """Refuse to mix what cannot be one curve: several values on a further axis, several problem sets."""
     table = collected.table
-    trained = table[table["size"] > 0]
+    trained = [axes for axes in collected.cells.values() if axes["size"] > 0]
     for axis in collected.axes:
         if axis in NAMED_AXES or (axis == STEPS_AXIS and _has_twins(table)):
             continue
-        values = list(dict.fromkeys(trained[axis].map(lambda v: "unset" if pd.isna(v) else str(v))))
+        values = list(dict.fromkeys(spelled(axes.get(axis)) for axes in trained))
         if len(values) > 1:
             raise UserError(
                 f"sweep {collected.sweep!r}: axis {axis} has {len(values)} values "

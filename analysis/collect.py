@@ -29,7 +29,7 @@ from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, find_sweep
 from valley.store import Store
 from valley.sweep import NAMED_AXES
-from valley.where import Where
+from valley.where import Where, spelled
 
 V = TypeVar("V")
 
@@ -76,9 +76,9 @@ class Collected:
                 )
             met = {key for key, axes in self.cells.items() if condition.holds(axes)}
             if not met:
-                found = dict.fromkeys(c[axis] for c in self._by_size() if axis in c)
+                found = dict.fromkeys(spelled(c[axis]) for c in self._by_size() if axis in c)
                 raise UserError(
-                    f"--where {condition}: no such cell; values found: {', '.join(map(str, found))}"
+                    f"--where {condition}: no such cell; values found: {', '.join(found)}"
                 )
             keys &= met | {k for k, c in self.cells.items() if c["size"] == 0 and axis not in c}
         if not keys:

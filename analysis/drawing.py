@@ -166,10 +166,14 @@ def frame(
     finding: str,
     small_print: Iterable[str] = (),
     legend_of: Iterable[Axes] = (),
+    around_in: float | None = None,
 ) -> None:
     """Everything around the axes: the headline and the finding above, one legend of all axes and the small print below.
 
     The layout engine knows nothing of these, so their heights are set aside from what it lays out.
+
+    Args:
+        around_in: what the figure's height has for these; where they need more, it grows.
     """
     handles: dict[str, Any] = {}
     for axes in legend_of:
@@ -183,11 +187,14 @@ def frame(
     notes = _filled(parts)
     warnings = _filled([f"MIXED {m.partition(' (')[0]}" for m in document["provenance"]["mixed"]])
 
-    height_in = figure.get_figheight()
     plain_in = len(notes) * SMALL * 1.3 / 72 + 0.06
     note_in = plain_in + len(warnings) * SMALL * 1.3 / 72
     legend_in = -(-len(handles) // columns) * 11 / 72 + (0.08 if handles else 0)
     head_in = 0.40 + 0.14 * finding.count("\n")
+    height_in = figure.get_figheight()
+    if around_in is not None:
+        height_in += max(0.0, note_in + legend_in + head_in - around_in)
+        figure.set_figheight(height_in)
     figure.text(0.01, 1 - 0.06 / height_in, headline, fontsize=9.5, weight="bold", va="top")
     figure.text(0.01, 1 - 0.24 / height_in, finding, fontsize=8, va="top")
     small: list[tuple[list[str], float, dict[str, Any]]] = [
@@ -232,8 +239,12 @@ def _measured(document: Document) -> list[str]:
         samples = "/".join(f"{total / problems:g}" for total in provenance["samples_per_cell"])
         parts.append(f"evaluation set {provenance['problem_set'][:12]}")
         parts.append(f"{problems} problems × {samples} sample{'' if samples == '1' else 's'}")
-    if cap := footing["max_tokens"].get(document["profile"]):
-        parts.append(f"at most {cap:,} tokens")
+    drawn = (document["profile"], *document["profiles"])
+    caps = {name: cap for name in drawn if (cap := footing["max_tokens"].get(name))}
+    if caps:
+        alike = len(set(caps.values())) == 1
+        named = [f"{cap:,}" if alike else f"{cap:,} ({name})" for name, cap in caps.items()]
+        parts.append(f"at most {', '.join(dict.fromkeys(named))} tokens")
     parts.append("k = 1")
     if backends := provenance["made_with"].get("generate", {}).get("backend"):
         parts.append(f"decoded by {' and '.join(backends)}")

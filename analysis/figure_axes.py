@@ -6,6 +6,8 @@ that differ in another axis are never averaged: choose one of its values with `-
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +19,12 @@ from arms import STEPS_AXIS, passed
 from collect import Collected
 from marks import HOLLOW, Drawing, error_bars
 from matplotlib.axes import Axes
+from results import Key
 from sentences import Document
 
 from valley.errors import UserError
 from valley.statistics import Cell, SeedNoise, score_interval, seed_noise
+from valley.where import spelled
 
 UNSET = "unset"
 LOOKS = (
@@ -32,6 +36,7 @@ LOOKS = (
     (drawing.SKY, "P", "--"),
 )
 MOST_PANELS = 6
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -80,42 +85,73 @@ def points_of(collected: Collected, wanted: Wanted, profile: str | None) -> pd.D
     return pd.DataFrame(rows)
 
 
-def _groups(
-    collected: Collected, wanted: Wanted, profile: str | None
-) -> dict[tuple[Any, ...], list[tuple[str, str]]]:
-    """The cells of each point."""
+def profiles_drawn(collected: Collected, wanted: Wanted, profile: str | None) -> list[str]:
+    """All profiles where they are an axis; else the one asked for, or the manifest's first.
+
+    Raises:
+        UserError: no such profile.
+    """
     profiles = list(dict.fromkeys(name for _, name in collected.cells))
     if profile is not None and profile not in profiles:
         raise UserError(f"--profile {profile}: not in sweep; profiles: {', '.join(profiles)}")
-    chosen = profiles if "profile" in wanted.named else [profile or profiles[0]]
-    shown = {*wanted.named, "seed", "profile"}
-    groups: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    others: dict[tuple[Any, ...], dict[str, Any]] = {}
+    return profiles if "profile" in wanted.named else [profile or profiles[0]]
+
+
+def _groups(
+    collected: Collected, wanted: Wanted, profile: str | None
+) -> dict[tuple[Any, ...], list[Key]]:
+    """The cells of each point.
+
+    Raises:
+        UserError: no such profile; cells of one point differ in an axis that is not shown.
+    """
+    chosen = profiles_drawn(collected, wanted, profile)
+    hidden = [axis for axis in collected.axes if axis not in {*wanted.named, "seed"}]
+    groups: dict[tuple[Any, ...], list[Key]] = {}
+    apart: dict[str, Counter[str]] = {}
     for key, axes in collected.cells.items():
         if key[1] not in chosen:
             continue
         known = {**axes, "profile": key[1]}
         at = tuple(_value(known.get(axis, UNSET)) for axis in wanted.named)
-        rest = {axis: _value(axes.get(axis, UNSET)) for axis in collected.axes if axis not in shown}
-        first = others.setdefault(at, rest)
-        if apart := [axis for axis in rest if rest[axis] != first[axis]]:
-            axis = apart[0]
-            also = " (matched-step twins)" if axis == STEPS_AXIS else ""
-            raise UserError(
-                f"sweep {collected.sweep!r}: cells of one point differ in {axis}{also}: {first[axis]} "
-                f"and {rest[axis]}; show it with --hue {axis} or --facet {axis}, or choose with "
-                f"--where {axis}=VALUE"
-            )
         groups.setdefault(at, []).append(key)
+    for axis in hidden:
+        for keys in groups.values():
+            values = Counter(spelled(collected.cells[key].get(axis)) for key in keys)
+            if len(values) > 1:
+                apart.setdefault(axis, Counter()).update(values)
+    if apart:
+        raise UserError(f"sweep {collected.sweep!r}: {_mixed(apart)}")
     return groups
 
 
+def _mixed(apart: dict[str, Counter[str]]) -> str:
+    """Which axes the cells of one point differ in, with what to do about it.
+
+    Args:
+        apart: how many cells have each value, by axis.
+    """
+    parts, conditions = [], []
+    for axis, values in apart.items():
+        named = list(values) if len(values) <= MOST_NAMED else [*list(values)[:MOST_NAMED], "…"]
+        twins = "; matched-step twins" if axis == STEPS_AXIS and "null" in values else ""
+        parts.append(f"{axis} ({', '.join(named)}{twins})")
+        ((usual, _),) = values.most_common(1)
+        conditions.append(shlex.join(["--where", f"{axis}={usual}"]))
+    return (
+        f"cells of one point differ in {' and in '.join(parts)}; show an axis with --x, --hue or "
+        f"--facet, or choose one value of it, such as: {' '.join(conditions)}"
+    )
+
+
 def _value(value: Any) -> Any:
-    """An axis's value as what can be compared and shown: lists and the like are text."""
-    return value if isinstance(value, int | float | str) else UNSET if value is None else str(value)
+    """An axis's value as what can be compared and shown: truth values, lists and maps are text."""
+    if value is None:
+        return UNSET
+    return value if isinstance(value, str) or _is_number(value) else spelled(value)
 
 
-def _cell(collected: Collected, keys: list[tuple[str, str]]) -> Cell | None:
+def _cell(collected: Collected, keys: list[Key]) -> Cell | None:
     there = [collected.counts[key] for key in keys if key in collected.counts]
     if not there:
         return None
@@ -172,6 +208,7 @@ def axes_figure(points: pd.DataFrame, wanted: Wanted, document: Document) -> Dra
     shown = [f"by {wanted.hue}"] if wanted.hue else []
     gaps = int(points["pass@1"].isna().sum())
     small = [f"{gaps} of {len(points)} points missing"]
+    small += [] if "profile" in wanted.named else [f"asked as {document['profile']}"]
     finding = (
         "95 % intervals over problems, and over seeds where a point has several; nothing is tested"
     )

@@ -18,7 +18,7 @@ from drawing import (
 )
 from figure_otherwise import cross_otherwise
 from figure_panels import PANELS, Look, draw_panel
-from marks import Drawing, error_bars, hollow, level, margin_labels, note, points
+from marks import Drawing, error_bars, fit_margin, hollow, level, margin_labels, note, points
 from matplotlib.axes import Axes
 from sentences import Document
 from size_unit import axis_label
@@ -29,7 +29,11 @@ OVERLAY_MARKERS = ("*", "h", "p", "8")
 DOTS = (0, (1, 1.5))
 """Of baselines: profiles' curves are solid, dashed or dash-dotted."""
 HEIGHT_IN = 2.5
+LEAST_IN = 2.0
+"""What the layout leaves the first panel of its height, at least."""
 PANEL_IN = 0.95
+AROUND_IN = 1.7
+"""For the headline, the legend and the small print."""
 
 
 Curve = tuple[Document, tuple[str, str, int], Look]
@@ -38,7 +42,7 @@ Curve = tuple[Document, tuple[str, str, int], Look]
 
 def valley(document: Document) -> Drawing:
     """Score against size, and under it, of one width, what tells a valley from an artefact."""
-    figure = Drawing(WIDTH_IN, HEIGHT_IN + PANEL_IN * len(PANELS) + 1.7)
+    figure = Drawing(WIDTH_IN, HEIGHT_IN + PANEL_IN * len(PANELS) + AROUND_IN)
     rows = figure.subplots(
         1 + len(PANELS), sharex=True, height_ratios=[HEIGHT_IN, *[PANEL_IN] * len(PANELS)]
     )
@@ -77,7 +81,7 @@ def valley(document: Document) -> Drawing:
     small_print += [f"{o['label']}: {o['evaluation']}" for o in document["overlays"]]
     small_print += [f"crossed, made otherwise than most: {'; '.join(crossed)}"] if crossed else []
     headline = sentences.label(document["valley"])
-    frame(figure, document, headline, finding(document), small_print, [axes])
+    frame(figure, document, headline, finding(document), small_print, [axes], AROUND_IN)
     return figure
 
 
@@ -185,14 +189,18 @@ def _baselines(
 
 
 def _label_margin(axes: Axes, series: list[Curve]) -> None:
-    """Each curve's name at its end, and each baseline's height in its colour, in the right margin."""
-    labels = [
+    """Each curve's name at its end, and each baseline's height in its colour, in the right margin.
+
+    Names that do not fit stand in the legend alone.
+    """
+    names = [
         (one["curve"][-1]["value"], fill(one["name"], 16), look[0])
         for one, _, look in series
         if one["curve"]
     ]
-    labels += [(value, f"baseline {value:.3f}", color) for value, _, color in _baselines(series)]
-    margin_labels(axes, labels, HEIGHT_IN)
+    heights = [(value, f"baseline {value:.3f}", color) for value, _, color in _baselines(series)]
+    every = [*names, *heights]
+    margin_labels(axes, every if fit_margin(every, LEAST_IN) else heights, HEIGHT_IN)
 
 
 def _draw_overlays(axes: Axes, overlays: list[Document], planned: list[int]) -> None:

@@ -120,10 +120,11 @@ def made_otherwise(collected: Collected) -> dict[Key, list[str]]:
     return {key: found for key, found in other.items() if found}
 
 
-def footer(collected: Collected, profile: str | None) -> Document:
-    """What a figure's small print says, without a verdict."""
+def footer(collected: Collected, profiles: list[str]) -> Document:
+    """What the small print of a figure that draws these profiles says, without a verdict."""
     return {
-        "profile": profile,
+        "profile": profiles[0],
+        "profiles": profiles[1:],
         "footing": footing(collected),
         "sweep": collected.sweep,
         "planned": len(collected.table),

@@ -106,6 +106,15 @@ def hollow(axes: Axes, sizes: list[int], label: str = "cells missing at this siz
         note(axes, "", "missing", size, None)
 
 
+LABEL_IN = 6.5 * 1.5 / 72
+"""The height of a line of a margin's label."""
+
+
+def fit_margin(labels: list[tuple[float, str, str]], height_in: float) -> bool:
+    """Whether so many lines stand below each other beside axes of a height."""
+    return LABEL_IN * sum(text.count("\n") + 1 for _, text, _ in labels) <= height_in
+
+
 def margin_labels(
     axes: Axes,
     labels: list[tuple[float, str, str]],
@@ -120,7 +129,7 @@ def margin_labels(
         limits: what the heights run between, where that is not the axes' own data.
     """
     bottom, top = limits or axes.get_ylim()
-    line = 6.5 * 1.5 / 72 / height_in
+    line = LABEL_IN / height_in
     ordered = sorted(labels, key=lambda label: -label[0])
     heights = [line * (text.count("\n") + 1) for _, text, _ in ordered]
     places: list[float] = []

@@ -6,11 +6,12 @@ Works on partial results: what is missing is hollow in the figures and listed in
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import drawing
 from collect import Collected, collect, writable, write_table
-from figure_axes import Wanted, axes_figure, points_of
+from figure_axes import Wanted, axes_figure, points_of, profiles_drawn
 from figure_behaviour import behaviour, behaviour_by_score
 from figure_continuous import continuous, pass_at_k
 from figure_contrasts import contrasts
@@ -106,13 +107,17 @@ def plot(options: argparse.Namespace) -> tuple[Collected, Document, list[Path]]:
 
 
 def plot_axes(options: argparse.Namespace, wanted: Wanted) -> int:
-    """Draw score against the axes that were asked for, with what is drawn beside it as a table."""
+    """Draw score against the axes that were asked for, with what is drawn beside it as a table.
+
+    Returns:
+        How many scores are missing.
+    """
     whole = collect(options.root, options.sweep)
     collected = whole.where(Where.parse(options.where))
     points = points_of(collected, wanted, options.profile)
     folder = options.out or whole.folder / "figures"
     name = "-by-".join(wanted.named)
-    document = footer(collected, options.profile)
+    document = footer(collected, profiles_drawn(collected, wanted, options.profile))
     with writable(folder), drawing.style():
         paths = drawing.save(axes_figure(points, wanted, document), folder, name)
         write_frame(points, paths[-1])
@@ -120,7 +125,7 @@ def plot_axes(options: argparse.Namespace, wanted: Wanted) -> int:
         print(f"left out: {sentence}")
     for path in paths:
         print(path)
-    return 0
+    return len(collected.missing)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -157,12 +162,16 @@ def main() -> int:
     parser.add_argument("--hue", metavar="AXIS", help="its values are series; `profile` too")
     parser.add_argument("--facet", metavar="AXIS", help="its values are panels; `profile` too")
     options = parser.parse_args()
+    show = partial(_show, options)
     if options.x or options.hue or options.facet:
-        return plot_axes(options, Wanted(options.x or "size", options.hue, options.facet))
+        if options.overlay:
+            parser.error("--overlay is for the valley: leave it out, or --x, --hue and --facet")
+        wanted = Wanted(options.x or "size", options.hue, options.facet)
+        show = partial(plot_axes, options, wanted)
     if options.watch is None:
-        _show(options)
+        show()
         return 0
-    return watch(options.root, options.sweep, options.watch, lambda: _show(options))
+    return watch(options.root, options.sweep, options.watch, show)
 
 
 def _seconds(text: str) -> float:

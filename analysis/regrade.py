@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import drawing
 import pandas as pd
+import sentences
 from arms import View, by_student, main_curve, views_of
 from collect import Collected, collect, writable
 from controls import estimate
@@ -154,7 +155,7 @@ def main() -> int:
         [table_of(views[0][name], views[1][name], not rules.without_flagged) for name in views[0]],
         ignore_index=True,
     )
-    verdicts = [document["valley"]["verdict"] for document in documents]
+    verdicts = [sentences.label(document["valley"]) for document in documents]
     mixed = _mixed(list(found.values()))
     cut = sum(one.cut for one in found.values())
     cut_passed = sum(one.cut_passed for one in found.values())
@@ -177,7 +178,7 @@ def main() -> int:
             },
         )
         profile = documents[0]["profile"]
-        finding = f"original: {verdicts[0]}; regraded: {verdicts[1]}{mixed}"
+        finding = f"original: {verdicts[0]}\nregraded: {verdicts[1]}{mixed}"
         with drawing.style(), counted_in(documents[0]["size_in"]):
             figure = figure_of(views[0][profile], views[1][profile], documents[1], rules, finding)
             paths = drawing.save(figure, out, "curves")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from valley.axes import CORRECTNESSES, DIFFICULTIES
 from valley.errors import UserError
-from valley.where import Where
+from valley.where import Where, spelled
 
 CELL = {
     "student": "qwen",
@@ -20,6 +20,8 @@ CELL = {
     "train.learning_rate": 8e-5,
     "train.schedule": "cosine",
     "train.gradient_clip": None,
+    "train.adam_betas": [0.9, 0.95],
+    "train.deepspeed": {"zero": {"overlap_comm": True}},
 }
 
 
@@ -45,6 +47,13 @@ CELL = {
         ("train.schedule=cosine", True),
         ("train.schedule>1", False),
         ("train.gradient_clip=null", True),
+        ("train.adam_betas=[0.9,0.95]", True),
+        ("train.adam_betas = [0.9, 0.999], [0.9, 0.95]", True),
+        ("train.adam_betas=[0.9,0.999]", False),
+        ("train.adam_betas!=0.9", True),
+        ("train.adam_betas<1", False),
+        ('train.deepspeed={"zero":{"overlap_comm":true}}', True),
+        ("train.deepspeed={zero}", False),
         ("train.steps=null", True),
         ("train.steps=5", False),
         ("train.steps!=5", True),
@@ -57,6 +66,11 @@ def test_a_condition(condition, holds):
             Where.parse([condition])
         return
     assert Where.parse([condition]).matches(CELL) is holds
+
+
+@pytest.mark.parametrize("axis", sorted(CELL))
+def test_a_spelled_value_chooses_its_cell(axis):
+    assert Where.parse([f"{axis}={spelled(CELL[axis])}"]).matches(CELL)
 
 
 def test_all_conditions_hold():

@@ -1,13 +1,15 @@
 """Where: a part of a sweep, chosen by conditions on its cells' axes.
 
     difficulty=hard    size=1000,10000    stage!=2    size<4000    train.learning_rate>=1e-4
+    train.adam_betas=[0.9,0.95]
 
-All conditions hold for what is chosen. Numbers are compared as numbers. An axis that a cell does not
-have equals nothing (but `null`) and is neither more nor less than anything.
+All conditions hold for what is chosen. Numbers are compared as numbers, lists and maps as JSON. An axis
+that a cell does not have equals nothing (but `null`) and is neither more nor less than anything.
 """
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -75,7 +77,7 @@ class Where:
 def _parse(text: str) -> Condition:
     at = f"--where {text}"
     match = CONDITION.fullmatch(text)
-    values = tuple(part.strip() for part in match[3].split(",")) if match else ()
+    values = _parts(match[3]) if match else ()
     if match is None or not all(values):
         raise UserError(
             f"{at}: expected AXIS=VALUE[,VALUE…], AXIS!=VALUE[,VALUE…], or AXIS followed by <, <=, > "
@@ -99,6 +101,24 @@ def _parse(text: str) -> Condition:
     return Condition(axis, sign, values)
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    """What stands between commas; those inside brackets part nothing."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return tuple(part.strip() for part in parts)
+
+
+def spelled(value: Any) -> str:
+    """An axis's value as a condition says it."""
+    is_json = value is None or isinstance(value, bool | list | dict)
+    return json.dumps(value, ensure_ascii=False) if is_json else str(value)
+
+
 def _number(value: Any) -> float | None:
     """A number, or the text of one; None for all else."""
     if isinstance(value, bool):
@@ -112,8 +132,13 @@ def _number(value: Any) -> float | None:
 
 def _is(value: Any, text: str) -> bool:
     """Whether a value is what a text says."""
+    if isinstance(value, list | dict):
+        try:
+            return bool(json.loads(text) == value)
+        except ValueError:
+            return False
     if value is None or isinstance(value, bool):
-        return text == {None: "null", True: "true", False: "false"}[value]
+        return text == spelled(value)
     if isinstance(value, int | float):
         return _number(text) == value
     return str(value) == text

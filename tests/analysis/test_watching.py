@@ -47,3 +47,20 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert said == "stopped watching; the figures are as last named\n"
+
+
+def test_a_figure_against_an_axis_is_drawn_again_too(tmp_path):
+    made = World(tmp_path, problems=20)
+    made.cell({"greedy": 0.5}, size=0)
+    made.cell({"greedy": 0.2}, size=32)
+    result = tmp_path / "store" / made.lines[-1]["jobs"]["grade"] / "result.json"
+    kept = result.read_text(encoding="utf-8")
+    result.unlink()
+    command = [sys.executable, "-u", str(SCRIPT), "--root", str(tmp_path), "--x", "size"]
+    process = subprocess.Popen([*command, "--watch", "0.1"], stdout=subprocess.PIPE, text=True)
+    lines = iter(process.stdout.readline, "")
+    assert any("1 scores missing" in line for line in lines)
+    result.write_text(kept, encoding="utf-8")
+    assert sum(line.endswith("size.csv\n") for line in lines) == 1
+    assert process.wait(timeout=30) == 0
+    assert "NaN" not in (tmp_path / "sweeps" / "demo" / "figures" / "size.csv").read_text()
