@@ -37,7 +37,8 @@ def run(job: JobFile) -> dict[str, Any]:
     match job.config:
         case {"evaluation": {"source": "corpus"} as config}:
             reader = open_evaluation(config, job.execution)
-            written = write_evaluation(job.folder, list(reader.problems()))
+            problems = list(reader.problems())
+            written = write_evaluation(job.folder, problems, reader.counts())
             read_from = evaluation_read_from(job.execution)
             return {**written, "read": reader.counts(), "read_from": read_from}
         case {"evaluation": config}:
