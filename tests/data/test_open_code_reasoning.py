@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -261,6 +262,19 @@ def test_what_is_not_ascii_comes_through(pool):
     text = "<think>né — ≤ 日本 🜚</think>\n```python\nprint('é')\n```"
     trace = next(pool(change_at(_0={"r1_generation": text})).open().candidates()).trace
     assert trace.thinking == "né — ≤ 日本 🜚" and "print('é')" in trace.answer
+
+
+def test_half_a_character_in_json_lines_is_refused(pool, spaced):
+    source = pool()
+    rows = list(all_rows(spaced / "ocr2"))
+    rows[3]["r1_generation"] = "<think>well \ud800</think>42"
+    path = spaced / "lines" / "python.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = PoolSettings.model_validate({"correctness": {"by": "judgement"}})
+    writer = PoolWriter(spaced, settings, GradeConfig())
+    with pytest.raises(UserError, match=f"trace '{rows[3]['id']}': half of a character"):
+        writer.write(source.model_copy(update={"path": str(path.parent)}).open())
 
 
 def test_rows_without_an_id_go_by_what_they_hold(pool):

@@ -31,6 +31,8 @@ class Candidate:
     """The data set and split that the problem is from, e.g. `taco/train`."""
     question_id: str | None
     """What the source calls the problem."""
+    utf8: bool = False
+    """Whether its texts came as UTF-8, which holds no half characters; JSON may."""
 
 
 Wanted = Callable[[str], bool]

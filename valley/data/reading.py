@@ -242,7 +242,10 @@ def read_part(reader: Reader, rules: Rules, sieve: Sieve, passed_over: Container
         place = rank(trace.id, rules.data_seed)
         offset = size = 0
         if not removed and sieve.lets_through(_arms(level, correct), place):
-            offset, size = sieve.spill(_line(trace, level, correct))
+            line = _line(trace, level, correct)
+            if not candidate.utf8 and HALF.search(line):
+                refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
+            offset, size = sieve.spill(line)
         part.ranks.append(place)
         part.offsets.append(offset)
         part.sizes.append(size)
@@ -259,7 +262,7 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
 
 def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
     """A trace's line, as `records.record_line` spells it."""
-    line = _LINE % (
+    return _LINE % (
         spell(trace.id),
         spell(trace.problem_id),
         spell(trace.thinking),
@@ -268,9 +271,6 @@ def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
         b"null" if difficulty is None else spell(difficulty),
         spell(trace.teacher),
     )
-    if HALF.search(line):
-        refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
-    return line
 
 
 def spell(text: str) -> bytes:

@@ -67,6 +67,7 @@ class _Release:
         self._paths = paths
         self._questions = questions
         self._shared = shared
+        self._utf8 = False
         self.tally: Counter[str] = Counter()
 
     def parts(self) -> list[Self]:
@@ -85,6 +86,7 @@ class _Release:
         self._look_for_shared()
         counts, resolve = self.tally, _remembering(self._questions)
         for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
+            self._utf8 = batch.utf8
             for row in batch.rows():
                 counts["rows"] += 1
                 parts, why = split_thought(row[self.ANSWER])
@@ -138,6 +140,7 @@ class OpenCodeReasoning2(_Release):
             judgement=_judgement(row["judgement"], self.tally),
             source=problem.rpartition("/")[0],
             question_id=row["question_id"] or None,
+            utf8=self._utf8,
         )
 
     def _look_for_shared(self) -> frozenset[str]:
@@ -193,6 +196,7 @@ class OpenCodeReasoning(_Release):
             judgement=None,
             source=_from(row),
             question_id=row["id"] or None,
+            utf8=self._utf8,
         )
 
 
