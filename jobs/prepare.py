@@ -28,6 +28,7 @@ from valley.data.sources import (
 )
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
+from valley.heap import keep_freed
 from valley.job_file import JobFile
 from valley.student import prepare_student
 
@@ -37,7 +38,8 @@ def run(job: JobFile) -> dict[str, Any]:
     match job.config:
         case {"evaluation": {"source": "corpus"} as config}:
             reader = open_evaluation(config, job.execution)
-            written = write_evaluation(job.folder, list(reader.problems()))
+            problems = list(reader.problems())
+            written = write_evaluation(job.folder, problems, reader.counts())
             read_from = evaluation_read_from(job.execution)
             return {**written, "read": reader.counts(), "read_from": read_from}
         case {"evaluation": config}:
@@ -57,6 +59,7 @@ def run(job: JobFile) -> dict[str, Any]:
 
 def _pool(job: JobFile, config: dict[str, Any], grading: GradeConfig) -> dict[str, Any]:
     """Write the pool; of a corpus, row by row."""
+    keep_freed()
     settings = PoolSettings.model_validate(config)
     # An input where it is needed: another evaluation set prepares no pool anew that does not ask for it.
     asked = job.inputs.get("evaluation")

@@ -18,7 +18,7 @@ from valley.data.chat import ChatConfig
 from valley.data.pack import row_count
 from valley.data.prepared import training_set
 from valley.data.render import Chat
-from valley.data.tokens import Tokens, tokenized
+from valley.data.tokens import Tokens, tokenized, tokenizer_digest
 from valley.errors import UserError, exit_on_user_error
 from valley.job_file import JobFile
 from valley.student import load_tokenizer, positions
@@ -70,6 +70,7 @@ def run(job: JobFile) -> dict[str, Any]:
 def _rendered(job: JobFile, start: Path) -> Tokens:
     """The training set as tokens, from the cache that all ranks, restarts and cells share."""
     config = ChatConfig.model_validate(job.config.get("chat", {}))
+    loaded = tokenizer_digest(str(start))
     chat = functools.cache(lambda: Chat(load_tokenizer(start), config))
     chosen = training_set(
         job.inputs["pool"],
@@ -87,6 +88,7 @@ def _rendered(job: JobFile, start: Path) -> Tokens:
         chat(),
         job.report,
         examples=chosen.examples,
+        loaded=loaded,
     )
     if chosen.subset is not None:
         chosen.subset.write(job.folder / "subset.json", tokens.texts_digest)

@@ -173,7 +173,7 @@ TEXT_RULES = [
     _Rule.of(
         "data_missing",
         r"FileNotFoundError|cannot be read \(|is not in the pool|no model at|has changed since the job"
-        r"|is empty; expected|is larger than the pool|evaluation set (?:is empty|holds no problem)"
+        r"|is empty; expected|is larger than the pool|pool holds no trace|evaluation set (?:is empty|holds no problem)"
         r"|does not appear to have a file named|\[Errno 2\]|no samples to (?:grade|score)",
         MISSING_DATA,
     ),

@@ -25,7 +25,7 @@ STDIN = {
     "lists of lines": ([["1 2", "3"]], [["4", "5"]], [("1 2\n3", "4\n5")]),
     "lists of words": ([[["1", 2], [3.5]]], [[["a", "b"]]], [("1 2\n3.5", "a b")]),
     "bare values": ([7], [True], [("7", "True")]),
-    "null": (["1"], [None], [("1", "")]),
+    "null": (["1", "2"], [None, 3], [("1", ""), ("2", "3")]),
     "not ASCII": (["é ≤\n"], ["日本\n"], [("é ≤\n", "日本\n")]),
 }
 
@@ -57,6 +57,11 @@ def test_a_number_longer_than_python_reads_stays_text_on_stdin():
         parse_input_output(text.replace("{", '{"fn_name": "f", ', 1))
 
 
+def test_a_mapping_is_read_as_its_json_is():
+    value = {"inputs": ["1 2\n"], "outputs": ["3\n"]}
+    assert parse_input_output(value) == parse_input_output(json.dumps(value))
+
+
 UNUSABLE = {
     "nothing": (None, "no tests"),
     "blank": ("  ", "no tests"),
@@ -67,6 +72,15 @@ UNUSABLE = {
     "too few": ('{"inputs": ["1", "2"], "outputs": ["1"]}', "different numbers"),
     "no name": ('{"inputs": [[1]], "outputs": [1], "fn_name": "a b"}', "proper name"),
     "no arguments": ('{"inputs": [3], "outputs": [1], "fn_name": "f"}', "no list"),
+    "a keyword": ('{"inputs": [[1]], "outputs": [1], "fn_name": "class"}', "proper name"),
+    "blank outputs": ('{"inputs": ["1", "2"], "outputs": ["", " \\n"]}', "expect nothing"),
+    "nothing returned": (
+        '{"inputs": [[1]], "outputs": [[null]], "fn_name": "f"}',
+        "expect nothing",
+    ),
+    "half a character": ('{"inputs": ["\\ud800"], "outputs": ["1"]}', "half a character"),
+    "a number": ("7", "no mapping"),
+    "a number of a column": (7, "no mapping"),
     "no values": ('{"inputs": ["a b"], "outputs": [1], "fn_name": "f"}', "not JSON"),
     "too deep": ("[" * 100_000, "not JSON"),
 }

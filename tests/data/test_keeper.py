@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from valley.data import keeper as module
 from valley.data.index import NOWHERE
 from valley.data.keeper import Keeper
-from valley.data.reading import Part, Sieve
+from valley.data.reading import Part
+from valley.data.sieve import Sieve
 from valley.data.traces import Trace
 
 KINDS = ((None, None), ("easy", None), ("easy", True), ("hard", False))

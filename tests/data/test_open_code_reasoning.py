@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import doctest
+import json
 from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 from synthetic import (
     all_rows,
     apps_row,
@@ -20,6 +22,8 @@ from synthetic import (
     write_questions,
 )
 
+from valley.data import candidates
+from valley.data.candidates import counted
 from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.sources import open_code_reasoning
 from valley.data.sources.open_code_reasoning import split_thought
@@ -53,6 +57,7 @@ def change_at(**changes):
 
 def test_the_examples_hold():
     assert doctest.testmod(open_code_reasoning).failed == 0
+    assert doctest.testmod(candidates).failed == 0
 
 
 def test_every_row_becomes_a_candidate_of_a_problem_that_is_there(pool, spaced):
@@ -111,6 +116,20 @@ def test_traces_can_be_graded_on_their_problems(pool):
 def test_only_wanted_problems_are_read(pool):
     reader = pool().open()
     assert [p.id for p in reader.problems({"apps/train/4"}.__contains__)] == ["apps/train/4"]
+
+
+def test_a_pool_without_any_trace_says_what_became_of_the_rows(pool, questions, spaced):
+    rows = {"rows": 60, "candidates": 0, "unresolved: taco is not given": 60}
+    source = pool(lambda row: row.update(dataset="taco"), questions={"apps": questions["apps"]})
+    settings = PoolSettings.model_validate({"correctness": {"by": "judgement"}})
+    with pytest.raises(UserError, match="the pool holds no trace") as raised:
+        PoolWriter(spaced, settings, GradeConfig()).write(source.open())
+    assert str(raised.value) == f"the pool holds no trace{counted(rows)}"
+
+
+def test_a_pool_whose_questions_are_nowhere_is_refused(pool):
+    with pytest.raises(ValidationError, match=r"questions: none given.*one or more of taco, apps"):
+        pool(questions={})
 
 
 UNRESOLVED = {
@@ -243,6 +262,19 @@ def test_what_is_not_ascii_comes_through(pool):
     text = "<think>né — ≤ 日本 🜚</think>\n```python\nprint('é')\n```"
     trace = next(pool(change_at(_0={"r1_generation": text})).open().candidates()).trace
     assert trace.thinking == "né — ≤ 日本 🜚" and "print('é')" in trace.answer
+
+
+def test_half_a_character_in_json_lines_is_refused(pool, spaced):
+    source = pool()
+    rows = list(all_rows(spaced / "ocr2"))
+    rows[3]["r1_generation"] = "<think>well \ud800</think>42"
+    path = spaced / "lines" / "python.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = PoolSettings.model_validate({"correctness": {"by": "judgement"}})
+    writer = PoolWriter(spaced, settings, GradeConfig())
+    with pytest.raises(UserError, match=f"trace '{rows[3]['id']}': half of a character"):
+        writer.write(source.model_copy(update={"path": str(path.parent)}).open())
 
 
 def test_rows_without_an_id_go_by_what_they_hold(pool):

@@ -34,8 +34,9 @@ def folder(spaced):
         ({}, "expected `path`"),
         ({"path": "x", "hub": "a/b", "revision": REVISION}, "one of them only"),
         ({"hub": "a/b"}, "hub a/b needs a `revision`"),
-        ({"hub": "a/b", "revision": "main"}, "revision"),
-        ({"hub": "a/b", "revision": "eadf5359"}, "revision"),
+        ({"hub": "a/b", "revision": "main"}, "found 'main'; expected a commit, all 40 digits"),
+        ({"hub": "a/b", "revision": "eadf5359"}, "expected a commit, all 40 digits"),
+        ({"hub": "a/b", "revision": f"{REVISION}\n"}, "expected a commit, all 40 digits"),
         ({"hub": "../x", "revision": REVISION, "file": 1}, "file"),
     ],
 )

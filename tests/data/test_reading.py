@@ -7,12 +7,15 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import places, write_ocr2, write_questions
+from synthetic import ocr2_row, places, write_ocr2, write_questions
 
 from valley.data import reading
+from valley.data.index import read_index
 from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.reading import _line, spell
 from valley.data.sources.pool_config import OpenCodeReasoning2Pool
@@ -137,3 +140,55 @@ def test_there_are_not_more_processes_than_shards_or_than_the_most(spaced, sourc
     monkeypatch.setattr(reading, "MOST_PROCESSES", 2)
     write(spaced / "pool", source, 32)
     assert started == [2]
+
+
+@pytest.fixture
+def repeated(spaced):
+    """60 rows of five shards, each there once more in another shard; two rows of one id."""
+
+    def change(row):
+        number = int(row["id"], 16)
+        row |= ocr2_row(number % 60, 300)
+        if number == 70:
+            row["judgement"] = "wrong"  # a copy that is in other arms
+        if number in (7, 23):
+            row["id"] = "shared"
+
+    folders = write_questions(spaced / "questions")
+    write_ocr2(spaced / "ocr2", 120, 300, 5, change=change)
+    return OpenCodeReasoning2Pool.model_validate(
+        {
+            "source": "opencodereasoning2",
+            "path": str(spaced / "ocr2"),
+            "questions": places(folders),
+        }
+    )
+
+
+@pytest.mark.parametrize("duplicates", [None, "exact", "near"])
+def test_rows_that_stand_in_a_data_set_twice_count_once(spaced, repeated, duplicates):
+    settings = {"keep": 5, "clean": {"duplicates": duplicates} if duplicates else {}}
+    outcome, files = write(spaced / "alone", repeated, 1, **settings)
+    assert write(spaced / "three", repeated, 3, **settings) == (outcome, files)
+    ids = read_index(spaced / "alone").ids
+    assert len(ids) == len(set(ids)) == outcome["pool_traces"]
+    assert outcome["read"] == {
+        "rows": 120,
+        "candidates": 62,
+        "doubtful: an id that several rows have": 116 + 2,
+        "left out: the trace of an earlier row": 58,
+    }
+
+
+def test_rows_that_share_an_id_and_nothing_else_are_traces_of_their_own(spaced, source):
+    rewritten = sorted((spaced / "ocr2").rglob("*.parquet"))
+    for path in rewritten:
+        table = pq.read_table(path)
+        at = table.schema.get_field_index("id")
+        ids = [name if int(name, 16) % 100 else "shared" for name in table["id"].to_pylist()]
+        pq.write_table(table.set_column(at, "id", pa.array(ids)), path)
+    outcome, _ = write(spaced / "pool", source, 2)
+    assert outcome["read"]["doubtful: an id that several rows have"] == 2
+    ids = read_index(spaced / "pool").ids
+    assert outcome["pool_traces"] == 199 and len(set(ids)) == 199
+    assert sum(name.startswith("shared/") for name in ids) == 2

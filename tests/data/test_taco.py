@@ -5,6 +5,7 @@ import json
 import pytest
 from synthetic import TACO_LABELS, taco_row, write_parquet, write_stream
 
+from valley.data.prepared import write_evaluation
 from valley.data.sources.evaluation_config import TacoEvaluation
 from valley.data.sources.pool_config import TacoTraces
 from valley.data.traces import Trace
@@ -53,7 +54,20 @@ def test_what_cannot_be_graded_is_not_asked_and_counted(spaced, rows):
         "problems": 14,
         "left out: no usable tests": 2,
         "left out: the statement of an earlier row": 1,
+        "problems without tests: taco/test: no tests": 1,
+        "problems without tests: taco/test: tests that are not JSON": 1,
     }
+
+
+def test_an_evaluation_set_without_any_problem_says_what_became_of_the_rows(spaced, rows):
+    for row in rows:
+        del row["input_output"]
+    reader = evaluated(spaced, rows).open()
+    (spaced / "job").mkdir()
+    with pytest.raises(
+        UserError, match=r"holds no problem \(left out: no usable tests: 18; problems"
+    ):
+        write_evaluation(spaced / "job", list(reader.problems()), reader.counts())
 
 
 def test_call_based_problems_keep_their_function_and_starter_code(spaced):

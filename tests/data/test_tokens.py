@@ -15,7 +15,7 @@ from chat_tokenizer import byte_tokenizer
 from valley.data import tokens as tokens_module
 from valley.data.chat import ChatConfig
 from valley.data.render import Chat
-from valley.data.tokens import FILES, tokenized
+from valley.data.tokens import FILES, tokenized, tokenizer_digest
 from valley.errors import UserError
 from valley.records import digest
 from valley.student import load_tokenizer
@@ -63,6 +63,19 @@ def test_the_cache_holds_what_the_chat_renders(spaced, chat, monkeypatch):
     assert as_lists(found) == expected and found.texts_digest == digest(TEXTS)
     (folder,) = entries(spaced)
     assert sorted(os.listdir(folder)) == sorted([*FILES, "meta.json"])
+
+
+def test_a_tokenizer_that_changes_once_it_is_loaded_is_refused(spaced, checkpoint):
+    folder = shutil.copytree(checkpoint, spaced / "student")
+    loaded = tokenizer_digest(str(folder))
+    chat = Chat(load_tokenizer(folder))
+    assert len(tokenized(spaced / "cache", "d", lambda: TEXTS, chat, loaded=loaded)) == 40
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"]["another"] = len(content["model"]["vocab"]) + 10
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="the tokenizer's files changed while they were read"):
+        tokenized(spaced / "cache", "d", lambda: TEXTS, chat, loaded=loaded)
+    assert len(entries(spaced / "cache")) == 1
 
 
 def test_a_part_of_the_documents(spaced, chat):

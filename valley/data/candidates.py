@@ -7,7 +7,7 @@ incorrect) is decided later, by the settings of `data.difficulty` and `data.corr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -31,6 +31,8 @@ class Candidate:
     """The data set and split that the problem is from, e.g. `taco/train`."""
     question_id: str | None
     """What the source calls the problem."""
+    utf8: bool = False
+    """Whether its texts came as UTF-8, which holds no half characters; JSON may."""
 
 
 Wanted = Callable[[str], bool]
@@ -40,6 +42,15 @@ Wanted = Callable[[str], bool]
 def everything(identity: str) -> bool:
     """Want every problem."""
     return True
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """What a source counted, as the end of a message.
+
+    >>> counted({"rows": 2, "left out: no generation": 2})
+    ' (rows: 2; left out: no generation: 2)'
+    """
+    return f" ({'; '.join(f'{name}: {n}' for name, n in counts.items())})" if counts else ""
 
 
 class ProblemReader(Protocol):

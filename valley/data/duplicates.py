@@ -61,7 +61,8 @@ class Duplicates:
             groups = self._near(groups)
         too_many: dict[str, str] = {}
         for rows in groups:
-            ids = sorted((self._ids[row] for row in rows), key=lambda name: (rank(name, 0), name))
+            # Rows of one id are one trace.
+            ids = sorted({self._ids[row] for row in rows}, key=lambda name: (rank(name, 0), name))
             too_many.update(dict.fromkeys(ids[1:], ids[0]))
         return too_many
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from valley.data.candidates import Candidate, Reader, Wanted, everything
+from valley.data.candidates import Candidate, Reader, Wanted, counted, everything
 from valley.data.cleaning import Cleaning
 from valley.data.grading import Graded
 from valley.data.index import NAME, Index
@@ -104,7 +104,8 @@ class PoolWriter:
             evaluation: the problems that students are asked, for decontamination.
 
         Raises:
-            UserError: a trace has no problem or stands there twice, or the grader could not work.
+            UserError: a trace has no problem or stands there twice, no row of the source became one, or
+                the grader could not work.
         """
         clean = self.settings.clean
         survey = Survey.wanted(self.settings.difficulty, clean)
@@ -129,6 +130,8 @@ class PoolWriter:
                 raise UserError(
                     f"trace {_twice(index.ids)!r} stands in the pool twice; leave one out"
                 )
+            if not len(index) and (counts := reader.counts()):
+                raise UserError(f"the pool holds no trace{counted(counts)}")
             problems, written = self._write_problems(reader, keeper, cleaning)
             counts = reader.counts()
             graded = self._grade(keeper, correctness)

@@ -12,12 +12,12 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from valley.data.candidates import Reader
+from valley.data.candidates import Reader, counted
 from valley.data.chat import PromptName
 from valley.data.pool import ListReader, PoolSettings, PoolWriter
 from valley.data.problem_file import ProblemFile
@@ -40,14 +40,19 @@ class Lesson:
     answer: str
 
 
-def write_evaluation(folder: Path, problems: Collection[Problem]) -> dict[str, Any]:
+def write_evaluation(
+    folder: Path, problems: Collection[Problem], read: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Write the evaluation problems; returns their number and the digest of the set.
+
+    Args:
+        read: what the source counted, for messages.
 
     Raises:
         UserError: there is none, one has no tests, or one stands there twice.
     """
     if not problems:
-        raise UserError("the evaluation set holds no problem")
+        raise UserError(f"the evaluation set holds no problem{counted(read or {})}")
     seen: set[str] = set()
     ids = []
     for problem in problems:

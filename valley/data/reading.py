@@ -4,22 +4,21 @@ A source of several shards is read by several processes, a shard at a time: a pr
 once it has done with the last. What a trace gets rests on it alone, and what is kept is decided over all
 of them afterwards (`keeper.py`), so that the pool is the same whoever read which shard.
 
-    sieve     of each arm, the lowest ranks that a process has met: another row's text is not written
+    sieve     of each arm, the lowest ranks that a process has met (`sieve.py`)
     part      what reading one shard came to: an index of its rows, and where their texts were spilt
 """
 
 from __future__ import annotations
 
-import heapq
 import json
 import logging
 import multiprocessing
 import re
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -30,8 +29,10 @@ from valley.data.cleaning import Cleaning
 from valley.data.index import Index
 from valley.data.labels import CorrectnessRule, DifficultyRule
 from valley.data.select import rank
+from valley.data.sieve import Sieve
 from valley.data.traces import Trace
 from valley.errors import UserError
+from valley.heap import keep_freed
 from valley.records import refuse_half_characters
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,6 @@ MOST_PROCESSES = 4
 """Each holds up to 400 MiB of a shard of long texts, and all together should stay below 2 GiB."""
 HALF = re.compile(rb"\\ud")
 """How JSON's spelling of half a character begins, and of many a whole one."""
-WRITTEN_BYTES = 1 << 20
 _LINE = (
     f'{{"schema": "{Trace.SCHEMA}", "id": %s, "problem_id": %s, "thinking": %s, "answer": %s, '
     '"correct": %s, "difficulty": %s, "teacher": %s}\n'
@@ -57,6 +57,8 @@ class Rules:
     keep: int | None
     """Rows per arm; None keeps all."""
     data_seed: int
+    copies: Mapping[int, Set[int]] = field(default_factory=dict)
+    """By part, candidates that are passed over, by their number."""
 
 
 @dataclass
@@ -74,55 +76,11 @@ class Part:
     """Traces that were removed, by problem; likewise."""
 
 
-class Sieve:
-    """The spill file of one process, and what it lets through."""
-
-    def __init__(self, keep: int | None, path: Path) -> None:
-        """Begin a spill file.
-
-        Args:
-            keep: rows per arm; None lets all through that are in some arm.
-        """
-        self.path = path
-        self._file = path.open("wb", buffering=WRITTEN_BYTES)
-        self._keep = keep
-        self._offset = 0
-        self._lowest: dict[tuple[str, str], list[int]] = defaultdict(list)
-        """By arm, the negatives of its lowest ranks so far, as a heap: the largest rank is first."""
-
-    def lets_through(self, arms: list[tuple[str, str]], rank: int) -> bool:
-        """Whether a row is among the lowest so far of one of its arms; it then counts as one of them."""
-        if self._keep is None:
-            return bool(arms)
-        found = False
-        for arm in arms:
-            lowest = self._lowest[arm]
-            if len(lowest) < self._keep:
-                heapq.heappush(lowest, -rank)
-                found = True
-            elif -rank > lowest[0]:
-                heapq.heapreplace(lowest, -rank)
-                found = True
-        return found
-
-    def spill(self, line: bytes) -> tuple[int, int]:
-        """Write a line; where it begins, and its size in bytes."""
-        place = self._offset, len(line)
-        self._file.write(line)
-        self._offset += len(line)
-        return place
-
-    def flush(self) -> None:
-        """Have others see what was spilt."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._file.close()
-
-
 def read_traces(reader: Reader, rules: Rules, folder: Path, workers: int) -> list[Part]:
     """Read all traces of a source; its parts, in order. The reader then counts all of them.
+
+    Who reads a data set of several shards can do nothing about a row that stands in it twice: of those
+    the first counts. They are found once all are read, which is then done again without them.
 
     Args:
         folder: where spill files are written.
@@ -131,11 +89,38 @@ def read_traces(reader: Reader, rules: Rules, folder: Path, workers: int) -> lis
     Raises:
         UserError: a trace is empty, or has half a character; or a shard is damaged.
     """
+    parts = _read(reader, rules, folder, workers)
+    if isinstance(reader, Parted) and (copies := _copies(parts)):
+        rules.cleaning.traces.clear()
+        parts = _read(reader, replace(rules, copies=copies), folder, workers)
+        count = sum(map(len, copies.values()))
+        reader.tally["candidates"] -= count
+        reader.tally["left out: the trace of an earlier row"] += count
+    return parts
+
+
+def _copies(parts: Sequence[Part]) -> dict[int, set[int]]:
+    """By part, the rows whose trace has the id of one before."""
+    ids = [name for part in parts for name in part.index.ids]
+    if len(set(ids)) == len(ids):
+        return {}
+    seen: set[str] = set()
+    copies: dict[int, set[int]] = defaultdict(set)
+    for number, part in enumerate(parts):
+        for row, name in enumerate(part.index.ids):
+            if name in seen:
+                copies[number].add(row)
+            seen.add(name)
+    return copies
+
+
+def _read(reader: Reader, rules: Rules, folder: Path, workers: int) -> list[Part]:
+    """Read all traces once."""
     parts = len(reader.parts()) if isinstance(reader, Parted) and workers > 1 else 1
     if not isinstance(reader, Parted) or parts == 1:
         sieve = Sieve(rules.keep, folder / "traces.spill")
         try:
-            return [read_part(reader, rules, sieve)]
+            return [read_part(reader, rules, sieve, rules.copies.get(0, ()))]
         finally:
             sieve.close()
     try:
@@ -206,6 +191,7 @@ def _helpers(reader: Parted, rules: Rules, folder: Path, count: int) -> Iterator
 
 def _serve(asked: Connection, reader: Parted, rules: Rules, spill: Path) -> None:
     """Read the parts that this process is asked for, until there is no more, or nobody who asks."""
+    keep_freed()
     parts = reader.parts()
     sieve = Sieve(rules.keep, spill)
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
@@ -213,7 +199,7 @@ def _serve(asked: Connection, reader: Parted, rules: Rules, spill: Path) -> None
             rules.cleaning.traces.clear()
             said: Part | Exception
             try:
-                said = read_part(parts[number], rules, sieve)
+                said = read_part(parts[number], rules, sieve, rules.copies.get(number, ()))
                 said.tally, said.removed = parts[number].tally, rules.cleaning.traces
             except Exception as error:
                 if not isinstance(error, UserError):
@@ -222,15 +208,20 @@ def _serve(asked: Connection, reader: Parted, rules: Rules, spill: Path) -> None
             asked.send((number, said))
 
 
-def read_part(reader: Reader, rules: Rules, sieve: Sieve) -> Part:
+def read_part(reader: Reader, rules: Rules, sieve: Sieve, passed_over: Container[int] = ()) -> Part:
     """Read the traces of a reader.
+
+    Args:
+        passed_over: numbers of candidates that are not taken.
 
     Raises:
         UserError: as for `read_traces`.
     """
     part = Part(sieve.path)
     index, cleaning = part.index, rules.cleaning
-    for candidate in reader.candidates():
+    for number, candidate in enumerate(reader.candidates()):
+        if number in passed_over:
+            continue
         trace = candidate.trace
         if not (trace.thinking or trace.answer):
             raise UserError(f"trace {trace.id}: it has no thought and no answer; leave it out")
@@ -253,7 +244,10 @@ def read_part(reader: Reader, rules: Rules, sieve: Sieve) -> Part:
         place = rank(trace.id, rules.data_seed)
         offset = size = 0
         if not removed and sieve.lets_through(_arms(level, correct), place):
-            offset, size = sieve.spill(_line(trace, level, correct))
+            line = _line(trace, level, correct)
+            if not candidate.utf8 and HALF.search(line):
+                refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
+            offset, size = sieve.spill(line)
         part.ranks.append(place)
         part.offsets.append(offset)
         part.sizes.append(size)
@@ -270,7 +264,7 @@ def _arms(difficulty: str | None, correct: bool | None) -> list[tuple[str, str]]
 
 def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
     """A trace's line, as `records.record_line` spells it."""
-    line = _LINE % (
+    return _LINE % (
         spell(trace.id),
         spell(trace.problem_id),
         spell(trace.thinking),
@@ -279,9 +273,6 @@ def _line(trace: Trace, difficulty: str | None, correct: bool | None) -> bytes:
         b"null" if difficulty is None else spell(difficulty),
         spell(trace.teacher),
     )
-    if HALF.search(line):
-        refuse_half_characters(f"trace {trace.id!a}", f"{trace.thinking} {trace.answer}")
-    return line
 
 
 def spell(text: str) -> bytes:

@@ -99,6 +99,7 @@ def tokenized(
     chat: Chat,
     report: Callable[..., None] = lambda **_: None,
     examples: int | None = None,
+    loaded: str | None = None,
 ) -> Tokens:
     """The tokens of a training set, from the cache below `root` or made for it.
 
@@ -109,11 +110,18 @@ def tokenized(
         texts: yields the (prompt, response) pairs; called only where they are not in the cache.
         report: told `step` and `steps` in examples while they are tokenised.
         examples: how many there are, for the report; None where that is not known.
+        loaded: the `tokenizer_digest` of the chat's folder from before the tokenizer was loaded.
 
     Raises:
-        UserError: see `Chat.documents`.
+        UserError: the tokenizer's files have changed since; or see `Chat.documents`.
     """
     key = _key(data, chat)
+    if loaded not in (None, key["tokenizer"]):
+        # Else the one's tokens would be kept under the other's name.
+        raise UserError(
+            f"{chat.tokenizer.name_or_path}: the tokenizer's files changed while they were read; "
+            "launch again once nobody writes there"
+        )
     name = digest(key)
     folder = root / name[:2] / name[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -144,14 +152,18 @@ def _key(data: str, chat: Chat) -> dict[str, Any]:
         "schema": SCHEMA,
         "data": data,
         "template": hashlib.sha256(chat.template.encode()).hexdigest(),
-        "tokenizer": _tokenizer_digest(chat.tokenizer.name_or_path),
+        "tokenizer": tokenizer_digest(chat.tokenizer.name_or_path),
         "libraries": {name: version(name) for name in ("tokenizers", "transformers")},
         "chat": chat.config.model_dump(mode="json"),
     }
 
 
-def _tokenizer_digest(folder: str) -> str:
-    """A hash of a checkpoint's files that make its tokenizer; the template is hashed apart."""
+def tokenizer_digest(folder: str) -> str:
+    """A hash of a checkpoint's files that make its tokenizer; the template is hashed apart.
+
+    Raises:
+        UserError: there are none.
+    """
     paths = {path for name in TOKENIZER_FILES for path in Path(folder).glob(name)} if folder else ()
     if not paths:
         raise UserError(

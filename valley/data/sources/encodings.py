@@ -3,7 +3,7 @@
 `input_output` is JSON: {"inputs": […], "outputs": […], "fn_name": …}. Without `fn_name` a test is text on
 stdin and stdout, written as one text, a list of lines, or a list of lists of words. With it a test is a
 call: the input a list of arguments, or text with a JSON value a line; the output the value, often packed
-in a list of one.
+in a list of one. Who wrote the data set to a file anew may have left the mapping itself instead of its JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 LEAST_TIME_LIMIT_S, LEAST_MEMORY_LIMIT_MIB = 4.0, 1024
@@ -32,8 +33,8 @@ class Tests:
     function: str | None = None
 
 
-def parse_input_output(text: str | None) -> Tests:
-    """The tests of an `input_output`.
+def parse_input_output(given: Any) -> Tests:
+    """The tests of an `input_output`: JSON, or the mapping that it spells.
 
     >>> parse_input_output('{"inputs": [["1 2", "3"]], "outputs": ["6\\\\n"]}').tests
     [{'input': '1 2\\n3', 'output': '6\\n'}]
@@ -43,24 +44,30 @@ def parse_input_output(text: str | None) -> Tests:
     Raises:
         UnusableTests: there is none, or it is not of this form.
     """
-    if not text or not text.strip():
+    if not given or (isinstance(given, str) and not given.strip()):
         raise UnusableTests("no tests")
+    value = _read(given) if isinstance(given, str) else given
+    if not isinstance(value, dict):
+        raise UnusableTests("tests that are no mapping")
+    return pair(value.get("inputs"), value.get("outputs"), value.get("fn_name"))
+
+
+def _read(text: str) -> Any:
     try:
         value = json.loads(text, parse_int=_whole)
         if isinstance(value, dict) and value.get("fn_name"):
             value = json.loads(text)
+        return value
     except (ValueError, RecursionError) as error:
         raise UnusableTests("tests that are not JSON") from error
-    if not isinstance(value, dict):
-        raise UnusableTests("tests that are no mapping")
-    return pair(value.get("inputs"), value.get("outputs"), value.get("fn_name"))
 
 
 def pair(inputs: Any, outputs: Any, function: str | None = None) -> Tests:
     """Tests out of the lists of their inputs and outputs.
 
     Raises:
-        UnusableTests: these are not two lists of one length, or a call's are not JSON.
+        UnusableTests: these are not two lists of one length, a call's are not JSON, a program cannot
+            be given them, or one that does nothing passes them all.
     """
     if not isinstance(inputs, list) or not isinstance(outputs, list) or not inputs:
         raise UnusableTests("no tests")
@@ -71,8 +78,12 @@ def pair(inputs: Any, outputs: Any, function: str | None = None) -> Tests:
             {"input": _text(given), "output": _text(wanted)}
             for given, wanted in zip(inputs, outputs, strict=True)
         ]
+        if not any(test["output"].strip() for test in tests):
+            raise UnusableTests("tests that expect nothing")
+        if any(_has_half_characters(text) for test in tests for text in test.values()):
+            raise UnusableTests("half a character on stdin or stdout")
         return Tests(tests)
-    if not isinstance(function, str) or not function.isidentifier():
+    if not isinstance(function, str) or not function.isidentifier() or iskeyword(function):
         raise UnusableTests("a function without a proper name")
     # One problem packs all of its results or none; a list of one may be the result itself.
     packed = all(isinstance(wanted, list) and len(wanted) == 1 for wanted in outputs)
@@ -80,7 +91,17 @@ def pair(inputs: Any, outputs: Any, function: str | None = None) -> Tests:
         {"input": _arguments(given), "output": json.dumps(wanted[0] if packed else wanted)}
         for given, wanted in zip(inputs, outputs, strict=True)
     ]
+    if all(test["output"] == "null" for test in tests):
+        raise UnusableTests("tests that expect nothing")
     return Tests(tests, function)
+
+
+def _has_half_characters(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _whole(digits: str) -> int | str:

@@ -3,6 +3,9 @@
 Every column is text. `r1_generation` (in the first release `output`) is the whole answer with its
 thought; `pass_rate`, which old revisions lack, is "-1" where it was not measured. The question is a row of
 another data set (see `questions`), except in split_0 of the first release, which repeats it.
+
+A trace's id is its row's. Where several rows of the second release have one id, and in the first, whose
+ids are of questions, a hash of the generation is put behind it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from valley.data.candidates import Candidate, Wanted, everything
 from valley.data.problems import Problem
@@ -48,15 +53,28 @@ class _Release:
     COLUMNS: ClassVar[tuple[str, ...]]
     OPTIONAL: ClassVar[tuple[str, ...]]
 
-    def __init__(self, paths: Sequence[Path], questions: Questions) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        questions: Questions,
+        shared: frozenset[str] | None = None,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            shared: ids that several rows of the data set have; None until they are looked for.
+        """
         self._paths = paths
         self._questions = questions
+        self._shared = shared
+        self._utf8 = False
         self.tally: Counter[str] = Counter()
 
     def parts(self) -> list[Self]:
         """A reader of each shard. What the question sets state is read now, once for all of them."""
         self._questions.load()
-        return [type(self)([path], self._questions) for path in self._paths]
+        shared = self._look_for_shared()
+        return [type(self)([path], self._questions, shared) for path in self._paths]
 
     def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
         """Yield the wanted problems of the question sets."""
@@ -65,8 +83,10 @@ class _Release:
     def candidates(self) -> Iterator[Candidate]:
         """Yield the traces whose question is there or could be resolved."""
         self.tally.clear()
+        self._look_for_shared()
         counts, resolve = self.tally, _remembering(self._questions)
         for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
+            self._utf8 = batch.utf8
             for row in batch.rows():
                 counts["rows"] += 1
                 parts, why = split_thought(row[self.ANSWER])
@@ -89,6 +109,10 @@ class _Release:
     def _asked(self, row: dict[str, Any], resolve: Resolve) -> _Asked:
         return resolve(row["dataset"], row["split"], row["index"])
 
+    def _look_for_shared(self) -> frozenset[str]:
+        """The ids that do not tell rows apart, where ids are of rows."""
+        return frozenset()
+
     def _candidate(
         self, row: dict[str, Any], problem: str, parts: tuple[str, str], stated: str | None
     ) -> Candidate:
@@ -105,14 +129,32 @@ class OpenCodeReasoning2(_Release):
     def _candidate(
         self, row: dict[str, Any], problem: str, parts: tuple[str, str], stated: str | None
     ) -> Candidate:
+        identity = _trace_id(row)
+        if self._shared and identity in self._shared:
+            self.tally["doubtful: an id that several rows have"] += 1
+            identity = f"{identity}/{_short(row[self.ANSWER])}"
         return Candidate(
-            Trace(_trace_id(row), problem, *parts, teacher=TEACHER),
+            Trace(identity, problem, *parts, teacher=TEACHER),
             label=stated,
             pass_rate=_pass_rate(row["pass_rate"], self.tally),
             judgement=_judgement(row["judgement"], self.tally),
             source=problem.rpartition("/")[0],
             question_id=row["question_id"] or None,
+            utf8=self._utf8,
         )
+
+    def _look_for_shared(self) -> frozenset[str]:
+        if self._shared is None:
+            # Their hashes first: a million ids would take more memory than all else here.
+            hashes = np.sort(np.fromiter(map(hash, self._ids()), np.int64))
+            twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+            found = Counter(name for name in self._ids() if hash(name) in twice) if twice else {}
+            self._shared = frozenset(name for name, rows in found.items() if rows > 1)
+        return self._shared
+
+    def _ids(self) -> Iterator[str]:
+        for batch in shards.read(self._paths, ("id",)):
+            yield from (str(name) for name in batch.columns["id"] if name)
 
 
 class OpenCodeReasoning(_Release):
@@ -154,6 +196,7 @@ class OpenCodeReasoning(_Release):
             judgement=None,
             source=_from(row),
             question_id=row["id"] or None,
+            utf8=self._utf8,
         )
 
 

@@ -70,6 +70,16 @@ class OpenCodeReasoning2Pool(_OpenCodeReasoning):
     source: Literal["opencodereasoning2"]
     split: Literal["python", "cpp"] = "python"
 
+    @model_validator(mode="after")
+    def _has_questions(self) -> Self:
+        if not self.questions.given():
+            names = ", ".join(QuestionPlaces.model_fields)
+            raise ValueError(
+                "questions: none given, and this data set repeats none of its questions; give the places "
+                f"of the data sets that they are looked up in, one or more of {names}"
+            )
+        return self
+
     @property
     def label(self) -> str:
         """A name for it."""

@@ -35,6 +35,11 @@ class Batch:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
+    @property
+    def utf8(self) -> bool:
+        """Whether texts came as UTF-8: of JSON, which may spell half characters, they did not."""
+        return not self.path.name.endswith(LINES)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows one by one."""
         for values in zip(*self.columns.values(), strict=True):

@@ -36,11 +36,13 @@ class TacoProblems:
         self._paths, self._split = paths, split
         self._labels, self._limit = labels, limit
         self._counts: Counter[str] = Counter()
+        self._unusable: Counter[str] = Counter()
 
     def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
         """Yield the wanted problems that have tests, in the order of the rows."""
         self._counts.clear()
-        counts, unusable = self._counts, Counter[str]()
+        self._unusable.clear()
+        counts, unusable = self._counts, self._unusable
         seen: set[str] = set()
         for problem in question_sets.problems(TACO, self._split, self._paths, wanted, unusable):
             if self._labels is not None and problem.difficulty not in self._labels:
@@ -57,8 +59,8 @@ class TacoProblems:
                 return
 
     def counts(self) -> dict[str, int]:
-        """Problems, and rows left out by reason."""
-        return dict(sorted(self._counts.items()))
+        """Problems, rows left out by reason, and why there are no usable tests."""
+        return _told(self._counts, self._unusable)
 
 
 class TacoPool:
@@ -84,8 +86,7 @@ class TacoPool:
 
     def counts(self) -> dict[str, int]:
         """Rows, candidates, and what was left out by reason."""
-        untested = {f"problems without tests: {why}": n for why, n in self._unusable.items()}
-        return dict(sorted((self._counts | Counter(untested)).items()))
+        return _told(self._counts, self._unusable)
 
     def _read(self, path: Path) -> Iterator[Candidate]:
         labels = {
@@ -127,3 +128,8 @@ class TacoPool:
             source=f"{TACO.name}/{self._split}",
             question_id=trace.problem_id,
         )
+
+
+def _told(counts: Counter[str], unusable: Counter[str]) -> dict[str, int]:
+    untested = {f"problems without tests: {why}": n for why, n in unusable.items()}
+    return dict(sorted((counts | Counter(untested)).items()))
