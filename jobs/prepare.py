@@ -28,7 +28,6 @@ from valley.data.sources import (
 )
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
-from valley.heap import keep_freed
 from valley.job_file import JobFile
 from valley.student import prepare_student
 
@@ -59,7 +58,6 @@ def run(job: JobFile) -> dict[str, Any]:
 
 def _pool(job: JobFile, config: dict[str, Any], grading: GradeConfig) -> dict[str, Any]:
     """Write the pool; of a corpus, row by row."""
-    keep_freed()
     settings = PoolSettings.model_validate(config)
     # An input where it is needed: another evaluation set prepares no pool anew that does not ask for it.
     asked = job.inputs.get("evaluation")

@@ -32,7 +32,6 @@ from valley.data.select import rank
 from valley.data.sieve import Sieve
 from valley.data.traces import Trace
 from valley.errors import UserError
-from valley.heap import keep_freed
 from valley.records import refuse_half_characters
 
 logger = logging.getLogger(__name__)
@@ -191,7 +190,6 @@ def _helpers(reader: Parted, rules: Rules, folder: Path, count: int) -> Iterator
 
 def _serve(asked: Connection, reader: Parted, rules: Rules, spill: Path) -> None:
     """Read the parts that this process is asked for, until there is no more, or nobody who asks."""
-    keep_freed()
     parts = reader.parts()
     sieve = Sieve(rules.keep, spill)
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
