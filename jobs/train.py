@@ -70,22 +70,28 @@ def run(job: JobFile) -> dict[str, Any]:
 def _rendered(job: JobFile, start: Path) -> Tokens:
     """The training set as tokens, from the cache that all ranks, restarts and cells share."""
     config = ChatConfig.model_validate(job.config.get("chat", {}))
-    loaded = tokenizer_digest(str(start))
-    chat = functools.cache(lambda: Chat(load_tokenizer(start), config))
+
+    @functools.cache
+    def chat() -> tuple[Chat, str]:
+        """What renders, and the digest of its tokenizer's files from before they were loaded."""
+        loaded = tokenizer_digest(str(start))
+        return Chat(load_tokenizer(start), config), loaded
+
     chosen = training_set(
         job.inputs["pool"],
         job.config["select"],
         job.config["data_seed"],
-        count_tokens=lambda *text: len(chat().documents([text])[0].tokens),
+        count_tokens=lambda *text: len(chat()[0].documents([text])[0].tokens),
         prompt=config.prompt,
     )
     if not chosen.examples:
         raise UserError(f"the training set is empty: the pool has none of {job.config['select']!r}")
+    renderer, loaded = chat()
     tokens = tokenized(
         _cache(job) / "tokens",
         chosen.decided_by,
         chosen.texts,
-        chat(),
+        renderer,
         job.report,
         examples=chosen.examples,
         loaded=loaded,
