@@ -167,6 +167,7 @@ def frame(
     small_print: Iterable[str] = (),
     legend_of: Iterable[Axes] = (),
     around_in: float | None = None,
+    k: str = "1",
 ) -> None:
     """Everything around the axes: the headline and the finding above, one legend of all axes and the small print below.
 
@@ -174,6 +175,7 @@ def frame(
 
     Args:
         around_in: what the figure's height has for these; where they need more, it grows.
+        k: that of the pass@k that is drawn.
     """
     handles: dict[str, Any] = {}
     for axes in legend_of:
@@ -183,7 +185,7 @@ def frame(
     handles = dict(sorted(handles.items(), key=lambda h: not isinstance(h[1], ErrorbarContainer)))
     longest = max(map(len, handles), default=0)
     columns = 1 if longest > 46 else 2 if longest > 24 else 3
-    parts = [*_measured(document), *filter(None, small_print)]
+    parts = [*_measured(document, k), *filter(None, small_print)]
     notes = _filled(parts)
     warnings = _filled([f"MIXED {m.partition(' (')[0]}" for m in document["provenance"]["mixed"]])
 
@@ -229,7 +231,7 @@ def _filled(parts: list[str]) -> list[str]:
     return lines
 
 
-def _measured(document: Document) -> list[str]:
+def _measured(document: Document, k: str) -> list[str]:
     """What was measured, with what, and what is missing."""
     provenance, footing = document["provenance"], document["footing"]
     parts = [f"sweep {document['sweep']}", f"plan {footing['plan'][:12]}"]
@@ -245,7 +247,7 @@ def _measured(document: Document) -> list[str]:
         alike = len(set(caps.values())) == 1
         named = [f"{cap:,}" if alike else f"{cap:,} ({name})" for name, cap in caps.items()]
         parts.append(f"at most {', '.join(dict.fromkeys(named))} tokens")
-    parts.append("k = 1")
+    parts.append(f"k = {k}")
     if backends := provenance["made_with"].get("generate", {}).get("backend"):
         parts.append(f"decoded by {' and '.join(backends)}")
     parts.append(f"{len(document['missing'])} of {document['planned']} scores missing")

@@ -22,10 +22,13 @@ def continuous(document: Document) -> Drawing | None:
 def pass_at_k(document: Document) -> Drawing | None:
     """A panel per k above 1 whose pass@k was asked for, one below the other; None where none was."""
     found = document["pass_at_k"]
-    return _figure(document, found, f"The same curve as {' and '.join(found)}")
+    k = " and ".join(name.removeprefix("pass@") for name in found)
+    return _figure(document, found, f"The same curve as {' and '.join(found)}", k)
 
 
-def _figure(document: Document, found: dict[str, Document], title: str) -> Drawing | None:
+def _figure(
+    document: Document, found: dict[str, Document], title: str, k: str = "1"
+) -> Drawing | None:
     if not found:
         return None
     figure = Drawing(WIDTH_IN, 1.5 + 1.7 * len(found))
@@ -47,6 +50,7 @@ def _figure(document: Document, found: dict[str, Document], title: str) -> Drawi
         _finding(found),
         [" and ".join(dict.fromkeys(counted)), "seed noise unmeasured" if unmeasured else ""],
         panels,
+        k=k,
     )
     return figure
 

@@ -179,8 +179,12 @@ def test_pass_at_k_that_was_asked_for_has_intervals_a_table_and_a_figure(spaced)
     (table,) = (table for table in tables(document) if "pass@3" in table.head)
     assert len(table.rows) == 3 and all("to" in row[1] for row in table.rows)
     with style():
-        (panel,) = draw_at_k(document).axes
+        figure = draw_at_k(document)
+        (panel,) = figure.axes
+        small_print = " ".join(text.get_text() for text in figure.texts)
+        assert overlapping(figure) == []
     assert panel.get_ylabel() == "pass@3"
+    assert "k = 3" in small_print and "k = 1" not in small_print
 
 
 def test_shares_that_cannot_be_are_a_damaged_result(spaced):

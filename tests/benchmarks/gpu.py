@@ -63,8 +63,8 @@ RUNS: list[tuple[str, int, dict[str, float]]] = [
     ("0.5B", 16_384, {"valley": 0, "trl": 0}),
     ("0.5B", 32_768, {"valley": 0, "trl": 1}),
 ]
-TINY = [("tiny", 256, {"valley": 0.5, "trl": 1}), ("tiny", 512, {"valley": 0, "trl": 0})]
 """Student, tokens of a row, and the share of the layers whose activations each trainer computes again."""
+TINY = [("tiny", 256, {"valley": 0.5, "trl": 1}), ("tiny", 512, {"valley": 0, "trl": 0})]
 
 
 def make_student(shape: dict[str, Any], longest: int, folder: Path) -> Any:
@@ -146,7 +146,7 @@ class Run:
             "student": str(folder),
             "documents": documents,
             "row_tokens": row_tokens,
-            "batch_size": STEP_TOKENS // row_tokens if student != "tiny" else 2,
+            "batch_size": min(8, STEP_TOKENS // row_tokens),
             "steps_per_round": 1,
             "rounds": rounds,
             "threads": os.cpu_count(),

@@ -29,6 +29,14 @@ TEXTS = st.text() | st.text(st.characters(max_codepoint=127))
 SETTINGS = {"correctness": {"by": "judgement"}, "difficulty": {"by": "label"}, "keep": 20}
 
 
+def five_shards(folder: Path, rows: int, change) -> OpenCodeReasoning2Pool:
+    """An OpenCodeReasoning-2 that is written there, each row changed before."""
+    questions = places(write_questions(folder / "questions"))
+    write_ocr2(folder / "ocr2", rows, 300, 5, change=change)
+    where = {"path": str(folder / "ocr2"), "questions": questions}
+    return OpenCodeReasoning2Pool.model_validate({"source": "opencodereasoning2", **where})
+
+
 @pytest.fixture
 def source(spaced):
     """An OpenCodeReasoning-2 of five shards, one row with a thought without an end."""
@@ -41,15 +49,7 @@ def source(spaced):
         same.append(row["r1_generation"])
 
     same: list[str] = []
-    folders = write_questions(spaced / "questions")
-    write_ocr2(spaced / "ocr2", 200, 300, 5, change=change)
-    return OpenCodeReasoning2Pool.model_validate(
-        {
-            "source": "opencodereasoning2",
-            "path": str(spaced / "ocr2"),
-            "questions": places(folders),
-        }
-    )
+    return five_shards(spaced, 200, change)
 
 
 def write(folder: Path, source, workers: int, **settings):
@@ -154,15 +154,7 @@ def repeated(spaced):
         if number in (7, 23):
             row["id"] = "shared"
 
-    folders = write_questions(spaced / "questions")
-    write_ocr2(spaced / "ocr2", 120, 300, 5, change=change)
-    return OpenCodeReasoning2Pool.model_validate(
-        {
-            "source": "opencodereasoning2",
-            "path": str(spaced / "ocr2"),
-            "questions": places(folders),
-        }
-    )
+    return five_shards(spaced, 120, change)
 
 
 @pytest.mark.parametrize("duplicates", [None, "exact", "near"])

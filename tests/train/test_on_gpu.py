@@ -8,6 +8,7 @@ are run apart in bf16 by torch's own kernels.
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import pytest
 import torch
@@ -177,8 +178,6 @@ def trained(run_ranks):
     folder, _ = run_ranks(configs, 1, steps=STEPS, environment=new, ends=stop)
     again = {"half bf16": configs["half bf16"]}
     _, logs = run_ranks(again, 1, steps=STEPS, environment=new, folder=folder)
-    import json
-
     for name in configs:
         lines = (folder / f"{name}.jsonl").read_text().splitlines()
         logs[name] = [json.loads(line) for line in lines]
