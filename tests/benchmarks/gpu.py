@@ -1,15 +1,17 @@
 """What a training costs on one GPU: tokens per second, MFU and peak memory, beside trl.
 
-    python tests/benchmarks/gpu.py [--peers PYTHON] [--only 1.5B:16384] [--valley JSON] [--tiny]
+    python tests/benchmarks/gpu.py [--peers PYTHON] [--only 1.5B:16384] [--valley JSON]… [--trl JSON]… [--tiny]
 
 Random-initialised Qwen2.5-shaped students of 0.5B and 1.5B parameters, on rows of 16k and 32k tokens into
 which documents are packed, in bf16, 131,072 tokens a step. Each trainer computes as few activations again as
 80 GB allow (RUNS). Before that, packed rows are compared with the documents run apart, on this GPU and
 with the attention that trainings use. Model FLOPs are causal, counted for each document by itself, without
 recomputation, the output layer's for learnt tokens only; MFU holds them against the device's dense bf16
-peak (`valley/train/throughput.py`). trl has flex attention, since its default holds a dense mask over each
-row, or what `--trl-attention` names; and Liger's kernels where they are installed, as valley does. Prints
-JSON; without a GPU it says so and ends with status 0. `--tiny` does all of it with a tiny student wherever
+peak (`valley/train/throughput.py`). trl has Liger's kernels where they are installed, as valley does, and
+flex attention, since its default holds a dense mask over each row. Each `--valley` measures other settings
+of `train` instead, each `--trl` another {"attn_implementation": …, "dtype": …, "recompute": …}. trl's
+attention may be `documents`, which is torch's FlashAttention-2 kernel as valley calls it, for machines
+without the package flash-attn. Prints JSON; without a GPU it says so and ends with status 0. `--tiny` does all of it with a tiny student wherever
 it runs, to try the script itself; its numbers mean nothing.
 """
 
@@ -54,6 +56,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "vocab_size": 512,
     },
 }
+FLEX = {"attn_implementation": "flex_attention"}
 VOCABULARY = 151_936
 STEP_TOKENS = 131_072
 LIBRARIES = ("torch", "transformers", "deepspeed", "liger-kernel", "trl")
@@ -160,19 +163,20 @@ class Run:
         }
         return cls(student, row_tokens, recomputed, task, flops, told)
 
-    def of(self, who: str, more: dict[str, Any]) -> dict[str, Any]:
+    def of(self, how: str, more: dict[str, Any]) -> dict[str, Any]:
         """The task of one trainer."""
         settings = {
             "precision": "bf16",
             "zero_stage": 1,
-            "activation_checkpointing": self.recomputed[who] or False,
+            "activation_checkpointing": self.recomputed[how] or False,
             **more,
         }
-        return {**self.task, "how": who, "settings": settings}
+        return {**self.task, "how": how, "settings": settings}
 
-    def measure(self, trainer: Trainer, peak: float | None) -> None:
-        """Let a trainer that is ready train its rounds."""
-        told = self.told[trainer.name] = {"recomputed": self.recomputed[trainer.name]}
+    def measure(self, trainer: Trainer, task: dict[str, Any], peak: float | None) -> None:
+        """Let a trainer that is ready with its task train its rounds."""
+        recomputed = float(task["settings"]["activation_checkpointing"])
+        told = self.told[trainer.name] = {"recomputed": recomputed}
         for _ in range(self.task["rounds"]):
             trainer.round()
         if trainer.failed:
@@ -196,8 +200,8 @@ def main() -> int:
     parser.add_argument("--peers", metavar="PYTHON", help="a Python that has trl")
     parser.add_argument("--tiny", action="store_true", help="try the script with a tiny student")
     parser.add_argument("--only", metavar="STUDENT:TOKENS", nargs="*", help="of RUNS")
-    parser.add_argument("--valley", metavar="JSON", type=json.loads, default={}, help="settings")
-    parser.add_argument("--trl-attention", default="flex_attention")
+    for name in ("--valley", "--trl"):
+        parser.add_argument(name, metavar="JSON", type=json.loads, action="append", help="instead")
     parser.add_argument("--rounds", type=int, default=5, help="optimizer steps, after the first")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there as it comes")
     arguments = parser.parse_args()
@@ -232,17 +236,19 @@ def _measure(folder: Path, arguments: argparse.Namespace) -> None:
         "step_tokens": STEP_TOKENS,
         "runs": [run.told for run in runs],
     }
-    flex = {"trl_model": {"attn_implementation": arguments.trl_attention}}
-    asked = [("valley", sys.executable, arguments.valley)]
+    asked = [("valley", sys.executable, more, more) for more in arguments.valley or [{}]]
     if arguments.peers:
-        asked.append(("trl", arguments.peers, flex))
-    for who, python, more in asked:
+        for more in arguments.trl or [FLEX]:
+            asked.append(("trl", arguments.peers, more, _trl_settings(more)))
+    for how, python, said, more in asked:
+        name = " ".join([how, *map(str, said.values())])
         try:
-            trainer = Trainer(who, python, [run.of(who, more) for run in runs], folder)
+            tasks = [run.of(how, more) for run in runs]
+            trainer = Trainer(name, python, tasks, folder)
             for number, run in enumerate(runs):
                 if number:
                     trainer.next_task()
-                run.measure(trainer, peak)
+                run.measure(trainer, tasks[number], peak)
                 print(json.dumps(run.told), file=sys.stderr, flush=True)
                 if arguments.out:
                     arguments.out.write_text(json.dumps(told, indent=1), encoding="utf-8")
@@ -250,6 +256,13 @@ def _measure(folder: Path, arguments: argparse.Namespace) -> None:
         except RuntimeError as error:
             print(error, file=sys.stderr, flush=True)
     print(json.dumps(told, indent=1))
+
+
+def _trl_settings(more: dict[str, Any]) -> dict[str, Any]:
+    """What `--trl` says, in the worker's words."""
+    model = {name: value for name, value in more.items() if name != "recompute"}
+    again = {"activation_checkpointing": more["recompute"]} if "recompute" in more else {}
+    return {"trl_model": model, **again}
 
 
 def _is_installed(name: str) -> bool:

@@ -169,6 +169,9 @@ def with_trl(task: dict[str, Any], rounds: Rounds) -> None:
 
     rows = Dataset.from_dict({"input_ids": task["documents"]})
     on_gpu = torch.cuda.is_available()
+    model_options = {"dtype": "float32", **task["settings"].get("trl_model", {})}
+    if model_options.get("attn_implementation") == "documents":
+        model_options["attn_implementation"] = _documents_in_half()
 
     class Counted(SFTTrainer):
         tokens = 0
@@ -212,7 +215,7 @@ def with_trl(task: dict[str, Any], rounds: Rounds) -> None:
                 save_strategy="no",
                 disable_tqdm=True,
                 dataloader_num_workers=0,
-                model_init_kwargs={"dtype": "float32", **task["settings"].get("trl_model", {})},
+                model_init_kwargs=model_options,
             ),
             train_dataset=rows,
             eval_dataset=rows,
@@ -221,6 +224,26 @@ def with_trl(task: dict[str, Any], rounds: Rounds) -> None:
         )
         loss = _trl_loss(trainer) if task.get("initial_loss", True) else None
         trainer.train()
+
+
+def _documents_in_half() -> str:
+    """Our attention's name, for models that hold float32 and compute in bf16 by autocast.
+
+    It is torch's FlashAttention-2 kernel, and finds documents by the bounds that trl's collator gives for
+    the flash-attn package; like that one's adapter in transformers it casts what it is given.
+    """
+    import torch
+    from transformers import AttentionInterface
+
+    from valley.train.attention import document_attention
+
+    def attention(module: Any, q: Any, k: Any, v: Any, mask: Any, **more: Any) -> Any:
+        if q.dtype == torch.float32 and torch.is_autocast_enabled(q.device.type):
+            q, k, v = (each.to(torch.get_autocast_dtype(q.device.type)) for each in (q, k, v))
+        return document_attention(module, q, k, v, mask, **more)
+
+    AttentionInterface.register("documents_in_half", attention)
+    return "documents_in_half"
 
 
 def _trl_loss(trainer: Any) -> float:

@@ -9,8 +9,8 @@ from students import ARCHITECTURES, documents, student
 from valley.errors import UserError
 from valley.train.attention import (
     NAMES,
-    _varlen,
     check_windows,
+    document_attention,
     has_varlen,
     implementation,
     is_packed,
@@ -63,17 +63,16 @@ def test_packed_is_apart(name, attention):
 
 @pytest.mark.skipif(not has_varlen(), reason="a torch before the kernel")
 @pytest.mark.parametrize("groups", [1, 3])
-@pytest.mark.parametrize("knows_groups", [True, False])
-def test_the_gpu_kernel_is_called_as_it_wants_to_be(groups, knows_groups, monkeypatch):
+def test_the_gpu_kernel_is_called_as_it_wants_to_be(groups):
     """On a GPU it computes; here torch checks the call's types, and the shapes of what comes back."""
-    if not knows_groups:  # as torch before 2.13
-        monkeypatch.setattr("valley.train.attention._knows", lambda *_: False)
     options = {"device": "meta", "dtype": torch.bfloat16, "requires_grad": True}
     query = torch.empty(1, 2 * groups, 49, 16, **options)
     key, value = (torch.empty(1, 2, 49, 16, **options) for _ in range(2))
     bounds = rows_of(DOCUMENTS, packed=True).options["cu_seq_lens_q"]
-    out = _varlen(query, key, value, 0.25, bounds.to("meta"), 20)
-    assert bounds.dtype == torch.int32 and out.shape == (1, 49, 2 * groups, 16)
+    assert bounds.dtype == torch.int32
+    call = {"scaling": 0.25, "cu_seq_lens_q": bounds.to("meta"), "max_length_q": 20}
+    out, _ = document_attention(None, query, key, value, None, **call)
+    assert out.shape == (1, 49, 2 * groups, 16)
     out.sum().backward()
     assert all(each.grad.shape == each.shape for each in (query, key, value))
 
@@ -153,5 +152,6 @@ def test_what_auto_stands_for_on_a_cpu():
     assert implementation(packed) == NAMES["documents"] and is_packed(packed)
     assert is_packed(TrainConfig(packing="epoch"))
     assert implementation(TrainConfig(attention="flex")) == "flex_attention"
-    with pytest.raises(UserError, match=r"flash-attn.*documents or auto"):
-        implementation(TrainConfig(attention="flash_attention_2"))
+    for version, package in (("2", "flash-attn"), ("4", "flash-attn-4")):
+        with pytest.raises(UserError, match=rf"the package {package}, .*documents or auto"):
+            implementation(TrainConfig(attention=f"flash_attention_{version}"))

@@ -14,7 +14,7 @@ import pytest
 import torch
 from students import ARCHITECTURES, documents
 
-from valley.train.attention import NAMES, has_varlen, register
+from valley.train.attention import NAMES, PACKAGES, has_flash, has_varlen, register
 from valley.train.head import chunked_loss, summed_loss
 from valley.train.kernels import liger_loss, use_liger
 from valley.train.rows import rows_of
@@ -86,8 +86,10 @@ def references():
 
 
 def attention_here(attention):
-    if attention == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
-        pytest.skip("no flash-attn here")
+    if attention in PACKAGES and not has_flash(attention):
+        pytest.skip(f"no {PACKAGES[attention]} here")
+    if attention == "flash_attention_4" and torch.cuda.get_device_capability() < (9, 0):
+        pytest.skip("a GPU before Hopper")
     if attention == "documents" and not has_varlen():
         pytest.skip("this torch has no varlen_attn for it")
     register()
@@ -102,7 +104,7 @@ def check(found, references, name):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("attention", ["documents", "flash_attention_2", "flex", "sdpa"])
+@pytest.mark.parametrize("attention", ["documents", *PACKAGES, "flex", "sdpa"])
 def test_packed_is_apart_in_bf16(references, name, attention):
     model = student(name, attention_here(attention), "cuda", torch.bfloat16)
     check(results(model, packed=True), references, name)

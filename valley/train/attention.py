@@ -4,6 +4,7 @@
 |---|---|---|
 | documents | ours: each document's causal attention by itself; a loop on the CPU, torch's `varlen_attn` on a GPU | yes |
 | flash_attention_2 | the flash-attn package, on GPUs | yes |
+| flash_attention_4 | ours, by the kernel of the flash-attn-4 package, on GPUs from Hopper on | yes |
 | flex | torch's compiled block mask | yes; on the CPU forward only |
 | sdpa, eager | a dense mask over the whole row | no: memory grows with its square |
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from valley.errors import UserError
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     import torch
 
 OURS = "valley_documents"
-NAMES = {"flex": "flex_attention", "documents": OURS}
+OURS_BY_FLASH_4 = "valley_documents_4"  # transformers looks for "flash" in such names
+NAMES = {"flex": "flex_attention", "documents": OURS, "flash_attention_4": OURS_BY_FLASH_4}
+PACKAGES = {"flash_attention_2": "flash-attn", "flash_attention_4": "flash-attn-4"}
 
 
 def is_packed(config: TrainConfig) -> bool:
@@ -51,23 +55,28 @@ def implementation(config: TrainConfig) -> str:
 
     register()
     asked: str = config.attention
-    has_flash = importlib.util.find_spec("flash_attn") is not None
     if asked == "auto":
         if not is_packed(config):
             asked = "sdpa"
         elif torch.cuda.is_available() and config.precision == "fp32":
             asked = "flex"
         elif torch.cuda.is_available():
-            asked = "flash_attention_2" if has_flash else "documents" if has_varlen() else "flex"
+            flash = "flash_attention_2"
+            asked = flash if has_flash(flash) else "documents" if has_varlen() else "flex"
         else:
             asked = "documents"
-    if asked == "flash_attention_2" and not has_flash:
+    if asked in PACKAGES and not has_flash(asked):
         raise UserError(
-            "train.attention: flash_attention_2 needs the package flash-attn, which is not installed "
-            "here; install it, or set train.attention: documents or auto"
+            f"train.attention: {asked} needs a GPU and the package {PACKAGES[asked]}, and here is not "
+            "both; install it, or set train.attention: documents or auto"
+        )
+    if asked == "flash_attention_4" and torch.cuda.get_device_capability() < (9, 0):
+        raise UserError(
+            "train.attention: flash_attention_4 has a gradient on GPUs from Hopper on, and this is "
+            f"{torch.cuda.get_device_name()}; set train.attention: documents or auto"
         )
     if (
-        asked in ("documents", "flash_attention_2")
+        asked in ("documents", *PACKAGES)
         and config.precision == "fp32"
         and torch.cuda.is_available()
     ):
@@ -94,23 +103,25 @@ def check_windows(model: Any, attention: str) -> None:
     Raises:
         UserError: the model has such layers.
     """
+    asked = "documents" if attention == OURS else "flash_attention_4"
     layers = getattr(model.config, "layer_types", None) or []
     if not layers and getattr(model.config, "sliding_window", None) is not None:
         layers = ["sliding_attention"]  # all of them, as in Mistral's first models
-    if attention == OURS and any(kind != "full_attention" for kind in layers):
+    if attention in (OURS, OURS_BY_FLASH_4) and any(kind != "full_attention" for kind in layers):
         raise UserError(
-            f"train.attention: documents knows no {', '.join(sorted({*layers} - {'full_attention'}))} "
+            f"train.attention: {asked} knows no {', '.join(sorted({*layers} - {'full_attention'}))} "
             "layers, which this model has; set train.attention: flex or flash_attention_2"
         )
 
 
 def register() -> None:
-    """Make our attention known to transformers."""
+    """Make our attentions known to transformers."""
     from transformers import AttentionInterface
 
     # Without a function that makes its masks, so that none is made: documents are taken apart by their
     # bounds. Before making one, transformers would look at the positions, and wait for the GPU to do so.
     AttentionInterface.register(OURS, document_attention)
+    AttentionInterface.register(OURS_BY_FLASH_4, partial(document_attention, kernel=_flash_4))
 
 
 def document_attention(
@@ -124,6 +135,7 @@ def document_attention(
     dropout: float = 0.0,
     cu_seq_lens_q: torch.Tensor | None = None,
     max_length_q: int = 0,
+    kernel: Callable[..., Any] | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each document of a packed row, or within each row of several.
@@ -132,6 +144,7 @@ def document_attention(
         query: (rows, heads, length, width); `key` and `value` may have fewer heads.
         cu_seq_lens_q: int32 bounds of the documents of the one row; without them a row is a document.
         max_length_q: the longest document's length.
+        kernel: what computes it on a GPU; None for torch's.
 
     Returns:
         (rows, length, heads, width), and no weights.
@@ -147,7 +160,10 @@ def document_attention(
     if cu_seq_lens_q is None:
         return _causal(query, key, value, scaling).transpose(1, 2), None
     if query.device.type != "cpu":
-        return _varlen(query, key, value, scaling, cu_seq_lens_q, max_length_q), None
+        # (1, heads, length, width) to (length, heads, width), without a copy in either direction.
+        q, k, v = (each.squeeze(0).transpose(0, 1) for each in (query, key, value))
+        out = (kernel or _varlen)(q, k, v, cu_seq_lens_q, max_length_q, scaling)
+        return out.unsqueeze(0), None
     import torch
 
     lengths = cu_seq_lens_q.diff().tolist()
@@ -165,24 +181,19 @@ def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float | No
 
 
 def _varlen(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float | None,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
     bounds: torch.Tensor,
     longest: int,
+    scale: float | None,
 ) -> torch.Tensor:
-    """The same on a GPU, in one kernel; it takes half precision only."""
+    """The same on a GPU, in torch's kernel: FlashAttention-2, in half precision only."""
     from torch.nn.attention.varlen import varlen_attn
 
-    groups = query.shape[1] // key.shape[1]
-    options: dict[str, Any] = {}
-    if groups > 1 and _knows("enable_gqa"):
-        options["enable_gqa"] = True
-    elif groups > 1:  # before torch 2.13
-        key, value = (each.repeat_interleave(groups, 1) for each in (key, value))
-    # (1, heads, length, width) to (length, heads, width).
-    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    # Before 2.13 torch did not ask to be told, and took fewer heads of keys as they were.
+    grouped = q.shape[1] != k.shape[1] and _knows("enable_gqa")
+    options: dict[str, Any] = {"enable_gqa": True} if grouped else {}
     out: Any = varlen_attn(
         q,
         k,
@@ -191,11 +202,47 @@ def _varlen(
         bounds,
         longest,
         longest,
-        scale=scaling,
+        scale=scale,
         window_size=(-1, 0),  # causal
         **options,
     )
-    return out[None]
+    return out
+
+
+def _flash_4(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bounds: torch.Tensor,
+    longest: int,
+    scale: float | None,
+) -> torch.Tensor:
+    """The same by FlashAttention-4, which compiles its kernels when they are first called."""
+    from flash_attn.cute import flash_attn_varlen_func
+
+    out, _ = flash_attn_varlen_func(
+        q,
+        k,
+        v,
+        cu_seqlens_q=bounds,
+        cu_seqlens_k=bounds,
+        max_seqlen_q=longest,
+        max_seqlen_k=longest,
+        softmax_scale=scale,
+        causal=True,
+    )
+    return out
+
+
+def has_flash(asked: str) -> bool:
+    """Whether there are a GPU and the package of `flash_attention_2` or `flash_attention_4`."""
+    from transformers import utils
+
+    known = {
+        "flash_attention_2": utils.is_flash_attn_2_available,
+        "flash_attention_4": utils.is_flash_attn_4_available,
+    }
+    return bool(known[asked]())
 
 
 def has_varlen() -> bool:

@@ -52,7 +52,9 @@ class TrainConfig(BaseModel):
     layout: Literal["auto", "padded", "packed"] = "auto"
     """How a micro-batch's examples lie before the model: each in a row of its own, padded; or one after
     another in one row, unseen by each other. `auto` packs on GPUs and with `packing: epoch`."""
-    attention: Literal["auto", "documents", "flash_attention_2", "flex", "sdpa", "eager"] = "auto"
+    attention: Literal[
+        "auto", "documents", "flash_attention_2", "flash_attention_4", "flex", "sdpa", "eager"
+    ] = "auto"
     """What computes attention. `auto`: FlashAttention for packed rows where it is installed, else
     `documents`, valley's own; `sdpa` for padded ones. `sdpa` and `eager` need memory that grows with the
     square of a packed row."""
