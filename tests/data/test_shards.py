@@ -21,18 +21,25 @@ def read(path, columns=("a", "b"), optional=(), batch_rows=3):
     ]
 
 
-@pytest.fixture(params=["parquet", "arrow", "jsonl", "jsonl.gz"])
-def shard(request, spaced):
-    path = spaced / f"x.{request.param}"
-    if request.param == "parquet":
-        write_parquet(path, ROWS)
-    elif request.param == "arrow":
-        write_stream(path, ROWS)
+FORMATS = ["parquet", "arrow", "jsonl", "jsonl.gz"]
+
+
+def written(folder, form, rows):
+    path = folder / f"x.{form}"
+    if form == "parquet":
+        write_parquet(path, rows)
+    elif form == "arrow":
+        write_stream(path, rows)
     else:
-        write_lines(spaced / "plain.jsonl", ROWS)
-        text = (spaced / "plain.jsonl").read_bytes()
+        write_lines(folder / "plain.jsonl", rows)
+        text = (folder / "plain.jsonl").read_bytes()
         path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path
+
+
+@pytest.fixture(params=FORMATS)
+def shard(request, spaced):
+    return written(spaced, request.param, ROWS)
 
 
 def test_every_format_gives_the_same_rows(shard):
@@ -79,6 +86,16 @@ def test_an_optional_column_that_is_missing_is_none(shard):
 def test_a_missing_column_is_named_with_its_file(shard):
     with pytest.raises(UserError, match=r"x\..*column 'c' is missing; there are: a, b"):
         read(shard, ("a", "c"))
+
+
+@pytest.mark.parametrize("wrong", [7, 0.5, ["x"], {"x": 1}, True])
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_text_column_that_holds_something_else_is_named(spaced, form, wrong):
+    path = written(spaced, form, [{"a": None, "b": "x"}, {"a": wrong, "b": "x"}])
+    assert len(read(path)) == 2
+    with pytest.raises(UserError, match=r"x\.\S+: column 'a' holds .*, and should hold text"):
+        list(shards.read([path], ("b",), ("a",), texts=("a", "b", "not there")))
+    assert list(shards.read([path], ("b",), texts=("b",)))
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.7, 0.95])

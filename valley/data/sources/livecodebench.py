@@ -32,6 +32,8 @@ COLUMNS = (
     *("starter_code", "difficulty", "public_test_cases", "private_test_cases", "metadata"),
 )
 
+TEXTS = ("question_content", "platform", "question_id", "starter_code")
+
 
 def file_names(release: str) -> list[str]:
     """A release's files, in the order of the releases."""
@@ -57,7 +59,7 @@ class LiveCodeBench:
         """Yield the wanted problems, in the order of the files."""
         self._counts.clear()
         seen: set[str] = set()
-        for batch in shards.read(self._paths, COLUMNS, batch_rows=1):
+        for batch in shards.read(self._paths, COLUMNS, batch_rows=1, texts=TEXTS):
             for row in batch.rows():
                 self._counts["rows"] += 1
                 where = f"{batch.path}, question {row['question_id']}"

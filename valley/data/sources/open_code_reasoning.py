@@ -29,6 +29,7 @@ from valley.evaluate.extract import THINK_CLOSE, THINK_OPEN
 
 TEACHER = "DeepSeek-R1"
 FIRST_RELEASE_SOURCE = "opencodereasoning"
+TEXTS = ("dataset", "split", "input")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class _Release:
         self.tally.clear()
         self._look_for_shared()
         counts, resolve = self.tally, _remembering(self._questions)
-        for batch in shards.read(self._paths, self.COLUMNS, self.OPTIONAL):
+        for batch in shards.read(
+            self._paths, self.COLUMNS, self.OPTIONAL, texts=(self.ANSWER, *TEXTS)
+        ):
             self._utf8 = batch.utf8
             for row in batch.rows():
                 counts["rows"] += 1
@@ -167,7 +170,9 @@ class OpenCodeReasoning(_Release):
     def problems(self, wanted: Wanted = everything) -> Iterator[Problem]:
         """Yield the wanted problems: those repeated in the rows, which have no tests, and the others."""
         seen: set[str] = set()
-        for batch in shards.read(self._paths, ("dataset", "split"), ("input", "difficulty")):
+        for batch in shards.read(
+            self._paths, ("dataset", "split"), ("input", "difficulty"), texts=TEXTS
+        ):
             for row in batch.rows():
                 if not (text := _repeated(row)):
                     continue

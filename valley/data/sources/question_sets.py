@@ -61,7 +61,7 @@ def problem_id(name: str, split: str, index: int) -> str:
 
 def stated(of: QuestionSet, paths: Sequence[Path]) -> Iterator[str | None]:
     """Yield of each row in order its label, "" where it states none; None where there is no statement."""
-    for batch in shards.read(paths, of.asked, (*of.asked_if_there, of.label)):
+    for batch in shards.read(paths, of.asked, (*of.asked_if_there, of.label), texts=of.asked):
         for row in batch.rows():
             text = of.statement(row)
             yield (label(row[of.label]) or "") if text and text.strip() else None
@@ -82,7 +82,9 @@ def problems(
     """
     index = -1
     columns = (*of.asked_if_there, *of.more)
-    for batch in shards.read(paths, of.asked, columns, TEST_ROWS):
+    for batch in shards.read(
+        paths, of.asked, columns, TEST_ROWS, texts=(*of.asked, "starter_code")
+    ):
         for row in batch.rows():
             index += 1
             text, identity = of.statement(row), problem_id(of.name, split, index)

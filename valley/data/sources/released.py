@@ -106,7 +106,9 @@ class Released:
             return
         question = self._question or self._found("question", QUESTIONS, columns)
         response = self._response or self._found("response", RESPONSES, columns)
-        for batch in shards.read(self._paths, (question, response, *more)):
+        for batch in shards.read(
+            self._paths, (question, response, *more), texts=(question, response)
+        ):
             for row in batch.rows():
                 stated = label(row[self._label]) if self._label else None
                 yield row[question], row[response], stated

@@ -9,7 +9,8 @@ import gzip
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import reprlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,15 +88,18 @@ def read(
     columns: Sequence[str],
     optional: Sequence[str] = (),
     batch_rows: int = BATCH_ROWS,
+    texts: Collection[str] = (),
 ) -> Iterator[Batch]:
     """Yield the rows of shards, in order.
 
     Args:
         columns: those that must be there.
         optional: those that may be missing, which are then None.
+        texts: those that hold text where they hold anything.
 
     Raises:
-        UserError: a shard is damaged or lacks a column; names both.
+        UserError: a shard is damaged, lacks a column, or holds something else than text in one of
+            `texts`; names both.
     """
     batches = _read(paths, columns, optional, batch_rows)
     if batch_rows >= BATCH_ROWS:  # rows are small: decoding takes as long as much of what follows
@@ -103,6 +107,7 @@ def read(
     for path, values in batches:
         with readable(path):
             batch = Batch(path, _lists(values, columns, optional))
+        _check_texts(batch, texts)
         yield batch
 
 
@@ -149,6 +154,18 @@ def _lists(batch: Any, columns: Sequence[str], optional: Sequence[str]) -> dict[
         name: batch.column(name).to_pylist() if name in there else [None] * batch.num_rows
         for name in (*columns, *optional)
     }
+
+
+def _check_texts(batch: Batch, texts: Collection[str]) -> None:
+    for name, values in batch.columns.items():
+        # Of a Parquet or Arrow column one value tells for all.
+        asked = values[:1] if batch.utf8 and values and values[0] is not None else values
+        for value in asked if name in texts else ():
+            if not isinstance(value, str | None):
+                raise UserError(
+                    f"{batch.path}: column {name!r} holds {reprlib.repr(value)}, and should hold text; "
+                    "is it the file that was meant?"
+                )
 
 
 def _check_end(path: Path) -> None:

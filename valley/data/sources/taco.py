@@ -116,7 +116,8 @@ class TacoPool:
                 yield self._candidate(trace, label(row["difficulty"]))
 
     def _rows(self, columns: Sequence[str], optional: Sequence[str]) -> Iterator[dict[str, str]]:
-        for batch in shards.read(self._paths, columns, optional, question_sets.TEST_ROWS):
+        rows = question_sets.TEST_ROWS
+        for batch in shards.read(self._paths, columns, optional, rows, texts=("question",)):
             yield from batch.rows()
 
     def _candidate(self, trace: Trace, stated: str | None) -> Candidate:
