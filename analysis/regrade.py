@@ -6,6 +6,7 @@ Gives the curve again beside the original: a table of both with their difference
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -96,8 +97,14 @@ def _columns(name: str, value: float, low: float, high: float) -> dict[str, floa
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def figure_of(before: View, after: View, document: Document, rules: Rules, finding: str) -> Drawing:
-    """The main curve both ways; the baseline of each is a line."""
+def figure_of(
+    before: View, after: View, documents: Sequence[Document], rules: Rules, finding: str
+) -> Drawing:
+    """The main curve both ways; the baseline of each is a line.
+
+    Args:
+        documents: the summary of each.
+    """
     figure = Drawing(drawing.WIDTH_IN, 3.6)
     axes = figure.add_subplot()
     stage, subset = main_curve(before)
@@ -128,8 +135,11 @@ def figure_of(before: View, after: View, document: Document, rules: Rules, findi
     axes.set_ylim(-0.02 * axes.get_ylim()[1], None)  # so that a marker at zero is whole
     axes.set_xlabel(f"{axis_label()} (log scale; dotted: baseline)")
     axes.set_ylabel("pass@1")
-    note = "95 % intervals over problems, of these answers"
-    frame(figure, document, f"Regraded: {rules}", finding, [note], [axes])
+    notes = ["95 % intervals over problems, of these answers"]
+    caps = [one["footing"]["max_tokens"].get(before.profile) for one in documents]
+    if caps[0] != caps[1]:
+        notes.append(f"the original answers: at most {caps[0]:,} tokens")
+    frame(figure, documents[1], f"Regraded: {rules}", finding, notes, [axes])
     return figure
 
 
@@ -150,6 +160,7 @@ def main() -> int:
     found, folder = regrade_all(collected, options.root, rules, options.workers)
     again = as_collected(collected, found)
     documents = [summarise(one, options.profile) for one in (collected, again)]
+    _cap(documents[1], rules.max_tokens)
     views = [views_of(one) for one in (collected, again)]
     table = pd.concat(
         [table_of(views[0][name], views[1][name], not rules.without_flagged) for name in views[0]],
@@ -180,7 +191,7 @@ def main() -> int:
         profile = documents[0]["profile"]
         finding = f"original: {verdicts[0]}\nregraded: {verdicts[1]}{mixed}"
         with drawing.style(), counted_in(documents[0]["size_in"]):
-            figure = figure_of(views[0][profile], views[1][profile], documents[1], rules, finding)
+            figure = figure_of(views[0][profile], views[1][profile], documents, rules, finding)
             paths = drawing.save(figure, out, "curves")
     for path in (out / "regraded.csv", out / "regraded.json", *paths):
         print(path)
@@ -192,6 +203,13 @@ def main() -> int:
     for name, document, more in zip(("original", "regraded"), documents, ("", mixed), strict=True):
         print(f"{name}: {document['valley']['sentence']}{more}")
     return 0
+
+
+def _cap(document: Document, max_tokens: int | None) -> None:
+    """Let a summary of what was cut say the cap that it was cut at."""
+    caps = document["footing"]["max_tokens"]
+    if max_tokens is not None:
+        caps |= {name: min(cap, max_tokens) for name, cap in caps.items() if cap}
 
 
 def _mixed(found: list[Regraded]) -> str:

@@ -50,7 +50,8 @@ def watch(root: Path, sweep: str | None, every_s: float, show: Callable[[], int]
                 if not missing:
                     return 0
                 clock = datetime.now().strftime("%H:%M:%S")
-                print(f"{clock}: {missing} scores missing; looking every {every_s:g} s", flush=True)
+                what = f"{missing} score{'' if missing == 1 else 's'} missing"
+                print(f"{clock}: {what}; looking every {every_s:g} s", flush=True)
             time.sleep(every_s)
     except KeyboardInterrupt:
         print("stopped watching; the figures are as last named")

@@ -86,6 +86,8 @@ def root(tmp_path_factory):
     made.cell({"greedy": 0.5}, size=16)
     grade_really(made, 0, [RIGHT, RIGHT, RIGHT, RIGHT])
     grade_really(made, 1, [RIGHT, WRONG, ONLY_STRICT, RIGHT])
+    settings = {"generate": {"profiles": {"greedy": {"max_tokens": 300}}}}
+    (next(folder.glob("sweeps/*")) / "sweep.yaml").write_text(json.dumps(settings))
     return folder
 
 
@@ -171,6 +173,9 @@ def test_the_command_shows_both_side_by_side(root, tmp_path):
     assert names >= {"curves.png", "curves.pdf", "regraded.csv", "regraded.json"}
     said = json.loads((out / "regraded.json").read_text())
     assert said["cut_samples_that_had_passed"] == 4
+    caps = [said[which]["footing"]["max_tokens"]["greedy"] for which in ("original", "regraded")]
+    assert caps == [300, 250]
+    assert "the original answers: at most 300 tokens" in (out / "curves.svg").read_text()
     assert done.stdout.splitlines()[-1].startswith("regraded: ")
 
 

@@ -42,7 +42,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path), *paths], stdout=subprocess.PIPE, text=True
     )
-    assert "1 scores missing" in process.stdout.readline()
+    assert "1 score missing" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -59,7 +59,7 @@ def test_a_figure_against_an_axis_is_drawn_again_too(tmp_path):
     command = [sys.executable, "-u", str(SCRIPT), "--root", str(tmp_path), "--x", "size"]
     process = subprocess.Popen([*command, "--watch", "0.1"], stdout=subprocess.PIPE, text=True)
     lines = iter(process.stdout.readline, "")
-    assert any("1 scores missing" in line for line in lines)
+    assert any("1 score missing" in line for line in lines)
     result.write_text(kept, encoding="utf-8")
     assert sum(line.endswith("size.csv\n") for line in lines) == 1
     assert process.wait(timeout=30) == 0
