@@ -1,6 +1,7 @@
 """The tables of a report: from the document of `summary.py`, as Markdown and as LaTeX.
 
-`table.tex` is for `\\input` into a paper whose preamble has `\\usepackage{booktabs}`.
+`table.tex` is for `\\input` into a paper whose preamble has `\\usepackage{booktabs,graphicx}`; a table that
+is wider than the text is made as small as it has to be.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def markdown(found: list[Table]) -> str:
 
 def latex(found: list[Table]) -> str:
     """All tables, each a float with a label of its own."""
-    head = "% Needs \\usepackage{booktabs} in the preamble.\n"
+    head = "% Needs \\usepackage{booktabs,graphicx} in the preamble.\n"
     return head + "\n".join(map(_float, found))
 
 
@@ -171,13 +172,14 @@ def _float(table: Table) -> str:
         r"\small",
         rf"\caption{{{escaped(table.caption)}}}",
         rf"\label{{tab:valley-{table.name}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}",
         r"\toprule",
         line(table.head),
         r"\midrule",
         *map(line, table.rows),
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         r"\end{table}",
     ]
     return "\n".join(parts) + "\n"
