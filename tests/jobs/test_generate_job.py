@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,18 +107,24 @@ def outcome(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())["outcome"]
 
 
-def run_all(folders: list[Path], python: str | Path = sys.executable) -> subprocess.Popen:
-    """Run jobs in one process, as an array element does."""
+def run_all(
+    folders: list[Path], python: str | Path = sys.executable, before: str = ""
+) -> subprocess.Popen:
+    """Run jobs in one process, as an array element does; `before` is run there first."""
     code = "import sys; from valley.cluster.element import run_element; run_element(sys.argv[1:])"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [python, "-c", code, *map(str, folders)], env=environment, cwd=folders[0].parent
+        [python, "-c", f"{before}\n{code}", *map(str, folders)],
+        env=environment,
+        cwd=folders[0].parent,
     )
 
 
-def kill_after(samples: int, folder: Path, python: str | Path = sys.executable) -> Path:
+def kill_after(
+    samples: int, folder: Path, python: str | Path = sys.executable, before: str = ""
+) -> Path:
     """Run a job until it has finished so many samples, and kill it: the file of those that it kept."""
-    process = run_all([folder], python)
+    process = run_all([folder], python, before)
     kept = folder / "resume" / "samples.jsonl"
     while not kept.exists() or len(kept.read_bytes().splitlines()) < 1 + samples:
         assert process.poll() is None, "it ended before it could be killed"
@@ -349,6 +357,47 @@ def test_a_killed_job_of_vllm_makes_only_what_is_missing_and_marks_it(spaced, st
     assert {k: s for k, s in samples.items() if not s.resumed} == kept
     told = outcome(folder)
     assert (told["kept_samples"], told["resumed_samples"]) == (len(kept), 96 - len(kept))
+
+
+@needs_vllm
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_an_engine_over_two_devices_answers_as_over_one_and_ends_with_its_job(
+    spaced, student, monkeypatch
+):
+    """Tensor parallel: two CPU processes that hold half of each layer stand for two GPUs."""
+    two = "import torch; torch.cuda.device_count = lambda: 2"
+    greedy = Profile(max_tokens=60)
+    one = World(spaced / "one", student, 24).lay(greedy, batch_size=4, backend="vllm")
+    assert run_all([one], VLLM).wait() == 0
+    folder = World(spaced / "two", student, 24).lay(greedy, batch_size=4, backend="vllm")
+    mark = f"VALLEY_TEST_RUN={folder}"
+    monkeypatch.setenv(*mark.split("=", 1))
+    kill_after(8, folder, VLLM, two)
+    assert wait_until(lambda: not processes_with(mark), 30), "workers outlive their job"
+    running = run_all([folder], VLLM, two)
+    assert wait_until(lambda: len(processes_with(mark)) >= 3, 120), "it has no workers"
+    assert running.wait() == 0 and wait_until(lambda: not processes_with(mark), 30)
+    texts = [[s.text for s in read_records(f / "samples.jsonl", Sample)] for f in (one, folder)]
+    assert texts[0] == texts[1] and outcome(folder)["kept_samples"] >= 8
+
+
+def processes_with(mark: str) -> list[str]:
+    """Processes in whose environment a variable is what it is set to, but this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+    return [pid for pid in found if pid != str(os.getpid())]
+
+
+def wait_until(true: Callable[[], bool], most_s: float) -> bool:
+    """Whether something becomes true in time."""
+    end = time.monotonic() + most_s
+    while not (so := true()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return so
 
 
 def key(sample: Sample) -> tuple[str, int]:
