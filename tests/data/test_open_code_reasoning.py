@@ -26,7 +26,7 @@ from valley.data import candidates
 from valley.data.candidates import counted
 from valley.data.pool import PoolSettings, PoolWriter
 from valley.data.sources import open_code_reasoning
-from valley.data.sources.open_code_reasoning import split_thought
+from valley.data.sources.open_code_rows import split_thought
 from valley.data.sources.pool_config import OpenCodeReasoning2Pool, OpenCodeReasoningPool
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig

@@ -10,7 +10,6 @@ ids are of questions, a hash of the generation is put behind it.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,18 @@ import numpy as np
 from valley.data.candidates import Candidate, Wanted, everything
 from valley.data.problems import Problem
 from valley.data.sources import shards
-from valley.data.sources.question_sets import CALLED, label
+from valley.data.sources.open_code_rows import (
+    comes_from,
+    judgement_of,
+    pass_rate_of,
+    repeated_question,
+    short,
+    split_thought,
+    trace_id,
+)
+from valley.data.sources.question_sets import label
 from valley.data.sources.questions import Questions
 from valley.data.traces import Trace
-from valley.evaluate.extract import THINK_CLOSE, THINK_OPEN
 
 TEACHER = "DeepSeek-R1"
 FIRST_RELEASE_SOURCE = "opencodereasoning"
@@ -132,15 +139,15 @@ class OpenCodeReasoning2(_Release):
     def _candidate(
         self, row: dict[str, Any], problem: str, parts: tuple[str, str], stated: str | None
     ) -> Candidate:
-        identity = _trace_id(row)
+        identity = trace_id(row)
         if self._shared and identity in self._shared:
             self.tally["doubtful: an id that several rows have"] += 1
-            identity = f"{identity}/{_short(row[self.ANSWER])}"
+            identity = f"{identity}/{short(row[self.ANSWER])}"
         return Candidate(
             Trace(identity, problem, *parts, teacher=TEACHER),
             label=stated,
-            pass_rate=_pass_rate(row["pass_rate"], self.tally),
-            judgement=_judgement(row["judgement"], self.tally),
+            pass_rate=pass_rate_of(row["pass_rate"], self.tally),
+            judgement=judgement_of(row["judgement"], self.tally),
             source=problem.rpartition("/")[0],
             question_id=row["question_id"] or None,
             utf8=self._utf8,
@@ -174,18 +181,22 @@ class OpenCodeReasoning(_Release):
             self._paths, ("dataset", "split"), ("input", "difficulty"), texts=TEXTS
         ):
             for row in batch.rows():
-                if not (text := _repeated(row)):
+                if not (text := repeated_question(row)):
                     continue
                 identity = _question_of(text)
                 if identity not in seen and wanted(identity):
                     seen.add(identity)
                     yield Problem(
-                        identity, _from(row), text, tests=[], difficulty=label(row["difficulty"])
+                        identity,
+                        comes_from(row),
+                        text,
+                        tests=[],
+                        difficulty=label(row["difficulty"]),
                     )
         yield from super().problems(wanted)
 
     def _asked(self, row: dict[str, Any], resolve: Resolve) -> _Asked:
-        if text := _repeated(row):
+        if text := repeated_question(row):
             return _Asked(_question_of(text), "", None)
         return super()._asked(row, resolve)
 
@@ -193,48 +204,16 @@ class OpenCodeReasoning(_Release):
         self, row: dict[str, Any], problem: str, parts: tuple[str, str], stated: str | None
     ) -> Candidate:
         # Ids here are of questions, each of which has many answers.
-        identity = f"{row['id']}/{_short(row['output'])}"
+        identity = f"{row['id']}/{short(row['output'])}"
         return Candidate(
             Trace(identity, problem, *parts, teacher=TEACHER),
             label=stated,
             pass_rate=None,
             judgement=None,
-            source=_from(row),
+            source=comes_from(row),
             question_id=row["id"] or None,
             utf8=self._utf8,
         )
-
-
-def stated_of(row: dict[str, Any]) -> Candidate:
-    """What the columns of a row state of a trace, without its text; a column may be missing."""
-    ignored: Counter[str] = Counter()
-    return Candidate(
-        Trace("", "", "", ""),
-        label=label(row.get("difficulty")),
-        pass_rate=_pass_rate(row.get("pass_rate"), ignored),
-        judgement=_judgement(row.get("judgement"), ignored),
-        source="",
-        question_id=None,
-    )
-
-
-def split_thought(text: str | None) -> tuple[tuple[str, str] | None, str]:
-    """A generation's thought and answer, or None and why it is no whole trace.
-
-    >>> split_thought("<think>\\nhm\\n</think>\\n\\nSo: 2")[0]
-    ('hm', 'So: 2')
-    """
-    if not text or text.isspace() or text == "-":
-        return None, "no generation"
-    opened, closing = text.find(THINK_OPEN), text.rfind(THINK_CLOSE)
-    if closing < 0:
-        # A cut thought teaches not to finish.
-        return (None, "thought without an end") if opened >= 0 else (("", text.strip()), "")
-    start = opened + len(THINK_OPEN) if 0 <= opened < closing else 0
-    thinking, answer = text[start:closing].strip(), text[closing + len(THINK_CLOSE) :].strip()
-    if not answer:
-        return None, "no answer after the thought"
-    return (thinking, answer), ""
 
 
 def _remembering(questions: Questions) -> Resolve:
@@ -257,52 +236,8 @@ def _count_doubt(asked: _Asked, stated: str | None, counts: Counter[str]) -> Non
         counts[f"doubtful: {asked.problem.rpartition('/')[0]}: not its question's difficulty"] += 1
 
 
-def _trace_id(row: dict[str, Any]) -> str:
-    """The row's id; where it has none, one of what it holds, so that its place in a file is no part."""
-    if row["id"]:
-        return str(row["id"])
-    return f"{row['dataset']}/{row['split']}/{row['index']}/{_short(row['r1_generation'])}"
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _repeated(row: dict[str, Any]) -> str | None:
-    """The question that a row of the first release repeats, None where it only refers to one."""
-    text = row["input"]
-    return text if text and text.strip() not in ("", "-") else None
-
-
 def _question_of(text: str) -> str:
-    return f"{FIRST_RELEASE_SOURCE}/{_short(text)}"
-
-
-def _from(row: dict[str, Any]) -> str:
-    return f"{CALLED.get(row['dataset'], row['dataset'])}/{row['split']}"
-
-
-def _pass_rate(value: Any, counts: Counter[str]) -> float | None:
-    if value is None or value in ("", "-", "-1"):
-        return None
-    try:
-        rate = float(value)
-    except (TypeError, ValueError):
-        rate = float("nan")
-    if 0 <= rate <= 1:
-        return rate
-    if rate != -1:
-        counts["unknown: pass_rate that is no fraction"] += 1
-    return None
-
-
-def _judgement(value: Any, counts: Counter[str]) -> bool | None:
-    text = "" if value is None else str(value).strip().lower()
-    if text in ("right", "wrong"):
-        return text == "right"
-    if text not in ("", "-", "-1", "none"):
-        counts["unknown: judgement that is neither right nor wrong"] += 1
-    return None
+    return f"{FIRST_RELEASE_SOURCE}/{short(text)}"
 
 
 def _told(counts: Counter[str], unusable: Counter[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import Any
 from valley.data.candidates import Candidate, Wanted, everything
 from valley.data.problems import Problem
 from valley.data.sources import shards
-from valley.data.sources.open_code_reasoning import split_thought
+from valley.data.sources.open_code_rows import split_thought
 from valley.data.sources.question_sets import label
 from valley.data.traces import Trace
 from valley.errors import UserError

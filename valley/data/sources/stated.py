@@ -53,7 +53,7 @@ def at_most(
 @functools.lru_cache(maxsize=16)
 def _arms(marks: tuple[tuple[str, int, int], ...], difficulty: str, correctness: str) -> Arms:
     from valley.data.labels import CorrectnessRule, DifficultyRule
-    from valley.data.sources.open_code_reasoning import stated_of
+    from valley.data.sources.open_code_rows import stated_of
 
     level_by = DifficultyConfig.model_validate_json(difficulty)
     correct_by = CorrectnessConfig.model_validate_json(correctness)
