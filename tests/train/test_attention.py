@@ -155,3 +155,22 @@ def test_what_auto_stands_for_on_a_cpu():
     for version, package in (("2", "flash-attn"), ("4", "flash-attn-4")):
         with pytest.raises(UserError, match=rf"the package {package}, .*documents or auto"):
             implementation(TrainConfig(attention=f"flash_attention_{version}"))
+
+
+def test_flash_attention_4_wants_a_gpu_from_hopper_on_and_half_precision(monkeypatch):
+    asked = TrainConfig(attention="flash_attention_4", layout="packed")
+    monkeypatch.setattr("valley.train.attention.has_flash", lambda _: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA A100")
+    for capability, said in (((8, 0), r"from Hopper on, and this is NVIDIA A100"), ((9, 0), "")):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda of=capability: of)
+        if said:
+            with pytest.raises(UserError, match=said):
+                implementation(asked)
+    assert implementation(asked) == NAMES["flash_attention_4"]
+    with pytest.raises(UserError, match=r"flash_attention_4 takes half precision only"):
+        implementation(asked.model_copy(update={"precision": "fp32"}))
+    windows = student("qwen2")
+    windows.config.layer_types = ["sliding_attention"]
+    with pytest.raises(UserError, match=r"flash_attention_4 knows no sliding_attention"):
+        check_windows(windows, NAMES["flash_attention_4"])
