@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 import torch
 from valley.cluster.rendezvous import join_process_group, leave_process_group, place
+from valley.errors import UserError
 from valley.train.config import TrainConfig
 from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.engine import load_student, make_engine
@@ -42,6 +43,13 @@ for stage in (1, 3):
     assert kinds == ({torch.float32}, {torch.bfloat16}), kinds  # frequencies of the rotary positions
     engine.destroy()
 print("buffers whole")
+sums = {"data_types": {"grad_accum_dtype": "fp32"}}
+config = TrainConfig(zero_stage=0, precision="bf16", deepspeed=sums)
+values = deepspeed_config(config, 1, 2)
+try:
+    make_engine(load_student(Path(sys.argv[1]), config, values), config, values)
+except UserError as error:
+    print("refused:", error)
 leave_process_group()
 """
 
@@ -156,6 +164,8 @@ def test_under_zero_3_no_rank_ever_holds_the_whole_model_and_bf16_spares_buffers
     ]
     for said in [rank.communicate(timeout=300)[0] for rank in ranks]:
         assert "shares" in said and "buffers whole" in said, said[-3000:]
+        refused = [line for line in said.splitlines() if line.startswith("refused: ")]
+        assert refused and "zero_stage and precision do not go together" in refused[0]
         here, total, whole = map(int, said.partition("shares")[2].split()[:3])
         assert whole == 0 and total / 2 <= here < 0.55 * total
 

@@ -116,6 +116,11 @@ def _accepted() -> Iterator[None]:
         raise UserError(
             f"train.deepspeed: DeepSpeed does not accept {error.title}: {faults}; mend or leave it out"
         ) from error
+    except NotImplementedError as error:
+        raise UserError(
+            f"train.deepspeed, zero_stage and precision do not go together: DeepSpeed says {error}; change "
+            "one of them"
+        ) from error
 
 
 def _compile_nothing() -> None:
