@@ -137,7 +137,7 @@ def figure_of(
     axes.set_ylabel("pass@1")
     notes = ["95 % intervals over problems, of these answers"]
     caps = [one["footing"]["max_tokens"].get(before.profile) for one in documents]
-    if caps[0] != caps[1]:
+    if caps[0] and caps[0] != caps[1]:
         notes.append(f"the original answers: at most {caps[0]:,} tokens")
     frame(figure, documents[1], f"Regraded: {rules}", finding, notes, [axes])
     return figure
@@ -209,7 +209,7 @@ def _cap(document: Document, max_tokens: int | None) -> None:
     """Let a summary of what was cut say the cap that it was cut at."""
     caps = document["footing"]["max_tokens"]
     if max_tokens is not None:
-        caps |= {name: min(cap, max_tokens) for name, cap in caps.items() if cap}
+        caps |= {name: min(cap or max_tokens, max_tokens) for name, cap in caps.items()}
 
 
 def _mixed(found: list[Regraded]) -> str:

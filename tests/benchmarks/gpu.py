@@ -241,7 +241,7 @@ def _measure(folder: Path, arguments: argparse.Namespace) -> None:
         for more in arguments.trl or [FLEX]:
             asked.append(("trl", arguments.peers, more, _trl_settings(more)))
     for how, python, said, more in asked:
-        name = " ".join([how, *map(str, said.values())])
+        name = _name(how, said)
         try:
             tasks = [run.of(how, more) for run in runs]
             trainer = Trainer(name, python, tasks, folder)
@@ -256,6 +256,12 @@ def _measure(folder: Path, arguments: argparse.Namespace) -> None:
         except RuntimeError as error:
             print(error, file=sys.stderr, flush=True)
     print(json.dumps(told, indent=1))
+
+
+def _name(how: str, said: dict[str, Any]) -> str:
+    """What a trainer is called, also as a file."""
+    settings = [f"{name}={value}".replace("/", "-") for name, value in said.items()]
+    return " ".join([how, *settings])
 
 
 def _trl_settings(more: dict[str, Any]) -> dict[str, Any]:

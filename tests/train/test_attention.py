@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 import torch
 from students import ARCHITECTURES, documents, student
@@ -152,24 +154,54 @@ def test_what_auto_stands_for_on_a_cpu():
     assert implementation(packed) == NAMES["documents"] and is_packed(packed)
     assert is_packed(TrainConfig(packing="epoch"))
     assert implementation(TrainConfig(attention="flex")) == "flex_attention"
-    for version, package in (("2", "flash-attn"), ("4", "flash-attn-4")):
-        with pytest.raises(UserError, match=rf"the package {package}, .*documents or auto"):
+    for version, package in (("2", "flash-attn 2.3.3"), ("4", "flash-attn-4 4")):
+        said = rf"the package {package} or newer, and there is no GPU here; .*documents or auto"
+        with pytest.raises(UserError, match=said):
             implementation(TrainConfig(attention=f"flash_attention_{version}"))
 
 
-def test_flash_attention_4_wants_a_gpu_from_hopper_on_and_half_precision(monkeypatch):
-    asked = TrainConfig(attention="flash_attention_4", layout="packed")
-    monkeypatch.setattr("valley.train.attention.has_flash", lambda _: True)
+@pytest.fixture
+def gpu(monkeypatch):
+    """As on an H100 with flash-attn-4, as far as the choice of an attention looks."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA A100")
-    for capability, said in (((8, 0), r"from Hopper on, and this is NVIDIA A100"), ((9, 0), "")):
-        monkeypatch.setattr("torch.cuda.get_device_capability", lambda of=capability: of)
-        if said:
-            with pytest.raises(UserError, match=said):
-                implementation(asked)
-    assert implementation(asked) == NAMES["flash_attention_4"]
-    with pytest.raises(UserError, match=r"flash_attention_4 takes half precision only"):
-        implementation(asked.model_copy(update={"precision": "fp32"}))
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
+    versions = {"flash-attn-4": "4.0.0b36"}
+
+    def version(name):
+        if name not in versions:
+            raise PackageNotFoundError
+        return versions[name]
+
+    monkeypatch.setattr("valley.train.attention.version", version)
+    return versions
+
+
+def test_what_auto_stands_for_on_a_gpu(gpu, monkeypatch):
+    assert implementation(TrainConfig()) == NAMES["documents"]
+    assert implementation(TrainConfig(layout="padded")) == "sdpa"
+    assert implementation(TrainConfig(layout="packed", precision="fp32")) == "flex_attention"
+    for found, chosen in (("2.8.3.post1", "flash_attention_2"), ("2.3.2", NAMES["documents"])):
+        gpu["flash-attn"] = found
+        assert implementation(TrainConfig()) == chosen
+    with pytest.raises(UserError, match=r"flash-attn 2\.3\.3 or newer, and it is 2\.3\.2 here;"):
+        implementation(TrainConfig(attention="flash_attention_2"))
+    monkeypatch.setattr("valley.train.attention.has_varlen", lambda: False)
+    assert implementation(TrainConfig()) == "flex_attention"
+
+
+def test_flash_attention_4_wants_packed_rows_in_half_precision_and_hopper(gpu, monkeypatch):
+    def refused(said, **settings):
+        with pytest.raises(UserError, match=said):
+            implementation(TrainConfig(attention="flash_attention_4", **settings))
+
+    assert implementation(TrainConfig(attention="flash_attention_4")) == NAMES["flash_attention_4"]
+    refused("takes half precision only", precision="fp32", layout="packed")
+    refused("is for packed rows", layout="padded")
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 0))
+    refused("from Hopper on, and this is NVIDIA A100")
+    gpu.clear()
+    refused("and flash-attn-4 is not installed here")
     windows = student("qwen2")
     windows.config.layer_types = ["sliding_attention"]
     with pytest.raises(UserError, match=r"flash_attention_4 knows no sliding_attention"):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from students import ARCHITECTURES, documents
 
-from valley.train.attention import NAMES, PACKAGES, has_flash, has_varlen, register
+from valley.train.attention import NAMES, PACKAGES, has_varlen, lacking, register
 from valley.train.head import chunked_loss, summed_loss
 from valley.train.kernels import liger_loss, use_liger
 from valley.train.rows import rows_of
@@ -86,8 +86,8 @@ def references():
 
 
 def attention_here(attention):
-    if attention in PACKAGES and not has_flash(attention):
-        pytest.skip(f"no {PACKAGES[attention]} here")
+    if attention in PACKAGES and (lack := lacking(attention)):
+        pytest.skip(lack)
     if attention == "flash_attention_4" and torch.cuda.get_device_capability() < (9, 0):
         pytest.skip("a GPU before Hopper")
     if attention == "documents" and not has_varlen():

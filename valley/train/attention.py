@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable
 from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from valley.errors import UserError
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
 OURS = "valley_documents"
 OURS_BY_FLASH_4 = "valley_documents_4"  # transformers looks for "flash" in such names
 NAMES = {"flex": "flex_attention", "documents": OURS, "flash_attention_4": OURS_BY_FLASH_4}
-PACKAGES = {"flash_attention_2": "flash-attn", "flash_attention_4": "flash-attn-4"}
+PACKAGES = {
+    "flash_attention_2": ("flash-attn", "2.3.3"),
+    "flash_attention_4": ("flash-attn-4", "4"),
+}
+"""What has the kernel, and the oldest version: of the first, what transformers takes."""
 
 
 def is_packed(config: TrainConfig) -> bool:
@@ -62,13 +68,18 @@ def implementation(config: TrainConfig) -> str:
             asked = "flex"
         elif torch.cuda.is_available():
             flash = "flash_attention_2"
-            asked = flash if has_flash(flash) else "documents" if has_varlen() else "flex"
+            asked = flash if not lacking(flash) else "documents" if has_varlen() else "flex"
         else:
             asked = "documents"
-    if asked in PACKAGES and not has_flash(asked):
+    if asked in PACKAGES and (lack := lacking(asked)):
         raise UserError(
-            f"train.attention: {asked} needs a GPU and the package {PACKAGES[asked]}, and here is not "
-            "both; install it, or set train.attention: documents or auto"
+            f"train.attention: {asked} needs a GPU and the package {' '.join(PACKAGES[asked])} or newer, and "
+            f"{lack}; set train.attention: documents or auto"
+        )
+    if asked == "flash_attention_4" and not is_packed(config):
+        raise UserError(
+            "train.attention: flash_attention_4 is for packed rows; set train.layout: packed, or "
+            "train.attention: auto"
         )
     if asked == "flash_attention_4" and torch.cuda.get_device_capability() < (9, 0):
         raise UserError(
@@ -154,7 +165,7 @@ def document_attention(
     """
     if attention_mask is not None or dropout:
         raise UserError(
-            "train.attention: documents knows neither masks nor dropout; set the model's "
+            "train.attention: documents and flash_attention_4 know neither masks nor dropout; set the model's "
             "attention_dropout to 0, or train.attention: flex"
         )
     if cu_seq_lens_q is None:
@@ -234,15 +245,19 @@ def _flash_4(
     return out
 
 
-def has_flash(asked: str) -> bool:
-    """Whether there are a GPU and the package of `flash_attention_2` or `flash_attention_4`."""
-    from transformers import utils
+def lacking(asked: str) -> str:
+    """What `flash_attention_2` or `flash_attention_4` lacks here; empty where it lacks nothing."""
+    import torch
 
-    known = {
-        "flash_attention_2": utils.is_flash_attn_2_available,
-        "flash_attention_4": utils.is_flash_attn_4_available,
-    }
-    return bool(known[asked]())
+    if not torch.cuda.is_available():
+        return "there is no GPU here"
+    package, oldest = PACKAGES[asked]
+    try:
+        found = version(package)
+    except PackageNotFoundError:
+        return f"{package} is not installed here"
+    numbers = [int(number) for number in re.findall(r"\d+", found)[:3]]
+    return f"it is {found} here" if numbers < [int(n) for n in oldest.split(".")] else ""
 
 
 def has_varlen() -> bool:

@@ -55,7 +55,7 @@ class TrainConfig(BaseModel):
     attention: Literal[
         "auto", "documents", "flash_attention_2", "flash_attention_4", "flex", "sdpa", "eager"
     ] = "auto"
-    """What computes attention. `auto`: FlashAttention for packed rows where it is installed, else
+    """What computes attention. `auto`: `flash_attention_2` for packed rows where it is installed, else
     `documents`, valley's own; `sdpa` for padded ones. `sdpa` and `eager` need memory that grows with the
     square of a packed row."""
     loss: Literal["tokens", "sequences"] = "tokens"

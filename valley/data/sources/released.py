@@ -7,7 +7,6 @@ named in the grid. Such rows have no tests: what is easy or right is what the gr
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 from valley.data.candidates import Candidate, Wanted, everything
 from valley.data.problems import Problem
 from valley.data.sources import shards
-from valley.data.sources.open_code_rows import split_thought
+from valley.data.sources.open_code_rows import short, split_thought
 from valley.data.sources.question_sets import label
 from valley.data.traces import Trace
 from valley.errors import UserError
@@ -80,7 +79,7 @@ class Released:
                 continue
             self._counts["candidates"] += 1
             problem = _identity(question)
-            identity = f"{problem}/{_short(response or '')}"
+            identity = f"{problem}/{short(response or '')}"
             seen[identity] += 1
             if seen[identity] > 1:  # equal rows are told apart by how many stand before them
                 identity = f"{identity}/{seen[identity]}"
@@ -138,8 +137,4 @@ def _turns(chat: Any) -> tuple[str | None, str | None]:
 
 
 def _identity(question: str) -> str:
-    return f"paper/{_short(question)}"
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"paper/{short(question)}"

@@ -164,7 +164,7 @@ def _check_texts(batch: Batch, texts: Collection[str]) -> None:
             if not isinstance(value, str | None):
                 raise UserError(
                     f"{batch.path}: column {name!r} holds {reprlib.repr(value)}, and should hold text; "
-                    "is it the file that was meant?"
+                    "are they the file and the column that were meant?"
                 )
 
 
