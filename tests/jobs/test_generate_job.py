@@ -377,9 +377,7 @@ def test_an_engine_over_two_devices_answers_as_over_one_and_ends_with_its_job(
     assert wait_until(lambda: not processes_with(mark), 30), "workers outlive their job"
     running = run_all([folder], VLLM, two)
     try:
-        # How multiprocessing starts a worker; its trackers of resources are called otherwise.
-        workers = lambda: sum("spawn_main" in each for each in processes_with(mark))  # noqa: E731
-        assert wait_until(lambda: workers() == 2, 120), "it has no two workers"
+        assert wait_until(lambda: workers_with(mark) == 2, 120), "it has no two workers"
         assert running.wait() == 0 and wait_until(lambda: not processes_with(mark), 30)
     finally:
         running.kill()
@@ -395,6 +393,11 @@ def processes_with(mark: str) -> list[str]:
             if mark.encode() in path.read_bytes().split(b"\0"):
                 found.append(path.with_name("cmdline").read_text())
     return found
+
+
+def workers_with(mark: str) -> int:
+    """How many of them multiprocessing started as workers, not to track resources."""
+    return sum("spawn_main" in command for command in processes_with(mark))
 
 
 def wait_until(true: Callable[[], bool], most_s: float) -> bool:

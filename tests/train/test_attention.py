@@ -154,7 +154,7 @@ def test_what_auto_stands_for_on_a_cpu():
     assert implementation(packed) == NAMES["documents"] and is_packed(packed)
     assert is_packed(TrainConfig(packing="epoch"))
     assert implementation(TrainConfig(attention="flex")) == "flex_attention"
-    for version, package in (("2", "flash-attn 2.3.3"), ("4", "flash-attn-4 4")):
+    for version, package in (("2", "flash-attn 2.3.3"), ("4", "flash-attn-4 4.0.0b1")):
         said = rf"the package {package} or newer, and there is no GPU here; .*documents or auto"
         with pytest.raises(UserError, match=said):
             implementation(TrainConfig(attention=f"flash_attention_{version}"))
@@ -162,7 +162,7 @@ def test_what_auto_stands_for_on_a_cpu():
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """As on an H100 with flash-attn-4, as far as the choice of an attention looks."""
+    """As on a GPU with flash-attn-4, as far as the choice of an attention looks."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA A100")
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import re
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from packaging.version import Version
 
 from valley.errors import UserError
 from valley.train.config import TrainConfig
@@ -33,7 +34,7 @@ OURS_BY_FLASH_4 = "valley_documents_4"  # transformers looks for "flash" in such
 NAMES = {"flex": "flex_attention", "documents": OURS, "flash_attention_4": OURS_BY_FLASH_4}
 PACKAGES = {
     "flash_attention_2": ("flash-attn", "2.3.3"),
-    "flash_attention_4": ("flash-attn-4", "4"),
+    "flash_attention_4": ("flash-attn-4", "4.0.0b1"),
 }
 """What has the kernel, and the oldest version: of the first, what transformers takes."""
 
@@ -256,8 +257,7 @@ def lacking(asked: str) -> str:
         found = version(package)
     except PackageNotFoundError:
         return f"{package} is not installed here"
-    numbers = [int(number) for number in re.findall(r"\d+", found)[:3]]
-    return f"it is {found} here" if numbers < [int(n) for n in oldest.split(".")] else ""
+    return f"it is {found} here" if Version(found) < Version(oldest) else ""
 
 
 def has_varlen() -> bool:

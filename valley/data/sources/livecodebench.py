@@ -31,7 +31,6 @@ COLUMNS = (
     *("question_title", "question_content", "platform", "question_id", "contest_date"),
     *("starter_code", "difficulty", "public_test_cases", "private_test_cases", "metadata"),
 )
-
 TEXTS = ("question_content", "platform", "question_id", "starter_code")
 
 

@@ -30,7 +30,7 @@ from valley.data.sources.open_code_rows import (
     split_thought,
     trace_id,
 )
-from valley.data.sources.question_sets import label
+from valley.data.sources.question_sets import label, told
 from valley.data.sources.questions import Questions
 from valley.data.traces import Trace
 
@@ -114,7 +114,8 @@ class _Release:
 
     def counts(self) -> dict[str, int]:
         """Rows by what became of them, and why problems have no tests."""
-        return _told(self.tally, self._questions.unusable)
+        first = {name: self.tally[name] for name in ("rows", "candidates")}
+        return first | told(self.tally, self._questions.unusable)
 
     def _asked(self, row: dict[str, Any], resolve: Resolve) -> _Asked:
         return resolve(row["dataset"], row["split"], row["index"])
@@ -238,9 +239,3 @@ def _count_doubt(asked: _Asked, stated: str | None, counts: Counter[str]) -> Non
 
 def _question_of(text: str) -> str:
     return f"{FIRST_RELEASE_SOURCE}/{short(text)}"
-
-
-def _told(counts: Counter[str], unusable: Counter[str]) -> dict[str, int]:
-    said = {"rows": counts["rows"], "candidates": counts["candidates"]}
-    untested = {f"problems without tests: {why}": count for why, count in unusable.items()}
-    return said | dict(sorted((counts | Counter(untested)).items()))

@@ -112,6 +112,12 @@ def label(value: Any) -> str | None:
     return text if text and text.lower() not in ("none", "nan", "-") else None
 
 
+def told(counts: Mapping[str, int], unusable: Mapping[str, int]) -> dict[str, int]:
+    """What a source counted, with why problems have no tests (see `problems`), by name."""
+    untested = {f"problems without tests: {why}": count for why, count in unusable.items()}
+    return dict(sorted({**counts, **untested}.items()))
+
+
 def _input_output(row: Row) -> Tests:
     return parse_input_output(row["input_output"])
 

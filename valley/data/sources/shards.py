@@ -157,15 +157,14 @@ def _lists(batch: Any, columns: Sequence[str], optional: Sequence[str]) -> dict[
 
 
 def _check_texts(batch: Batch, texts: Collection[str]) -> None:
-    for name, values in batch.columns.items():
-        # Of a Parquet or Arrow column one value tells for all.
-        asked = values[:1] if batch.utf8 and values and values[0] is not None else values
-        for value in asked if name in texts else ():
-            if not isinstance(value, str | None):
-                raise UserError(
-                    f"{batch.path}: column {name!r} holds {reprlib.repr(value)}, and should hold text; "
-                    "are they the file and the column that were meant?"
-                )
+    for name in texts:
+        values = batch.columns.get(name, ())
+        wrong = next((value for value in values if not isinstance(value, str | None)), None)
+        if wrong is not None:
+            raise UserError(
+                f"{batch.path}: column {name!r} holds {reprlib.repr(wrong)}, and should hold text; "
+                "are they the file and the column that were meant?"
+            )
 
 
 def _check_end(path: Path) -> None:

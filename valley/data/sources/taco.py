@@ -13,7 +13,7 @@ from pathlib import Path
 from valley.data.candidates import Candidate, Wanted, everything
 from valley.data.problems import Problem
 from valley.data.sources import question_sets, shards
-from valley.data.sources.question_sets import TACO, label, problem_id, solutions
+from valley.data.sources.question_sets import TACO, label, problem_id, solutions, told
 from valley.data.traces import Trace
 from valley.records import iterate_records
 
@@ -60,7 +60,7 @@ class TacoProblems:
 
     def counts(self) -> dict[str, int]:
         """Problems, rows left out by reason, and why there are no usable tests."""
-        return _told(self._counts, self._unusable)
+        return told(self._counts, self._unusable)
 
 
 class TacoPool:
@@ -86,7 +86,7 @@ class TacoPool:
 
     def counts(self) -> dict[str, int]:
         """Rows, candidates, and what was left out by reason."""
-        return _told(self._counts, self._unusable)
+        return told(self._counts, self._unusable)
 
     def _read(self, path: Path) -> Iterator[Candidate]:
         labels = {
@@ -129,8 +129,3 @@ class TacoPool:
             source=f"{TACO.name}/{self._split}",
             question_id=trace.problem_id,
         )
-
-
-def _told(counts: Counter[str], unusable: Counter[str]) -> dict[str, int]:
-    untested = {f"problems without tests: {why}": n for why, n in unusable.items()}
-    return dict(sorted((counts | Counter(untested)).items()))
