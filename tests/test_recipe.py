@@ -99,6 +99,27 @@ def test_a_batch_that_cannot_feed_the_ranks_is_refused(spaced, block, settings):
         load(spaced, block, *settings)
 
 
+@pytest.mark.parametrize(
+    ("more", "train", "message"),
+    [
+        ("micro_batch_size: 1", "micro_batch_tokens=64", "micro_batch_size is of no effect where"),
+        ("micro_batch_tokens: 64", "layout=padded", "layout cannot be padded"),
+        ("micro_batch_tokens: 64", "packing=epoch", "of no effect with packing: epoch"),
+        ("micro_batch_tokens: 64", "batch_size=7", "cannot be shared evenly by 2 ranks"),
+    ],
+)
+def test_what_a_training_could_not_be_run_with_after_running_out_of_memory(
+    spaced, more, train, message
+):
+    settings = [
+        f"resources.train={{nodes: 2, on_out_of_memory: {{{more}}}}}",
+        f"train.{train}",
+    ]
+    with pytest.raises(UserError, match=rf"resources\.train\.on_out_of_memory.*{message}"):
+        load(spaced, "{size: 8}", *settings)
+    load(spaced, "{size: 8}", settings[0])
+
+
 def test_a_batch_that_feeds_the_ranks_unevenly_is_not_refused(spaced):
     load(spaced, "{size: 8}", "train.batch_size=7", "resources.train.nodes=2")
 

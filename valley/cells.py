@@ -98,8 +98,7 @@ class _Expander:
     def __init__(self, sweep: Sweep, base: Recipe, file: GridFile) -> None:
         self._sweep = sweep
         self._at = file.at
-        train = sweep.resources.train
-        self._recipes = Recipes(base, train.nodes * train.tasks_per_node, file.at)
+        self._recipes = Recipes(base, sweep.resources.train, file.at)
         self._choices = Choices(tuple(sweep.students), tuple(sweep.stages))
         self._when = Conditionals(sweep.when, self._choices, cache(base.setting), file.at)
         self._made: dict[tuple, _Made] = {}

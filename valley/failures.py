@@ -66,8 +66,8 @@ GPU_MEMORY = (
     "take a GPU with more memory, or one that nobody shares, then launch again with --retry oom"
 )
 SMALLER_BATCH = (
-    "lower train.micro_batch_size or raise train.zero_stage, neither of which changes the result, then "
-    "launch again with --retry oom"
+    "lower train.micro_batch_size (or micro_batch_tokens) or raise train.zero_stage, none of which changes "
+    "the result, then launch again with --retry oom"
 )
 FREE_DISK = "free space or raise the quota where --root and the temporary folder lie, " + AGAIN
 MORE_TIME = (

@@ -207,7 +207,7 @@ def _cost(
     throttle = resources.array_throttle or sweep.cluster.array_throttle
     limits = [sum(elements), at_once, throttle and throttle * arrays]
     hours = seconds / 3600
-    cpus = resources.nodes * resources.tasks_per_node * resources.cpus_per_task
+    cpus = resources.ranks * resources.cpus_per_task
     return Cost(
         kind,
         rebuild,

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from valley.axes import MATCHING, RECIPE_SECTIONS, STEPS, At
+from valley.cluster.config import Resources
 from valley.data.chat import ChatConfig
 from valley.data.config import DataConfig
 from valley.data.pack import accumulation
@@ -53,17 +54,17 @@ class Recipes:
     than the few hundred sections they are put together from.
     """
 
-    def __init__(self, base: Recipe, ranks: int, at: Callable[[Location], str]) -> None:
+    def __init__(self, base: Recipe, train: Resources, at: Callable[[Location], str]) -> None:
         """Start from the sections as they stand in the grid file.
 
         Equal recipes are one object, however their settings were spelled.
 
         Args:
-            ranks: how many processes a training runs in.
+            train: what a training runs on.
             at: says where a location in the grid file stands.
         """
         self._base = base
-        self._ranks = ranks
+        self._train = train
         self._at = at
         self._recipes: dict[str, Recipe] = {}
         self._sections: dict[str, Any] = {}
@@ -94,7 +95,7 @@ class Recipes:
             def origin(name: str) -> str:
                 return at(name) if name in overrides else self._at(tuple(name.split(".")))
 
-            _check_recipe(recipe, self._ranks, origin)
+            _check_recipe(recipe, self._train, origin)
             parts = tuple(id(section) for section in sections.values())
             self._recipes[key] = self._distinct.setdefault(parts, recipe)
         return self._recipes[key]
@@ -151,7 +152,7 @@ def _vary(section: str, base: BaseModel, overrides: Mapping[str, Any], at: At) -
     return validate(type(base), values, whose)
 
 
-def _check_recipe(recipe: Recipe, ranks: int, at: Callable[[str], str]) -> None:
+def _check_recipe(recipe: Recipe, resources: Resources, at: Callable[[str], str]) -> None:
     """Refuse sections that contradict one another."""
     k = max(recipe.grade.k)
     for name, profile in recipe.generate.profiles.items():
@@ -166,7 +167,21 @@ def _check_recipe(recipe: Recipe, ranks: int, at: Callable[[str], str]) -> None:
         recipe.data.check()
     except UserError as error:
         raise UserError(f"{at('data')}: {error}") from error
-    check_training(recipe.train, ranks, lambda key: at(f"train.{key}"))
+    check_training(recipe.train, resources.ranks, lambda key: at(f"train.{key}"))
+    if resources.raised_execution:
+        _check_raised(recipe.train, resources, lambda: at("resources.train.on_out_of_memory"))
+
+
+def _check_raised(train: TrainConfig, resources: Resources, at: Callable[[], str]) -> None:
+    """Refuse what a training that has run out of memory could not be run with."""
+    more = resources.raised_execution
+    raised = validate(TrainConfig, {**train.model_dump(mode="json"), **more}, lambda _: at())
+    if "micro_batch_size" in more and raised.micro_batch_tokens is not None:
+        raise UserError(
+            f"{at()}: micro_batch_size is of no effect where micro_batch_tokens is set; give "
+            "micro_batch_tokens instead"
+        )
+    check_training(raised, resources.ranks, lambda _: at())
 
 
 def check_training(train: TrainConfig, ranks: int, at: Callable[[str], str]) -> None:
@@ -180,7 +195,9 @@ def check_training(train: TrainConfig, ranks: int, at: Callable[[str], str]) -> 
     """
     key = "batch_size"
     try:
-        steps = accumulation(train.batch_size, train.micro_batch_size, ranks)
+        steps = accumulation(
+            train.batch_size, train.micro_batch_size, ranks, train.micro_batch_tokens
+        )
         key = "deepspeed"
         deepspeed_config(train, steps, ranks)
     except UserError as error:

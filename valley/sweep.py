@@ -255,13 +255,11 @@ def _check_students(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:
                 f"{at()}: the data of cell {cell.label} has no direct answers to learn from; raise "
                 "data.direct_answers (`source: tiny` alone has them) or leave first_lessons out"
             )
-        train = sweep.resources.train
-        ranks = train.nodes * train.tasks_per_node
 
         def whose(key: str, name: str = name) -> str:
             return file.at(("students", name, "first_lessons", key))
 
-        check_training(student.first_lessons, ranks, whose)
+        check_training(student.first_lessons, sweep.resources.train.ranks, whose)
 
 
 def _check_engines(sweep: Sweep, cells: list[Cell], file: GridFile) -> None:

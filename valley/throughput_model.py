@@ -74,7 +74,7 @@ class Throughput:
     def __init__(self, sweep: Sweep, measured: Measurements | None = None) -> None:
         train = sweep.resources.train
         self.assumed = sweep.preview
-        self.ranks = train.nodes * train.tasks_per_node
+        self.ranks = train.ranks
         self.measured = measured or {}
         self.by_student: dict[tuple[str, str], Measured] = {}
         for (kind, student, _), value in self.measured.items():

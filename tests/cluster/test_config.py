@@ -37,6 +37,7 @@ def test_packs_that_cannot_be_kept_are_refused(resources, message):
             "memory_gib is 4, less than memory_gib 8",
         ),
         ({"grade": {"on_out_of_memory": {"micro_batch_size": 1}}}, "only a training has micro"),
+        ({"grade": {"on_out_of_memory": {"micro_batch_tokens": 64}}}, "only a training has micro"),
         ({"grade": {"on_out_of_memory": {"nodes": 2}}}, "nodes"),
     ],
 )

@@ -48,6 +48,24 @@ def test_ranks_share_the_batches_of_one_rank(count, batch_size, micro, world, st
         assert all(0 < len(m) <= max(micro, 1) for share in shares for m in share.micro_batches)
 
 
+def test_shared_by_tokens_the_ranks_do_the_same_steps():
+    docs = documents(24)
+    options = {"steps": 5, "batch_size": 8, "micro_batch_size": 8, "seed": 2}
+    counts = set()
+    ranks = [
+        list(batches(docs, **options, rank=r, world_size=2, micro_batch_tokens=18))
+        for r in range(2)
+    ]
+    for whole, *shares in zip(batches(docs, **options), *ranks, strict=True):
+        together = [d for share in shares for m in share.micro_batches for d in m]
+        assert Counter(map(id, together)) == Counter(map(id, whole.micro_batches[0]))
+        assert {share.response_tokens for share in shares} == {whole.response_tokens}
+        (passes,) = {len(share.micro_batches) for share in shares}
+        counts.add(passes)
+        assert all(sum(len(d.tokens) for d in m) <= 18 for s in shares for m in s.micro_batches)
+    assert len(counts) > 1  # or the steps were too alike to show anything
+
+
 def test_every_epoch_holds_every_document_once():
     docs = documents(10)
     stream = batches(docs, steps=6, batch_size=5, micro_batch_size=5, seed=0)
@@ -72,6 +90,8 @@ def test_batches_run_on_across_epochs():
 def test_a_batch_too_small_for_the_ranks_is_refused():
     with pytest.raises(UserError, match="batch_size 3 cannot feed 4 ranks"):
         accumulation(3, 1, 4)
+    with pytest.raises(UserError, match="batch_size 6 cannot be shared evenly by 4 ranks"):
+        accumulation(6, 1, 4, 64)
 
 
 def test_of_no_documents_there_are_no_batches():

@@ -20,13 +20,21 @@ KINDS = {
     "packed": {"layout": "packed"},
     "packed, eager": {"layout": "packed", "attention": "eager", "zero_stage": 1},
     "packed, ZeRO-3": {"layout": "packed", "zero_stage": 3, "activation_checkpointing": True},
+    # As many as three passes in one step, and one in another.
+    "by tokens": {"micro_batch_tokens": 64},
+    "by tokens, ZeRO-1": {"micro_batch_tokens": 64, "zero_stage": 1},
+    "by tokens, ZeRO-2": {"micro_batch_tokens": 64, "zero_stage": 2},
+    "by tokens, ZeRO-3": {"micro_batch_tokens": 64, "zero_stage": 3},
     "sequences": {"loss": "sequences", "zero_stage": 2},
     "sequences, packed": {"loss": "sequences", "layout": "packed"},
+    "sequences, by tokens": {"loss": "sequences", "micro_batch_tokens": 64},
     "rows": ROWS,
     "rows of sequences": {**ROWS, "loss": "sequences", "schedule": "constant"},
 }
-SAME = {"packed": "padded", "packed, eager": "padded", "packed, ZeRO-3": "padded"} | {
-    "sequences, packed": "sequences"
+SAME = {
+    name: "sequences" if name.startswith("sequences, ") else "padded"
+    for name in KINDS
+    if name.startswith(("packed", "by tokens", "sequences, "))
 }
 
 

@@ -11,6 +11,9 @@ FOLLOWED = {"generate": ("prepare", "train"), "grade": ("generate",)}
 RESUMES = frozenset({"train", "generate"})
 """The kinds whose jobs go on from where they were stopped."""
 
+OF_TRAININGS = {"micro_batch_size", "micro_batch_tokens"}
+"""What a training may get instead that is no resource."""
+
 
 class MoreResources(BaseModel):
     """What a job gets instead when it has run out of memory. What is null stays as it was."""
@@ -21,12 +24,15 @@ class MoreResources(BaseModel):
     cpus_per_task: int | None = Field(None, ge=1)
     """For sites that hand out memory with CPUs."""
     micro_batch_size: int | None = Field(None, ge=1)
-    """Of a training, whose result it does not change."""
+    """Of a training, whose result it does not change, as the next."""
+    micro_batch_tokens: int | None = Field(None, ge=8)
 
     @model_validator(mode="after")
     def _something(self) -> MoreResources:
         if not self.model_dump(exclude_none=True):
-            raise ValueError("names nothing; give memory_gib, cpus_per_task or micro_batch_size")
+            raise ValueError(
+                "names nothing; give memory_gib, cpus_per_task, micro_batch_size or micro_batch_tokens"
+            )
         return self
 
 
@@ -79,17 +85,22 @@ class Resources(BaseModel):
         return self
 
     @property
+    def ranks(self) -> int:
+        """Processes of a job."""
+        return self.nodes * self.tasks_per_node
+
+    @property
     def raised(self) -> Resources:
         """What a job asks for that ran out of memory."""
         more = self.on_out_of_memory
-        asked = more.model_dump(exclude_none=True, exclude={"micro_batch_size"}) if more else {}
+        asked = more.model_dump(exclude_none=True, exclude=OF_TRAININGS) if more else {}
         return self.model_copy(update=asked)
 
     @property
     def raised_execution(self) -> dict[str, Any]:
         """How a job runs that ran out of memory, where that differs too."""
         more = self.on_out_of_memory
-        return more.model_dump(exclude_none=True, include={"micro_batch_size"}) if more else {}
+        return more.model_dump(exclude_none=True, include=OF_TRAININGS) if more else {}
 
 
 class RetryPolicy(BaseModel):
@@ -176,10 +187,10 @@ class ResourcesByKind(BaseModel):
                         f"element as the {leader} job before it does; set {kind}.pack to {least} "
                         f"or more, or {leader}.pack to {pack}"
                     )
-        if self.train.pack > 1 and self.train.nodes * self.train.tasks_per_node > 1:
+        if self.train.pack > 1 and self.train.ranks > 1:
             raise ValueError(
                 f"train.pack is {self.train.pack}, and nodes x tasks_per_node "
-                f"{self.train.nodes * self.train.tasks_per_node}: where one rank fails, the others "
+                f"{self.train.ranks}: where one rank fails, the others "
                 "would go on to the next job without it; set train.pack to 1"
             )
         return self
@@ -188,11 +199,11 @@ class ResourcesByKind(BaseModel):
     def _ranks(self) -> ResourcesByKind:
         for kind in ("prepare", "generate", "grade"):
             asked: Resources = getattr(self, kind)
-            if asked.on_out_of_memory and asked.on_out_of_memory.micro_batch_size:
+            for name in asked.raised_execution:
                 raise ValueError(
-                    f"{kind}.on_out_of_memory.micro_batch_size: only a training has micro-batches"
+                    f"{kind}.on_out_of_memory.{name}: only a training has micro-batches"
                 )
-            if asked.nodes * asked.tasks_per_node > 1:
+            if asked.ranks > 1:
                 raise ValueError(
                     f"{kind}.nodes x tasks_per_node must be 1: only train runs in several ranks"
                 )

@@ -4,7 +4,7 @@
    rows (see `bins.py`). What follows calls either an item: a document, or a row of several.
 2. The stream is cut into global batches of `batch_size` items, across epoch borders.
 3. A global batch is sorted by length, so that items computed together are alike.
-4. It is split into `world size x accumulation` micro-batches of nearly equal count.
+4. It is split into micro-batches, equally many for each rank (see `micro_batches.py`).
 5. Each rank takes its own; every rank knows the whole batch, so the numbers of tokens and documents in
    it need no communication, and are exact.
 
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from valley.data.bins import pack
+from valley.data.micro_batches import by_count, by_tokens, check_even
 from valley.data.render import Document
 from valley.errors import UserError
 
@@ -43,12 +44,27 @@ class Batch:
         return sum(self.lengths)
 
 
-def accumulation(batch_size: int, micro_batch_size: int, world_size: int) -> int:
+VARYING = 2
+"""Says that a step may have several micro-batches, where their number differs from step to step."""
+
+
+def accumulation(
+    batch_size: int,
+    micro_batch_size: int,
+    world_size: int,
+    micro_batch_tokens: int | None = None,
+) -> int:
     """Micro-batches per rank and step, so that none is larger than `micro_batch_size`.
 
+    Returns:
+        `VARYING` where they are split by tokens.
+
     Raises:
-        UserError: there are more micro-batches than documents to put in them.
+        UserError: the batch cannot be shared out among the ranks.
     """
+    if micro_batch_tokens is not None:
+        check_even(batch_size, world_size)
+        return VARYING
     steps = -(-batch_size // (micro_batch_size * world_size))
     if steps * world_size > batch_size:
         raise UserError(
@@ -69,28 +85,33 @@ def batches(
     world_size: int = 1,
     begin: int = 0,
     row_tokens: int | None = None,
+    micro_batch_tokens: int | None = None,
 ) -> Iterator[Batch]:
     """Yield this rank's share of every optimizer step from `begin` on, counted from 0.
 
     Args:
         row_tokens: pack the epoch into rows of so many tokens, and let `batch_size` and
             `micro_batch_size` count rows; None counts documents.
+        micro_batch_tokens: tokens of a micro-batch, in place of `micro_batch_size` documents.
 
     Raises:
         UserError: there is no document, or see `accumulation`.
     """
     if not documents:
         raise UserError("there is no document to make batches of")
-    pieces = accumulation(batch_size, micro_batch_size, world_size) * world_size
+    passes = accumulation(batch_size, micro_batch_size, world_size, micro_batch_tokens) * world_size
     stream = _stream(documents, seed, row_tokens, begin * batch_size)
     for _ in range(begin, steps):
         items = [[documents[i] for i in next(stream)] for _ in range(batch_size)]
         items.sort(key=_tokens)
-        # Ranks take every world_size-th piece, so that none gets all the long ones.
-        edges = [round(i * batch_size / pieces) for i in range(pieces + 1)]
-        shares = [items[edges[i] : edges[i + 1]] for i in range(rank, pieces, world_size)]
+        if micro_batch_tokens is None:
+            groups = by_count(batch_size, passes)
+        else:
+            groups = by_tokens(list(map(_tokens, items)), micro_batch_tokens, world_size)
+        # Ranks take every world_size-th, so that none gets all the long ones.
+        share = groups[rank::world_size]
         yield Batch(
-            micro_batches=[[d for item in share for d in item] for share in shares],
+            micro_batches=[[d for i in group for d in items[i]] for group in share],
             lengths=[len(document.tokens) for item in items for document in item],
             response_tokens=sum(d.response_tokens for item in items for d in item),
         )

@@ -48,7 +48,8 @@ def is_packed(config: TrainConfig) -> bool:
 
     if config.layout == "auto":
         fast = torch.cuda.is_available() and config.precision == "bf16"
-        return config.packing == "epoch" or fast
+        rows = config.packing == "epoch" or config.micro_batch_tokens is not None
+        return rows or fast
     return config.layout == "packed"
 
 

@@ -20,6 +20,7 @@ class TrainConfig(BaseModel):
         {
             "zero_stage",
             "micro_batch_size",
+            "micro_batch_tokens",
             "layout",
             "attention",
             "activation_checkpointing",
@@ -44,6 +45,11 @@ class TrainConfig(BaseModel):
     micro_batch_size: int = Field(16, ge=1)
     """Examples (rows, with `packing: epoch`) per rank per forward pass; the accumulation follows from
     it."""
+    micro_batch_tokens: int | None = Field(None, ge=8)
+    """Tokens per rank per forward pass, in place of `micro_batch_size`: a step's examples are packed into
+    rows of at most so many, as few as the ranks can share evenly, so that short examples go together and
+    no pass needs more memory than another. A longer example has a row of its own. The step stays the
+    same; the number of ranks must divide `batch_size`."""
     packing: Literal["examples", "epoch"] = "examples"
     """What a step holds: a constant number of examples, or of full rows into which each epoch is packed
     anew. Rows waste nothing, but how many examples a step has then depends on their lengths."""
@@ -51,7 +57,8 @@ class TrainConfig(BaseModel):
     """Tokens of a row, with `packing: epoch`; null for `max_tokens`."""
     layout: Literal["auto", "padded", "packed"] = "auto"
     """How a micro-batch's examples lie before the model: each in a row of its own, padded; or one after
-    another in one row, unseen by each other. `auto` packs on GPUs and with `packing: epoch`."""
+    another in one row, unseen by each other. `auto` packs on GPUs, and with `packing: epoch` or
+    `micro_batch_tokens`."""
     attention: Literal[
         "auto", "documents", "flash_attention_2", "flash_attention_4", "flex", "sdpa", "eager"
     ] = "auto"
@@ -120,6 +127,15 @@ class TrainConfig(BaseModel):
             )
         if self.packing == "examples" and self.row_tokens is not None:
             raise ValueError("row_tokens is of no effect without packing: epoch; leave it out")
+        if self.micro_batch_tokens is not None and self.packing == "epoch":
+            raise ValueError(
+                "micro_batch_tokens is of no effect with packing: epoch, whose rows have row_tokens; leave "
+                "it out"
+            )
+        if self.micro_batch_tokens is not None and self.layout == "padded":
+            raise ValueError(
+                "micro_batch_tokens packs several examples into a row; layout cannot be padded"
+            )
         if self.offload == "cpu" and self.zero_stage == 0:
             raise ValueError("offload: cpu needs zero_stage 1, 2 or 3")
         return self

@@ -46,8 +46,8 @@ def deepspeed_config(
         UserError: `train.deepspeed` contradicts another setting.
     """
     values: dict[str, Any] = {
-        # Micro-batches are of our making and of varying count, so DeepSpeed's size is nominal: it
-        # only checks the product.
+        # Micro-batches are of our making, and of varying size and number, so DeepSpeed's are nominal: it
+        # only checks the product, and divides the loss by their number, which the loss is multiplied with.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": accumulation_steps,
         "train_batch_size": accumulation_steps * world_size,

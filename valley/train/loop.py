@@ -120,7 +120,9 @@ def train(
 
     torch.manual_seed(seed)
     rank, world_size = dist.get_rank(), dist.get_world_size()
-    accumulation_steps = accumulation(config.batch_size, config.micro_batch_size, world_size)
+    accumulation_steps = accumulation(
+        config.batch_size, config.micro_batch_size, world_size, config.micro_batch_tokens
+    )
     tokenizer = load_tokenizer(start)
     values = deepspeed_config(config, accumulation_steps, world_size)
     engine = make_engine(load_student(start, config, values), config, values)
@@ -152,6 +154,7 @@ def train(
             world_size=world_size,
             begin=begun.step,
             row_tokens=config.row_capacity,
+            micro_batch_tokens=config.micro_batch_tokens,
         )
         for step in range(begun.step, steps):
             waited = time.perf_counter()
@@ -250,7 +253,10 @@ class _Accumulation:
         total = torch.zeros(1, device=engine.device)
         positions = 0
         local_norm = None
-        for documents in batch.micro_batches:
+        for number, documents in enumerate(batch.micro_batches, 1):
+            last = number == len(batch.micro_batches)
+            # Said, and not left to the engine's own count: there may be more in one step than in another.
+            engine.set_gradient_accumulation_boundary(last)
             rows = rows_of(
                 documents,
                 packed=self.packed,
@@ -262,7 +268,7 @@ class _Accumulation:
             total += loss.detach()
             positions += rows.positions
             engine.backward(loss / divisor * scale)
-            if engine.is_gradient_accumulation_boundary():
+            if last:
                 local_norm = _norm_before_step(engine)
             engine.step()
         norm = engine.get_global_grad_norm() if local_norm is None else local_norm
