@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -66,19 +65,24 @@ def test_a_lock_that_was_broken_is_left_to_its_new_owner(spaced):
 
 def test_who_waits_gets_the_lock_when_it_is_free(spaced):
     said: list[str] = []
+    waits = threading.Event()
     with root_lock(spaced):
-        second = threading.Thread(target=_hold_shortly, args=(spaced, said))
+        second = threading.Thread(target=_hold_shortly, args=(spaced, said, waits))
         second.start()
-        time.sleep(0.2)
+        assert waits.wait(timeout=30)
         assert said == [
             f"waiting for another launcher (process {os.getpid()} on {this_process()['host']})"
         ]
-    second.join(timeout=10)
+    second.join(timeout=30)
     assert said[-1] == "held"
 
 
-def _hold_shortly(root, said):
-    with root_lock(root, waits=said.append):
+def _hold_shortly(root, said, waits):
+    def note(who):
+        said.append(who)
+        waits.set()
+
+    with root_lock(root, waits=note):
         said.append("held")
 
 

@@ -33,7 +33,8 @@ class Claim:
             # A link is made or refused as a whole, also on a network file system.
             os.link(self._draft, self.path)
         except FileExistsError:
-            return False
+            # Over NFS the answer to a link that was made may be lost, and the same asked again (open(2)).
+            return self._draft.stat().st_nlink == 2
         finally:
             self._draft.unlink(missing_ok=True)
         return True

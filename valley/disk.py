@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 CHUNK_BYTES = 1 << 24
@@ -22,7 +23,9 @@ def sync(path: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Return only when a folder, and all that is below it, is on the disk."""
     for path in folder.rglob("*"):
-        sync(path)
+        if path.is_file() or path.is_dir():
+            with suppress(FileNotFoundError):  # a temporary one that has gone since
+                sync(path)
     sync(folder)
 
 

@@ -11,10 +11,12 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from valley.disk import sync_folder
 from valley.errors import UserError
 from valley.failures import classify
 from valley.records import canonical_json, write_json
@@ -63,11 +65,13 @@ class JobFile:
 
     def report(self, **progress: Any) -> None:
         """Leave word of how far the job is, for the launcher's display and `status.py`."""
-        # Not synced: losing it costs nothing, and it is written often.
+        # Not synced: losing it costs nothing, and it is written often. Nor may it end a job, whose own
+        # files will tell what is wrong with the disk.
         path = self.folder / "progress.json"
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"schema": PROGRESS_SCHEMA, **progress}))
-        temporary.replace(path)
+        with suppress(OSError):
+            temporary.write_text(json.dumps({"schema": PROGRESS_SCHEMA, **progress}))
+            temporary.replace(path)
 
 
 def read_job(path: Path) -> JobFile:
@@ -140,6 +144,7 @@ def write_result(job: JobFile, outcome: Any, cost: Any, provenance: Any) -> None
         "provenance": provenance,
     }
     canonical_json(result)  # refuses NaN and foreign types before anything is written
+    sync_folder(job.folder)  # or after a power cut it would be done, and its outputs empty
     write_json(job.folder / "result.json", result, notes)
     forget_pruning(job.folder)
     for name in ("running.json", "progress.json", "failed.json"):

@@ -18,25 +18,29 @@ def process_start(pid: int) -> str | None:
 
     With the process id it names a process for good: ids are used again, starts are not.
     """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]
+    fields = _stat(Path(f"/proc/{pid}/stat"))
+    return None if fields is None or fields[0] == "Z" else fields[19]
 
 
 def children_of(pid: int) -> list[int]:
     """The processes of this host that this one started and that have not ended."""
     children = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent, *_ = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended since
-            continue
-        if int(parent) == pid and state != "Z":
+        fields = _stat(stat)
+        if fields is not None and int(fields[1]) == pid and fields[0] != "Z":
             children.append(int(stat.parent.name))
     return children
+
+
+def _stat(path: Path) -> list[str] | None:
+    """What follows a process's name; None where it has ended.
+
+    The name may hold anything, also a part of a letter: the kernel cuts it after 15 bytes.
+    """
+    try:
+        return path.read_bytes().rpartition(b")")[2].decode().split()
+    except OSError:
+        return None
 
 
 def this_process() -> dict[str, Any]:

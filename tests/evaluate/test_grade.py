@@ -1,5 +1,6 @@
 import os
 import subprocess
+import time
 from dataclasses import replace
 
 import pytest
@@ -332,3 +333,24 @@ def test_an_error_in_the_report_ends_the_work():
 
     with pytest.raises(RuntimeError, match="stop here"):
         check_programs([(STDIN, "print(4)")] * 50, CONFIG, workers=2, report=report)
+
+
+@pytest.mark.parametrize("mode", ["strict", "lcb"])
+def test_an_end_does_not_wait_for_programs_that_are_at_work(mode):
+    tests = [{"input": f"{n}\n", "output": f"{n}\n"} for n in range(60)]
+    slow = Problem("slow", "test", "", tests, time_limit_s=5, memory_limit_mib=256)
+    sleeps = "import time\ntime.sleep(1)\nprint(input())"
+
+    def report(done, total):
+        raise RuntimeError("stop here")
+
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="stop here"):
+        check_programs(
+            [(slow, sleeps), (STDIN, "print(4)")],
+            CONFIG.model_copy(update={"mode": mode}),
+            workers=2,
+            report=report,
+        )
+    # Its tests would have taken a minute.
+    assert time.monotonic() - began < 30

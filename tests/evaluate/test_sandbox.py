@@ -1,6 +1,8 @@
 """Programs run as a plain Python would run them, and cannot do what the isolation forbids."""
 
+import errno
 import os
+import resource
 import site
 import socket
 import subprocess
@@ -483,3 +485,31 @@ def test_limits_alone_are_refused_unless_they_are_asked_for(monkeypatch, tmp_pat
             find_isolation("auto")
     finally:
         find_isolation.cache_clear()
+
+
+def test_a_process_that_holds_many_files_can_end_its_sandboxes():
+    """`select` takes no descriptor above 1,023."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2048:
+        pytest.skip("no more than so few files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+    held = []
+    try:
+        while not held or held[-1] < 1100:
+            held.append(os.dup(0))
+        with Sandbox(find_isolation("auto")) as started:
+            run(started, "print(1)")
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_file_for_what_a_driver_says_is_the_sandboxes_fault(monkeypatch):
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    isolation = find_isolation("auto")
+    monkeypatch.setattr("valley.evaluate.started.tempfile.TemporaryFile", refuse)
+    with pytest.raises(SandboxError, match="Too many open files"):
+        Sandbox(isolation)

@@ -51,7 +51,7 @@ class Order:
         """The largest size that can be drawn."""
         return int(self.units[-1]) if len(self.units) else 0
 
-    def first(self, size: int, size_in: str) -> Numbers:
+    def first(self, size: int) -> Numbers:
         """The rows of a set of some size: of characters as many as are within it, else exactly so many."""
         return self.rows[: int(np.searchsorted(self.units, size, side="right"))]
 
@@ -98,7 +98,7 @@ def draw(index: Index, arm: Arm, size: int, data_seed: int) -> Numbers:
     whole = order(index, arm, data_seed)
     if size > whole.size:
         raise UserError(too_few(size, arm, whole.size, strata(index)))
-    return whole.first(size, arm.select.size_in)
+    return whole.first(size)
 
 
 def strata(index: Index) -> dict[str, int]:

@@ -20,7 +20,7 @@ from valley.data.index import NOWHERE, Index, Numbers, read_index
 from valley.data.perturb import perturbed
 from valley.data.problems import Problem
 from valley.data.render import instruction, response
-from valley.data.select import order, strata
+from valley.data.select import draw, order, strata
 from valley.data.selection_config import PerturbConfig
 from valley.data.traces import Trace
 from valley.errors import UserError
@@ -89,14 +89,8 @@ def draw_subset(
         UserError: the arm holds fewer, or a chosen trace's text was not kept.
     """
     index, arm, size = read_index(folder), arm_of(chosen), chosen["size"]
-    whole = order(index, arm, data_seed)
     in_tokens = arm.select.size_in == "tokens"
-    if in_tokens:
-        rows = whole.rows
-    elif size > whole.size:
-        raise UserError(too_few(size, arm, whole.size, strata(index)))
-    else:
-        rows = whole.first(size, arm.select.size_in)
+    rows = order(index, arm, data_seed).rows if in_tokens else draw(index, arm, size, data_seed)
     perturb = arm.select.perturb
 
     def read(some: Numbers) -> Iterator[Text]:

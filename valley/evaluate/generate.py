@@ -16,6 +16,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -135,10 +136,10 @@ def generate(
     )
     # Where it might have come out otherwise, a sample says that its run had been broken off.
     resumed = earlier > 0 and not backend.repeats
-    for answers in backend.answers(batches):
-        kept.add([_sample(answer, ends, tokenizer, resumed) for answer in answers])
-        report(step=len(kept.samples), steps=len(requests.all))
-    kept.close()
+    with closing(kept):
+        for answers in backend.answers(batches):
+            kept.add([_sample(answer, ends, tokenizer, resumed) for answer in answers])
+            report(step=len(kept.samples), steps=len(requests.all))
     decode_s = time.perf_counter() - clock
     likelihood = {} if held_out is None else {"held_out": held_out.score(documents, backend)}
     empty = {request.key: _unanswered(request) for request in requests.too_long}

@@ -8,6 +8,7 @@ that it has failed is then its own doing, and a verdict.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from valley.evaluate.isolation import Isolation
 from valley.evaluate.probe import trial
@@ -21,15 +22,24 @@ log = logging.getLogger(__name__)
 class Runner:
     """For one thread."""
 
-    def __init__(self, isolation: Isolation, seat: Seat, *, renews: bool = False) -> None:
+    def __init__(
+        self,
+        isolation: Isolation,
+        seat: Seat,
+        *,
+        renews: bool = False,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Nothing is started yet.
 
         Args:
             seat: this thread's.
             renews: whether `renew` will be called often, so that a nursery is worth its start.
+            given_up: whether programs are to be ended instead; see `Sandbox.run`.
         """
         self._isolation = isolation
         self._seat = seat
+        self._given_up = given_up
         self._sandbox: Sandbox | None = None
         self._renews = renews
         self._succession: Succession | None = None
@@ -39,6 +49,7 @@ class Runner:
 
         Raises:
             SandboxError: it failed twice, or no program can be run here.
+            GivenUp: `given_up` said so.
         """
         try:
             return self._run_once(run)
@@ -57,7 +68,7 @@ class Runner:
             self._sandbox = self._started()
         usable = False
         try:
-            outcome = self._sandbox.run(run, self._seat)
+            outcome = self._sandbox.run(run, self._seat, self._given_up)
             usable = self._sandbox.usable
             return outcome
         finally:

@@ -24,16 +24,23 @@ ATTEMPTS = 3
 class Runners:
     """For one thread; a sandbox is started when it is first needed."""
 
-    def __init__(self, isolation: Isolation, *, renews: bool = False) -> None:
+    def __init__(
+        self,
+        isolation: Isolation,
+        *,
+        renews: bool = False,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Nothing is started yet.
 
         Args:
             renews: whether each program is to have a sandbox of its own.
+            given_up: whether what runs is to be ended instead, with `GivenUp`; asked every 20 ms.
         """
         self._renews = renews
         seat = Seat()
-        self._programs = Runner(isolation, seat, renews=renews)
-        self._checkers = Runner(isolation, seat)
+        self._programs = Runner(isolation, seat, renews=renews, given_up=given_up)
+        self._checkers = Runner(isolation, seat, given_up=given_up)
 
     def run(self, run: Run) -> Outcome:
         """Run one program.

@@ -25,6 +25,7 @@ import math
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,7 @@ from valley.evaluate.seat import Seat
 from valley.evaluate.started import SandboxError, Started
 
 __all__ = [
+    "GivenUp",
     "Outcome",
     "Run",
     "Sandbox",
@@ -92,6 +94,10 @@ class Run:
     lcb: LcbRun | None = None
 
 
+class GivenUp(Exception):
+    """The grading is being stopped: the program that was at work has no verdict."""
+
+
 class Sandbox:
     """One driver, for one thread: it ends with the thread that started it."""
 
@@ -130,13 +136,17 @@ class Sandbox:
         self.usable = False
         self._driver.close()
 
-    def run(self, run: Run, seat: Seat | None = None) -> Outcome:
+    def run(
+        self, run: Run, seat: Seat | None = None, given_up: Callable[[], bool] = lambda: False
+    ) -> Outcome:
         """Run one program on one test, and wait for its end.
 
         Args:
             seat: where to run it, if this thread has one.
+            given_up: looked at every 20 ms; once it says so, nobody waits for the outcome any more.
 
         Raises:
+            GivenUp: `given_up` said so; this sandbox is of no more use.
             SandboxError: the driver died or does not answer, or this sandbox is not `usable`; it is
                 of no more use.
         """
@@ -155,6 +165,8 @@ class Sandbox:
         watch = driver.watch(memory_bytes, run.cpu_limit_s + SPARE_CPU_S)
 
         def look() -> bool:
+            if given_up():
+                raise GivenUp
             if seat is not None:
                 seat.leave(watch.threads)
             return watch.look()

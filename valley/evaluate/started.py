@@ -48,6 +48,11 @@ class Started:
         """
         self._undo = contextlib.ExitStack()
         try:
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        except OSError as error:
+            raise SandboxError(f"no file for what it says: {error}") from error
+        self._errors = self._undo.enter_context(errors)
+        try:
             self._start(isolation, nursery)
         except (OSError, LookupError) as error:
             fault = SandboxError(self.fault(str(error)))
@@ -55,8 +60,6 @@ class Started:
             raise fault from error
 
     def _start(self, isolation: Isolation, nursery: Nursery | None) -> None:
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self._errors = self._undo.enter_context(errors)
         user = None if nursery is None else nursery.user
         if nursery is None and isolation.user != "same":
             user = UnusedUser()
@@ -173,10 +176,14 @@ class Started:
         if self.pid > 0:
             with contextlib.suppress(ProcessLookupError):
                 held = os.pidfd_open(self.pid)
-                Watch(self.pid, 0, 0).kill_all()
-                # The first process of a pid namespace has ended when all others in it have.
-                select.select([held], [], [], END_LIMIT_S)
-                os.close(held)
+                try:
+                    Watch(self.pid, 0, 0).kill_all()
+                    # The first process of a pid namespace has ended when all others in it have.
+                    ended = select.poll()  # `select` takes no descriptor above 1,023
+                    ended.register(held, select.POLLIN)
+                    ended.poll(END_LIMIT_S * 1e3)
+                finally:
+                    os.close(held)
         if self._process is not None:
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)

