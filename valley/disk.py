@@ -59,3 +59,12 @@ def lacks_room(folder: Path, needed: float) -> str:
         f"No space left on device: {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free "
         f"at {folder}; make room"
     )
+
+
+def set_aside(path: Path) -> Path:
+    """Rename what is damaged, a file or a folder, so that nothing of it is lost; its new path."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.replace(aside)
+    return aside

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from valley.disk import set_aside
 from valley.errors import UserError
 from valley.job import Job, Row
 from valley.records import read_objects, write_text
-from valley.store import Store, set_aside
+from valley.store import Store
 
 CELL_SCHEMA = "valley.cell/1"
 EVENT_SCHEMA = "valley.event/1"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from valley.disk import set_aside
 from valley.job_file import JOB_SCHEMA, RESULT_SCHEMA
 from valley.records import parse_json, read_bytes, write_text
 from valley.weights import mark_removed_by_hand
@@ -188,12 +189,3 @@ class Store:
         write_text(folder / "job.json", text, sync=False)
         self._listing(job.kind)[job.identity[:16]] = str(folder)
         return folder
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file, so that nothing of it is lost; its new path."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    path.replace(aside)
-    return aside

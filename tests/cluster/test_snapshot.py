@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,31 @@ def test_an_element_runs_the_snapshot_even_from_a_checkout(spaced):
         text=True,
     )
     assert "and not from the snapshot" in done.stderr
+
+
+def test_a_snapshot_that_is_not_what_its_name_says_is_taken_anew(spaced):
+    """As a power cut leaves one, or an edit inside it."""
+    first = take_snapshot(spaced)
+    plan = (first / "valley" / "plan.py").read_bytes()
+    (first / "valley" / "plan.py").write_bytes(b"")
+    assert take_snapshot(spaced) == first
+    assert (first / "valley" / "plan.py").read_bytes() == plan
+    (aside,) = spaced.glob("*.damaged-1")
+    assert (aside / "valley" / "plan.py").read_bytes() == b""
+
+
+def test_what_is_edited_while_it_is_copied_has_the_copys_name(spaced, monkeypatch):
+    checkout = spaced / "checkout"
+    take_snapshot(spaced / "first").rename(checkout)
+    monkeypatch.setattr(valley, "__file__", str(checkout / "valley" / "__init__.py"))
+    before, copyfile = take_snapshot(spaced / "other"), shutil.copyfile
+
+    def edit(source, target):
+        (checkout / "valley" / "where.py").write_text("# edited")
+        copyfile(source, target)
+
+    monkeypatch.setattr("shutil.copyfile", edit)
+    taken = take_snapshot(spaced / "snapshots")
+    monkeypatch.undo()
+    monkeypatch.setattr(valley, "__file__", str(taken / "valley" / "__init__.py"))
+    assert snapshot.code_hash() == taken.name != before.name

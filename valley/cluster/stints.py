@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from valley.cluster import slurm
+from valley.disk import set_aside
 from valley.errors import UserError
 from valley.records import read_records, write_records
-from valley.store import set_aside
 
 Why = Literal["", "done", "failed", "time_limit", "terminated", "preempted", "killed"]
 

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valley.disk import lacks_room, size_and_sum, sync
+from valley.disk import lacks_room, set_aside, size_and_sum, sync
 from valley.records import write_json
 from valley.train.fragments import load_states, state_of
 from valley.train.ranks import from_first, of_all
@@ -156,7 +156,10 @@ class ResumeFolder:
                 fault = _fault(folder, marker)
             if marker is None or fault:
                 if rank == 0:
-                    _set_aside(folder, fault)
+                    aside = set_aside(folder).name
+                    logger.warning(
+                        "%s: %s; set aside as %s, and an earlier one is used", folder, fault, aside
+                    )
                 dist.barrier()
                 continue
             _load(engine, folder, marker)
@@ -264,14 +267,6 @@ def _fault(folder: Path, marker: dict[str, Any]) -> str:
     faults = [name for name in names if size_and_sum(folder / name) != marker["files"][name]]
     damaged = sorted(name for each in of_all(faults) for name in each)
     return f"{', '.join(damaged)} damaged or missing" if damaged else ""
-
-
-def _set_aside(folder: Path, fault: str) -> None:
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
-        number += 1
-    folder.rename(aside)
-    logger.warning("%s: %s; set aside as %s, and an earlier one is used", folder, fault, aside.name)
 
 
 def random_state() -> dict[str, Any]:
