@@ -31,13 +31,13 @@ def test_signs_of_life_keep_it_quiet_and_so_does_the_end(monkeypatch, capfd):
     monkeypatch.setattr("valley.train.watchdog.TICK_S", 0.05)
     monkeypatch.setattr("valley.train.watchdog.GRACE_S", 0.05)
     said: list[str] = []
-    with Watchdog(0.4, said.append) as watchdog:
+    with Watchdog(1.5, said.append) as watchdog:  # a busy machine may stand still for a second
         for step in range(40):
-            time.sleep(0.02)
+            time.sleep(0.05)
             watchdog.alive(step)
     with Watchdog(None, said.append):
         time.sleep(0.1)
-    time.sleep(0.6)
+    time.sleep(1.7)
     assert not said and "Timeout" not in capfd.readouterr().err
     with Watchdog(0.1, said.append) as watchdog:
         time.sleep(0.5)
