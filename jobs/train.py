@@ -37,9 +37,7 @@ def run(job: JobFile) -> dict[str, Any]:
     too_long = rendered.lengths > config.max_tokens
     kept = _kept(rendered, too_long, config)
     _check_positions(kept, positions(start))
-    # The watchdog speaks first: a collective operation that gives up tells no stack.
-    timeout_s = None if config.stuck_after_s is None else 2 * config.stuck_after_s
-    join_process_group(place(), job.folder, timeout_s)
+    join_process_group(place(), job.folder)
     if config.offload == "cpu":
         load_cpu_adam(_cache(job) / "operators")
     watchdog = Watchdog(config.stuck_after_s, functools.partial(end_stuck, job))
@@ -49,8 +47,7 @@ def run(job: JobFile) -> dict[str, Any]:
             start,
             job.folder / "model",
             config,
-            # Dropped examples do not shorten a training whose steps the plan has stated.
-            steps=_steps(rendered, config),
+            steps=_steps(rendered, kept, config),
             seed=job.config["seed"],
             log=job.folder / "log.jsonl",
             report=job.report,
@@ -135,10 +132,12 @@ def _check_positions(kept: Tokens, most: int | None) -> None:
         )
 
 
-def _steps(rendered: Tokens, config: TrainConfig) -> int:
+def _steps(rendered: Tokens, kept: Tokens, config: TrainConfig) -> int:
+    """Optimizer steps. Of examples the plan has stated them, and those that are dropped do not shorten the
+    training; of rows nothing could be stated, and it is the kept ones that fill them."""
     if config.row_capacity is None:
         return config.total_steps(len(rendered))
-    return config.total_steps(row_count(rendered, config.row_capacity))
+    return config.total_steps(row_count(kept, config.row_capacity))
 
 
 def _fields_of(job: JobFile) -> dict[str, Any]:

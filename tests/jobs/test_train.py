@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from sweeping import REPOSITORY
 
 from valley.cluster.element import run_job
 from valley.cluster.rendezvous import join_process_group, place
+from valley.data.pack import row_count
 from valley.data.prepared import Lesson, write_pool
 from valley.data.problems import Problem
 from valley.data.render import Chat
@@ -173,6 +175,25 @@ def test_examples_beyond_what_the_student_was_made_for_are_refused(run, inputs, 
         "2 of 10 examples have more than the 20 tokens that the student was made"
     )
     assert outcome(run(max_tokens=20))["examples"] == 8
+
+
+def test_an_epochs_rows_are_those_of_the_examples_that_are_kept(run, inputs):
+    """Each that is dropped would have been a row of its own, and made all others be seen more often."""
+    folder = run(max_tokens=20, packing="epoch", batch_size=1)
+    chat = Chat(load_tokenizer(read_job(folder).inputs["init"] / "model"))
+    kept = [d for d in chat.documents(TEXTS) if len(d.tokens) <= 20]
+    assert len(kept) == 8
+    assert outcome(folder)["steps"] == 2 * row_count(kept, 20)
+
+
+def test_no_group_of_ranks_gives_up_before_the_watchdog(run):
+    """DeepSpeed's own neither, which reduces the gradients."""
+    from torch.distributed import distributed_c10d as c10d
+
+    run()
+    backends = [group._get_backend(torch.device("cpu")) for group in c10d._world.pg_map]
+    assert len(backends) > 1
+    assert all(backend.options._timeout > timedelta(days=30) for backend in backends)
 
 
 def test_tokenising_is_told(run, caplog):

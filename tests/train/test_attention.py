@@ -134,11 +134,17 @@ def test_what_documents_attention_does_not_know_is_refused():
     with pytest.raises(UserError, match="sliding_attention"):
         check_windows(windows, NAMES["documents"])
     check_windows(windows, "sdpa")
+    windows.config.layer_types = ["full_attention", "conv"]
+    with pytest.raises(UserError, match=r"no conv layers.*train\.layout: padded"):
+        check_windows(windows, NAMES["documents"])
     del windows.config.layer_types  # as in Mistral's configuration
     windows.config.sliding_window = 4096
     with pytest.raises(UserError, match="sliding_attention"):
         check_windows(windows, NAMES["documents"])
     check_windows(student("llama"), NAMES["documents"])
+    q = torch.ones(1, 2, 3, 4)
+    with pytest.raises(UserError, match="know no s_aux"):
+        document_attention(None, q, q, q, None, s_aux=torch.ones(2))
     masked = student("llama", NAMES["documents"])
     masked.config.attention_dropout = 0.1
     for layer in masked.model.layers:
@@ -153,7 +159,9 @@ def test_what_auto_stands_for_on_a_cpu():
     packed = TrainConfig(layout="packed")
     assert implementation(packed) == NAMES["documents"] and is_packed(packed)
     assert is_packed(TrainConfig(packing="epoch"))
-    assert implementation(TrainConfig(attention="flex")) == "flex_attention"
+    with pytest.raises(UserError, match="flex has no gradient without a GPU"):
+        implementation(TrainConfig(attention="flex"))
+    assert is_packed(TrainConfig(micro_batch_tokens=64))
     for version, package in (("2", "flash-attn 2.3.3"), ("4", "flash-attn-4 4.0.0b1")):
         said = rf"the package {package} or newer, and there is no GPU here; .*documents or auto"
         with pytest.raises(UserError, match=said):

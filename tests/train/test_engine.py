@@ -19,6 +19,21 @@ from valley.train.config import TrainConfig
 from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.engine import load_student, make_engine
 
+FAILS = """
+import json, sys
+import torch
+from valley.cluster.rendezvous import join_process_group, place
+from valley.errors import UserError
+from valley.train.config import TrainConfig
+from valley.train.deepspeed_keys import deepspeed_config
+from valley.train.engine import make_engine
+join_process_group(place())
+config = TrainConfig.model_validate_json(sys.argv[1])
+try:
+    make_engine(torch.nn.Linear(2, 2), config, deepspeed_config(config, 1, 1))
+except UserError as error:
+    print("refused:", error)
+"""
 SHARES = """
 import sys
 from pathlib import Path
@@ -125,6 +140,38 @@ def test_what_deepspeed_itself_does_not_accept_is_named(start, raw, fault):
     config = TrainConfig(precision="fp32", deepspeed={"zero_optimization": raw})
     with pytest.raises(UserError, match=f"train.deepspeed: DeepSpeed does not accept.*{fault}"):
         load_student(start, config, deepspeed_config(config, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"communication_data_type": "foo"},
+        {"data_types": {"grad_accum_dtype": "foo"}},
+        {"wall_clock_breakdown": "yes"},
+    ],
+)
+def test_what_deepspeed_fails_with_is_told_with_the_raw_keys(raw):
+    """In a process of its own: DeepSpeed wants a group of processes."""
+    config = {"precision": "fp32", "deepspeed": raw}
+    done = subprocess.run(
+        [sys.executable, "-c", FAILS, json.dumps(config)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert f"refused: train.deepspeed: DeepSpeed fails with {raw} at zero_stage 0" in done.stdout
+
+
+def test_infinite_settings_are_refused():
+    for name in ("epochs", "learning_rate", "stuck_after_s"):
+        with pytest.raises(ValidationError):
+            TrainConfig(**{name: math.inf})
+
+
+def test_parts_of_an_epoch_are_counted_exactly():
+    assert TrainConfig(epochs=1.1, batch_size=128).total_steps(12_800) == 110
+    assert TrainConfig(epochs=0.1, batch_size=16).total_steps(160) == 1
+    assert TrainConfig(epochs=1.1, batch_size=128).total_steps(12_801) == 111
 
 
 def test_settings_that_cannot_go_together_are_refused():

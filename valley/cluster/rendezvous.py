@@ -71,9 +71,7 @@ def place() -> Place:
     return Place(rank, tasks, rank, tasks, "127.0.0.1", attempt)
 
 
-def join_process_group(
-    where: Place, folder: Path | None = None, timeout_s: float | None = None
-) -> None:
+def join_process_group(where: Place, folder: Path | None = None) -> None:
     """Open the process group of all ranks, NCCL on GPUs and gloo on CPUs, once for the whole process.
 
     Trainings that share a process share the group, since DeepSpeed keeps hold of the first it sees;
@@ -81,7 +79,6 @@ def join_process_group(
 
     Args:
         folder: one that all ranks see, through which they find each other; a rank alone needs none.
-        timeout_s: how long a collective operation may take; None leaves it to torch.
 
     Raises:
         TimeoutError: a rank found no other within half an hour.
@@ -120,7 +117,6 @@ def join_process_group(
         store=store,
         rank=where.rank,
         world_size=where.world_size,
-        timeout=None if timeout_s is None else timedelta(seconds=timeout_s),
     )
     if note is not None:
         # Opening a group of NCCL waits for nobody, and who comes later has yet to read the note.

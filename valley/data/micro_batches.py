@@ -46,11 +46,12 @@ def by_tokens(lengths: Sequence[int], most: int, world_size: int) -> list[Group]
     check_even(len(lengths), world_size)
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     rows = len(pack(lengths, most))
-    limit = max(most, lengths[order[0]])
     count = -(-rows // world_size) * world_size
     # It ends with a document in each group at the latest.
-    while max(held := _longest_first(order, lengths, count))[0] > limit:
+    held = _longest_first(order, lengths, count)
+    while any(tokens > most and len(group) > 1 for tokens, group in held):
         count += world_size
+        held = _longest_first(order, lengths, count)
     return [group for _, group in sorted(held)]
 
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 OURS = "valley_documents"
 OURS_BY_FLASH_4 = "valley_documents_4"  # transformers looks for "flash" in such names
 NAMES = {"flex": "flex_attention", "documents": OURS, "flash_attention_4": OURS_BY_FLASH_4}
+WINDOWS = frozenset({"sliding_attention", "chunked_attention"})
+"""Layers that other attentions take from masks; those that are no attention at all none keeps apart."""
+UNKNOWN = ("s_aux", "softcap", "sliding_window")
+"""What transformers may tell an attention that ours does not know."""
 PACKAGES = {
     "flash_attention_2": ("flash-attn", "2.3.3"),
     "flash_attention_4": ("flash-attn-4", "4.0.0b1"),
@@ -73,6 +77,11 @@ def implementation(config: TrainConfig) -> str:
             asked = flash if not lacking(flash) else "documents" if has_varlen() else "flex"
         else:
             asked = "documents"
+    if asked == "flex" and not torch.cuda.is_available():
+        raise UserError(
+            "train.attention: flex has no gradient without a GPU, and there is none here; set "
+            "train.attention: documents or auto"
+        )
     if asked in PACKAGES and (lack := lacking(asked)):
         raise UserError(
             f"train.attention: {asked} needs a GPU and the package {' '.join(PACKAGES[asked])} or newer, and "
@@ -121,9 +130,11 @@ def check_windows(model: Any, attention: str) -> None:
     if not layers and getattr(model.config, "sliding_window", None) is not None:
         layers = ["sliding_attention"]  # all of them, as in Mistral's first models
     if attention in (OURS, OURS_BY_FLASH_4) and any(kind != "full_attention" for kind in layers):
+        others = {*layers} - {"full_attention"}
+        way = "attention: flex or flash_attention_2" if others <= WINDOWS else "layout: padded"
         raise UserError(
-            f"train.attention: {asked} knows no {', '.join(sorted({*layers} - {'full_attention'}))} "
-            "layers, which this model has; set train.attention: flex or flash_attention_2"
+            f"train.attention: {asked} knows no {', '.join(sorted(others))} layers, which this model has; set "
+            f"train.{way}"
         )
 
 
@@ -149,7 +160,7 @@ def document_attention(
     cu_seq_lens_q: torch.Tensor | None = None,
     max_length_q: int = 0,
     kernel: Callable[..., Any] | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each document of a packed row, or within each row of several.
 
@@ -163,12 +174,17 @@ def document_attention(
         (rows, length, heads, width), and no weights.
 
     Raises:
-        UserError: dropout, or a mask, which it does not know.
+        UserError: dropout, a mask or one of `UNKNOWN`, which it does not know.
     """
     if attention_mask is not None or dropout:
         raise UserError(
             "train.attention: documents and flash_attention_4 know neither masks nor dropout; set the model's "
             "attention_dropout to 0, or train.attention: flex"
+        )
+    if unknown := [name for name in UNKNOWN if more.get(name) is not None]:
+        raise UserError(
+            f"train.attention: documents and flash_attention_4 know no {unknown[0]}, which this model's "
+            "attention has; set train.attention: eager or sdpa, and train.layout: padded"
         )
     if cu_seq_lens_q is None:
         return _causal(query, key, value, scaling).transpose(1, 2), None

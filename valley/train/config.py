@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,7 +15,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class TrainConfig(BaseModel):
     """One distillation. Defaults are the paper's, where the paper states them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Results are equal to tolerance whatever these are, so they are provenance and not identity.
     EXECUTION_FIELDS: ClassVar[frozenset[str]] = frozenset(
@@ -165,4 +167,5 @@ class TrainConfig(BaseModel):
         """
         if self.steps is not None:
             return self.steps
-        return max(1, -int(-self.epochs * examples // self.batch_size))
+        # Exactly: 1.1 as a float is a little more, and would be a step more.
+        return max(1, math.ceil(Fraction(str(self.epochs)) * examples / self.batch_size))

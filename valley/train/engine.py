@@ -29,7 +29,7 @@ def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> An
     """
     from deepspeed.runtime.zero.config import get_zero_config
 
-    with _accepted():
+    with _accepted(config):
         get_zero_config(values)
     attention = implementation(config)
     if config.zero_stage == 3:
@@ -42,7 +42,14 @@ def load_student(start: Path, config: TrainConfig, values: dict[str, Any]) -> An
         deepspeed.comm.init_distributed(dist_backend=backend, dist_init_required=False)
         # transformers asks whether it is alive, and then partitions what it loads.
         partitioned = HfDeepSpeedConfig(values)
-        model = load_model(start, "fp32", attention)
+        try:
+            model = load_model(start, "fp32", attention)
+        except UserError as error:
+            if not config.deepspeed:
+                raise
+            raise UserError(
+                f"{error}; or DeepSpeed cannot do what train.deepspeed says: {config.deepspeed}"
+            ) from error
         del partitioned
     else:
         model = load_model(start, "fp32", attention)
@@ -82,7 +89,7 @@ def make_engine(model: Any, config: TrainConfig, values: dict[str, Any]) -> Any:
         betas=config.adam_betas,
         weight_decay=config.weight_decay,
     )
-    with _accepted():
+    with _accepted(config):
         engine, *_ = deepspeed.initialize(
             model=model, optimizer=optimizer, config=values, dist_init_required=False
         )
@@ -104,10 +111,12 @@ def _forget_steps(optimizer: Any) -> None:
 
 
 @contextmanager
-def _accepted() -> Iterator[None]:
-    """Say which raw keys DeepSpeed does not accept."""
+def _accepted(config: TrainConfig) -> Iterator[None]:
+    """Say which raw keys DeepSpeed does not accept, or that it fails with them."""
     try:
         yield
+    except UserError:
+        raise
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']} (found {fault['input']!r})"
@@ -120,6 +129,15 @@ def _accepted() -> Iterator[None]:
         raise UserError(
             f"train.deepspeed, zero_stage and precision do not go together: DeepSpeed says {error}; change "
             "one of them"
+        ) from error
+    except Exception as error:  # of many kinds, its asserts among them
+        # What memory, disk and other ranks lack is no matter of keys.
+        if not config.deepspeed or isinstance(error, RuntimeError | OSError | MemoryError):
+            raise
+        said = f"{type(error).__name__}: {error}".strip(": ")
+        raise UserError(
+            f"train.deepspeed: DeepSpeed fails with {config.deepspeed} at zero_stage {config.zero_stage} "
+            f"({said}); mend it or leave it out"
         ) from error
 
 

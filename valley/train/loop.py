@@ -1,87 +1,33 @@
-"""The trainer: DeepSpeed's engine on a stream of batches, on CPU with gloo as on GPU with NCCL.
-
-The loss of a step is the mean over the response tokens of the *global* batch (or over its documents, of
-their own means). Each micro-batch's sum is divided by the global number of tokens, and multiplied by the
-number of accumulation steps and ranks, which the engine divides by: so the same global batch gives the
-same loss and gradient for any number of ranks, nodes and accumulation steps. (A mean of micro-batch means
-would weight tokens by their batch.)
-"""
+"""The trainer: DeepSpeed's engine on a stream of batches, on CPU with gloo as on GPU with NCCL."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from valley import model_folder
-from valley.data.pack import Batch, accumulation, batches
+from valley.data.pack import accumulation, batches
 from valley.data.render import Document
 from valley.errors import Stopped, UserError
 from valley.records import digest
 from valley.student import load_tokenizer
+from valley.train.accumulation import Accumulation
+from valley.train.apart import check_apart
 from valley.train.attention import is_packed
-from valley.train.checkpoint import keep_student, save_student
+from valley.train.checkpoint import KeptStudents, save_student
 from valley.train.config import TrainConfig
 from valley.train.deepspeed_keys import deepspeed_config
 from valley.train.divergence import Divergence
 from valley.train.engine import load_student, make_engine
-from valley.train.head import summed_loss
 from valley.train.keeping import Keeping
-from valley.train.kernels import uses_liger
+from valley.train.ranks import wait_for_one_another
 from valley.train.resume import Position, ResumeFolder
-from valley.train.rows import rows_of
 from valley.train.schedule import learning_rate_at
 from valley.train.step_log import StepLog
 from valley.train.throughput import ModelShape, Throughput, device_peak_flops
-
-if TYPE_CHECKING:
-    import torch
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What the process that ended a training saw of it; earlier ones left their steps in the log."""
-
-    steps: int
-    documents_per_step: float | None
-    tokens_per_step: float | None
-    fill: float | None
-    """The share of the computed positions that were not padding."""
-    mfu: float | None
-    peak_memory_gib: float | None
-    """Of rank 0."""
-    data_wait_s: float
-    checkpoint_s: float
-
-    @classmethod
-    def of(cls, throughput: Throughput) -> Attempt:
-        """What was counted; means are None where it did no step."""
-        steps = throughput.steps
-        return cls(
-            steps=steps,
-            documents_per_step=throughput.documents / steps if steps else None,
-            tokens_per_step=throughput.attempt_tokens / steps if steps else None,
-            fill=throughput.fill,
-            mfu=throughput.mfu,
-            peak_memory_gib=throughput.peak_memory_gib,
-            data_wait_s=throughput.data_wait_s,
-            checkpoint_s=throughput.checkpoint_s,
-        )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training did."""
-
-    steps: int
-    tokens: int
-    loss_first: float
-    loss_last: float
-    tokens_per_s: float
-    attempt: Attempt
+from valley.train.trained import Attempt, Trained
 
 
 def train(
@@ -126,17 +72,22 @@ def train(
     tokenizer = load_tokenizer(start)
     values = deepspeed_config(config, accumulation_steps, world_size)
     engine = make_engine(load_student(start, config, values), config, values)
+    wait_for_one_another()
+    if is_packed(config):
+        check_apart(engine, config)
     name = _name(config, steps, seed, documents)
     student = digest(model_folder.content(str(start)))
     kept = ResumeFolder(resume, name, config.keep_resume, student) if resume else None
     begun = kept.restore(engine) if kept else Position()
+    students = KeptStudents(engine, tokenizer, target.parent / "checkpoints", config)
+    students.begin_after(begun.step, steps)
     throughput = Throughput(
         tokens=begun.tokens,
         before_s=begun.wall_s,
         shape=ModelShape.of(engine.module),
         peak_flops=device_peak_flops(world_size),
     )
-    accumulate = _Accumulation(engine, config, tokenizer.pad_token_id or 0)
+    accumulate = Accumulation(engine, config, tokenizer.pad_token_id or 0)
     divergence = Divergence(config.loss_spike, begun.losses)
     loss_first, loss = begun.loss_first, math.nan
     keeping = Keeping(
@@ -181,8 +132,9 @@ def train(
             throughput.add(batch, positions, steps - step - 1)
             lines.add(step + 1, steps, loss, rate, norm, throughput)
             alive(step + 1)
-            if step + 1 < steps and (step + 1) % (config.evaluation_every or steps) == 0:
-                keep_student(engine, tokenizer, target.parent / "checkpoints", step + 1, config)
+            # One that is to stop has little time, and keeps what it goes on from; then, begun again, this.
+            if students.is_due(step + 1, steps) and not stopping:
+                students.keep(step + 1)
                 alive(step + 1)
             if step + 1 == steps or not (stopping or due or written):
                 continue
@@ -228,64 +180,7 @@ def train(
     )
 
 
-class _Accumulation:
-    """Optimizer steps of this rank."""
-
-    def __init__(self, engine: Any, config: TrainConfig, pad_token: int) -> None:
-        self.engine = engine
-        self.by_sequence = config.loss == "sequences"
-        self.packed = is_packed(config)
-        self.liger = uses_liger(config, engine.module.config.model_type)
-        self.pad_token = pad_token
-
-    def divisor(self, batch: Batch) -> int:
-        """What a step's summed loss is divided by to give its mean."""
-        return batch.documents if self.by_sequence else batch.response_tokens
-
-    def __call__(self, batch: Batch) -> tuple[torch.Tensor, float, float]:
-        """Do one step; this rank's summed loss, of shape (1,), its positions, and the gradient's norm."""
-        import torch
-        import torch.distributed as dist
-
-        engine = self.engine
-        divisor = self.divisor(batch)
-        scale = engine.gradient_accumulation_steps() * dist.get_world_size()
-        total = torch.zeros(1, device=engine.device)
-        positions = 0
-        local_norm = None
-        for number, documents in enumerate(batch.micro_batches, 1):
-            last = number == len(batch.micro_batches)
-            # Said, and not left to the engine's own count: there may be more in one step than in another.
-            engine.set_gradient_accumulation_boundary(last)
-            rows = rows_of(
-                documents,
-                packed=self.packed,
-                pad_token=self.pad_token,
-                by_sequence=self.by_sequence,
-                device=engine.device,
-            )
-            loss = summed_loss(engine, rows, liger=self.liger)
-            total += loss.detach()
-            positions += rows.positions
-            engine.backward(loss / divisor * scale)
-            if last:
-                local_norm = _norm_before_step(engine)
-            engine.step()
-        norm = engine.get_global_grad_norm() if local_norm is None else local_norm
-        return total, float(positions), float(norm)
-
-
 def _name(config: TrainConfig, steps: int, seed: int, documents: Sequence[Document]) -> str:
     """What tells one training from another, for its checkpoints."""
     tokens = sum(len(document.tokens) for document in documents)
     return digest([config.semantic(), steps, seed, len(documents), tokens])
-
-
-def _norm_before_step(engine: Any) -> float | None:
-    """The gradient's norm where the engine does not tell it: without ZeRO, in float32."""
-    import torch
-
-    gradients = [p.grad for p in engine.module.parameters() if p.grad is not None]
-    if engine.zero_optimization() or engine.bfloat16_enabled() or not gradients:
-        return None
-    return float(torch.nn.utils.get_total_norm(gradients))

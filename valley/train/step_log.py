@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from valley.records import write_text
 from valley.train.throughput import Throughput
+
+logger = logging.getLogger(__name__)
 
 STEP_SCHEMA = "valley.step/1"
 TENSORBOARD = "tensorboard"
@@ -23,7 +27,10 @@ COMPUTED = ("schema", "step", "loss", "learning_rate", "gradient_norm", "tokens"
 
 
 class StepLog:
-    """A log that is open. Where there is no path, as in all ranks but the first, nothing is written."""
+    """A log that is open. Where there is no path, as in all ranks but the first, nothing is written.
+
+    A disk that takes nothing does not end a training: lines wait until there is room.
+    """
 
     def __init__(
         self, path: Path | None, begin: int, report: Callable[..., None] = lambda **_: None
@@ -32,18 +39,26 @@ class StepLog:
         self.begin = begin
         self.report = report
         self.reported_s = 0.0
+        self.board: Any = None
+        """TensorBoard's writer, if there is one; what it could not write it never does."""
+        self._waiting = b""
+        self._is_told = False
 
     def __enter__(self) -> StepLog:
         if self.path is not None:
             write_text(self.path, "".join(_first_lines(self.path, self.begin)))
-        self.file = (self.path or Path(os.devnull)).open("a", encoding="utf-8")
-        self.board = _board(self.path, self.begin)
+        # Unbuffered: what could not be written stays with us.
+        self.file = (self.path or Path(os.devnull)).open("ab", buffering=0)
+        with self._borne():
+            self.board = _board(self.path, self.begin)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._write()
         self.file.close()
         if self.board is not None:
-            self.board.close()
+            with self._borne():
+                self.board.close()
 
     def add(
         self, step: int, steps: int, loss: float, rate: float, norm: float, throughput: Throughput
@@ -61,20 +76,37 @@ class StepLog:
             **throughput.step,
         }
         if self.board is not None:
-            for name, value in line.items():
-                if isinstance(value, int | float) and name != "step":
-                    self.board.add_scalar(name, value, step)
-        self.file.write(json.dumps(line) + "\n")
+            with self._borne():
+                for name, value in line.items():
+                    if isinstance(value, int | float) and name != "step":
+                        self.board.add_scalar(name, value, step)
+        self._waiting += json.dumps(line).encode() + b"\n"
         if throughput.wall_s - self.reported_s > 1:
             self.reported_s = throughput.wall_s
-            self.file.flush()
+            self._write()
             self.report(step=step, steps=steps, loss=round(loss, 4))
 
     def sync(self) -> None:
-        """Return only when the lines so far are on the disk."""
-        self.file.flush()
+        """Return only when the lines so far are on the disk, if it takes them."""
+        self._write()
         if self.path is not None:
-            os.fsync(self.file.fileno())
+            with self._borne():
+                os.fsync(self.file.fileno())
+
+    def _write(self) -> None:
+        with self._borne():
+            while self._waiting:
+                self._waiting = self._waiting[self.file.write(self._waiting) :]
+
+    @contextmanager
+    def _borne(self) -> Iterator[None]:
+        """Go on where the disk takes nothing, and tell so once."""
+        try:
+            yield
+        except OSError as error:
+            if not self._is_told:
+                logger.warning("%s: %s; its lines wait for room", self.path, error)
+            self._is_told = True
 
 
 def _board(path: Path | None, begin: int) -> Any:
@@ -84,7 +116,7 @@ def _board(path: Path | None, begin: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     # Steps behind the one it resumes after are hidden, as they are cut from the log.
-    return SummaryWriter(str(path.parent / TENSORBOARD), purge_step=begin + 1 if begin else None)
+    return SummaryWriter(str(path.parent / TENSORBOARD), purge_step=begin + 1)
 
 
 def _first_lines(path: Path, steps: int) -> list[str]:
