@@ -65,7 +65,13 @@ def next_step(series: Document, twinned: bool) -> str:
             f"Next: matched-step twins at {counted(trough['size'])} (train.steps), to tell the valley from "
             "too few steps."
         )
-    return f"Next: {_deciding(series['deciding'])}"
+    found = series["deciding"]
+    if found is not None and (score := series["baseline"]["value"]) < found["depth"]:
+        return (
+            f"Next: problems of which the student can solve some: below a baseline of {score:.3f} no valley "
+            f"of {points(found['depth'])} points can lie."
+        )
+    return f"Next: {_deciding(found)}"
 
 
 def _deciding(found: Document | None) -> str:

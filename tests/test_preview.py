@@ -239,3 +239,24 @@ def test_what_trainings_keep_to_resume_from_is_that_of_the_largest_that_run_at_o
 def replace_throttle(sweep, throttle):
     cluster = sweep.cluster.model_copy(update={"array_throttle": throttle})
     return sweep.model_copy(update={"cluster": cluster})
+
+
+def test_no_answer_and_no_example_is_taken_to_be_longer_than_its_settings_allow(world, tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID)
+    capped = load_sweep(
+        path,
+        ["train.max_tokens=100", "generate.profiles.greedy.max_tokens=8", "train.too_long=drop"],
+    )
+    parts = {}
+    for name, (sweep, planned) in (("as it is", world), ("capped", capped)):
+        planned = planned if name == "as it is" else trail(sweep, planned)
+        parts[name] = by_name(costs(decide(planned, new), sweep))
+    assert parts["capped"]["train"].hours < parts["as it is"]["train"].hours
+    assert all(
+        "assumed 100 tokens (max_tokens) per example" in said
+        for said in parts["capped"]["train"].basis.values()
+    )
+    said = " ".join(parts["capped"]["generate"].basis.values())
+    assert "assumed 8 tokens (max_tokens) per answer" in said
+    assert "assumed 8,000 tokens per answer" in said  # of the other profile

@@ -14,6 +14,7 @@ example or an answer has is measured too. The start of a process is always the a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -61,6 +62,8 @@ class Work:
     units: float = 0
     parameters: float = UNKNOWN_PARAMETERS
     lessons: bool = False
+    most_tokens: float = math.inf
+    """That an example or an answer can have, by its settings."""
 
     @property
     def key(self) -> Key:
@@ -103,8 +106,12 @@ class Throughput:
         if found and found.units:
             return found.tokens / found.units
         if work.kind == "generate":
-            return self.assumed.tokens_per_answer
-        return self.assumed.tokens_per_lesson if work.lessons else self.assumed.tokens_per_trace
+            assumed = self.assumed.tokens_per_answer
+        else:
+            assumed = (
+                self.assumed.tokens_per_lesson if work.lessons else self.assumed.tokens_per_trace
+            )
+        return min(assumed, work.most_tokens)
 
     def rank_flops(self, work: Work) -> float:
         """FLOP/s of one rank of a training."""
@@ -138,8 +145,12 @@ class Throughput:
                 return f"{said} {rate:,.3g} programs/s"
 
     def _length(self, work: Work) -> str:
-        measured = "measured" if work.key in self.measured else "assumed"
-        return f"{measured} {self.tokens_per_unit(work):,.0f} tokens"
+        tokens = self.tokens_per_unit(work)
+        if work.key in self.measured:
+            return f"measured {tokens:,.0f} tokens"
+        return (
+            f"assumed {tokens:,.0f} tokens{' (max_tokens)' if tokens == work.most_tokens else ''}"
+        )
 
     def _of_student(self, work: Work) -> Measured | None:
         found = self.by_student.get((work.kind, work.student))
@@ -156,11 +167,18 @@ def assumed_flops(assumed: PreviewConfig) -> float:
 def work_of(job: Job) -> Work:
     """The work of one job, of a student of which nothing was measured."""
     units: float = job.examples
+    most_tokens = math.inf
     if job.kind == "train":
-        units = job.steps * int(job.config["train"]["batch_size"])
+        config = job.config["train"]
+        units = job.steps * int(config["batch_size"])
+        if config.get("too_long") != "keep":
+            most_tokens = config["max_tokens"]
+    elif job.kind == "generate":
+        most_tokens = job.config["profile"]["max_tokens"]
     return Work(
         job.kind,
         units=units,
         parameters=job.parameters or UNKNOWN_PARAMETERS,
         lessons=job.slot == "lessons",
+        most_tokens=most_tokens,
     )
