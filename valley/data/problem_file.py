@@ -21,18 +21,26 @@ class ProblemFile(Mapping[str, Problem]):
         """Read all lines once.
 
         Args:
-            check: called with each problem; it raises what makes the file unusable.
+            check: called with each problem; it raises what makes the file unusable, without the line.
 
         Raises:
             UserError: the file cannot be read, a line is no problem, or two have the same id.
         """
         self.path = path
         self._places: dict[str, tuple[int, int]] = {}
-        for offset, size, problem in iterate_places(path, Problem):
+        for number, (offset, size, problem) in enumerate(iterate_places(path, Problem), start=1):
+            where = f"{path}, line {number}"
             if problem.id in self._places:
-                raise UserError(f"{path}: problem {problem.id!r} is given twice")
+                first = list(self._places).index(problem.id) + 1
+                raise UserError(
+                    f"{where}: problem {problem.id!r} is given twice; line {first} has it too; "
+                    "leave one out"
+                )
             if check is not None:
-                check(problem)
+                try:
+                    check(problem)
+                except UserError as error:
+                    raise UserError(f"{where}: {error}") from error
             self._places[problem.id] = offset, size
 
     def __getitem__(self, problem_id: str) -> Problem:
