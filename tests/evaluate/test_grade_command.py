@@ -112,6 +112,11 @@ def test_no_input_is_overwritten(arguments, spaced, option, name, of, restart):
         ("p", "", "p.jsonl: holds no problem; expected valley.problem/1 records, one a line"),
         ("s", "", "s.jsonl: there are no samples to grade"),
         ("p", record_line(EASY), "s.jsonl, line 3: sample 0 is of problem 'hard'"),
+        (
+            "p",
+            record_line(HARD) + record_line(replace(EASY, tests=[])),
+            "line 2: problem 'easy': no",
+        ),
         ("p", record_line(EASY).replace("6.0", '"6s"'), "p.jsonl, line 1: time_limit_s: found"),
         (
             "s",

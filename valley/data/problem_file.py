@@ -31,10 +31,9 @@ class ProblemFile(Mapping[str, Problem]):
         for number, (offset, size, problem) in enumerate(iterate_places(path, Problem), start=1):
             where = f"{path}, line {number}"
             if problem.id in self._places:
-                first = list(self._places).index(problem.id) + 1
                 raise UserError(
-                    f"{where}: problem {problem.id!r} is given twice; line {first} has it too; "
-                    "leave one out"
+                    f"{where}: problem {problem.id!r} is given twice; line {self._line(problem.id)} has it "
+                    "too; leave one out"
                 )
             if check is not None:
                 try:
@@ -58,6 +57,13 @@ class ProblemFile(Mapping[str, Problem]):
         if problem.id != problem_id:
             raise UserError(f"{where}: the file was changed while it was read; start again")
         return problem
+
+    def where(self, problem_id: str) -> str:
+        """How a message on a problem begins: with the file and the problem's line."""
+        return f"{self.path}, line {self._line(problem_id)}: "
+
+    def _line(self, problem_id: str) -> int:
+        return list(self._places).index(problem_id) + 1
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

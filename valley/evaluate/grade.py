@@ -116,11 +116,13 @@ def grade_programs(
     done: Callable[[int, Verdict], None],
     *,
     workers: int = 1,
+    where: Callable[[str], str] = lambda problem_id: "",
 ) -> None:
     """Grade programs, those of one problem after one another, so that few problems are held.
 
     Args:
         done: called in this thread with a program's position and its verdict, as each is finished.
+        where: how a message on a problem begins.
 
     Raises:
         UserError: as for `grade`.
@@ -130,7 +132,10 @@ def grade_programs(
     for i, program in enumerate(programs):
         if program.problem_id not in first:
             first[program.problem_id] = i
-            Judge.of(known[program.problem_id])  # raises now what is wrong with any of them
+            try:
+                Judge.of(known[program.problem_id])  # raises now what is wrong with any of them
+            except UserError as error:
+                raise UserError(f"{where(program.problem_id)}{error}") from error
     order = sorted(range(len(programs)), key=lambda i: (first[programs[i].problem_id], i))
     judges = Judges(known, room=workers)
 

@@ -85,7 +85,7 @@ def grade_files(
         {"the verdicts": out, "the notes on the verdicts": notes_of(out)},
     )
     known = ProblemFile(problems)
-    if not known:
+    if not known and next(iterate_records(samples, Sample), None) is not None:
         raise UserError(
             f"{problems}: holds no problem; expected {Problem.SCHEMA} records, one a line"
         )
@@ -121,7 +121,8 @@ def grade_files(
             notes.flush()
             progress(len(verdicts), kept, len(programs))
 
-        grade_programs(known, [programs[i] for i in left], config, done, workers=workers)
+        asked = [programs[i] for i in left]
+        grade_programs(known, asked, config, done, workers=workers, where=known.where)
         ordered = [verdicts[i] for i in range(len(programs))]
         if left or earlier or not out.exists():
             write_records(out, ordered)
