@@ -28,6 +28,12 @@ def test_problems_are_found_by_id_and_in_order(path):
     assert file["drei"] == PROBLEMS[2] and "vier" not in file
 
 
+def test_whether_a_problem_is_there_is_known_without_reading_it(path):
+    file = ProblemFile(path)
+    path.unlink()
+    assert "one" in file and "vier" not in file
+
+
 def test_a_problem_given_twice(path):
     write_records(path, [*PROBLEMS, PROBLEMS[0]])
     with pytest.raises(UserError, match="line 4: problem 'one' is given twice; line 1 has it too"):

@@ -65,6 +65,9 @@ class ProblemFile(Mapping[str, Problem]):
     def _line(self, problem_id: str) -> int:
         return list(self._places).index(problem_id) + 1
 
+    def __contains__(self, problem_id: object) -> bool:
+        return problem_id in self._places  # a mapping's own would read the problem
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
