@@ -208,14 +208,7 @@ def other_schema(found: Any, expected: str) -> str:
 
 
 def not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
-    """What is wrong with a file that has such a line, and what to do.
-
-    >>> try:
-    ...     b"\x1f\x8b".decode()
-    ... except UnicodeDecodeError as error:
-    ...     print(not_utf8(b"\x1f\x8b", error))
-    compressed by gzip; unpack it first, with gunzip
-    """
+    """What is wrong with a file that has such a line, and what to do."""
     if line.startswith(GZIP):
         return "compressed by gzip; unpack it first, with gunzip"
     return f"not UTF-8 (byte {line[error.start]:#04x} at {error.start}); save the file as UTF-8"
