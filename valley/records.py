@@ -25,6 +25,8 @@ class Record(Protocol):
 
 
 R = TypeVar("R", bound=Record)
+GZIP = b"\x1f\x8b"
+"""How a compressed file begins."""
 
 
 def canonical_json(value: Any) -> str:
@@ -158,7 +160,7 @@ def read_records(path: Path, record_type: type[R]) -> list[R]:
     """Read a JSON-lines file of one record type.
 
     Raises:
-        UserError: a line has another schema, lacks a field or has an unknown one.
+        UserError: a line has another schema, lacks a field, has an unknown one, or one of another type.
     """
     return list(iterate_records(path, record_type))
 
@@ -183,17 +185,33 @@ def parse_record(where: str, line: bytes, record_type: type[R]) -> R:
     Raises:
         UserError: as for `read_records`; the message begins with `where`.
     """
+    from valley.fields import check_fields  # pydantic is not for those who read other files
+
     value = _object(where, line)
     known = {f.name for f in fields(record_type)}
     schema = value.pop("schema", None)
     if schema != record_type.SCHEMA:
-        raise UserError(f"{where}: schema {schema!r} found, {record_type.SCHEMA!r} expected")
+        raise UserError(f"{where}: {other_schema(schema, record_type.SCHEMA)}")
     if unknown := sorted(value.keys() - known):
         raise UserError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    check_fields(where, record_type, value)
     try:
         return record_type(**value)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def other_schema(found: Any, expected: str) -> str:
+    """What is wrong with a record of another schema, or of none."""
+    said = f"schema {found!r} found, {expected!r} expected"
+    return f'{said}; each line needs "schema": "{expected}"' if found is None else said
+
+
+def not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
+    """What is wrong with a file that has such a line, and what to do."""
+    if line.startswith(GZIP):
+        return "compressed by gzip; unpack it first, with gunzip"
+    return f"not UTF-8 (byte {line[error.start]:#04x} at {error.start}); save the file as UTF-8"
 
 
 def refuse_half_characters(where: str, text: str) -> None:
@@ -225,7 +243,7 @@ def _object(where: str, line: bytes) -> dict[str, Any]:
     try:
         value = parse_json(line)
     except UnicodeDecodeError as error:
-        raise UserError(f"{where}: not UTF-8 ({error.reason})") from error
+        raise UserError(f"{where}: {not_utf8(line, error)}") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg})") from error
     if not isinstance(value, dict):

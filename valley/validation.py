@@ -44,12 +44,23 @@ def validate(model: type[M], value: Any, at: Callable[[Location], str]) -> M:
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        faults = error.errors()
-        # A misspelt key is also a missing one; the first says more.
-        fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-        location, allowed = _locate(model, fault["loc"])
-        inside = paths_to(_fields(model), str(location[0])) if len(location) == 1 else []
-        raise UserError(f"{at(location)}: {_say(fault, location, allowed, inside)}") from error
+        raise fault_of(model, error, at) from error
+
+
+def fault_of(
+    model: type[BaseModel], error: ValidationError, at: Callable[[Location], str]
+) -> UserError:
+    """The first of the faults that pydantic found, as an error to be raised.
+
+    Args:
+        at: as for `validate`.
+    """
+    faults = error.errors()
+    # A misspelt key is also a missing one; the first says more.
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+    location, allowed = _locate(model, fault["loc"])
+    inside = paths_to(_fields(model), str(location[0])) if len(location) == 1 else []
+    return UserError(f"{at(location)}: {_say(fault, location, allowed, inside)}")
 
 
 def paths_to(sections: Mapping[str, Any], name: str) -> list[str]:

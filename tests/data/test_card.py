@@ -101,7 +101,7 @@ def test_the_command_draws_the_figure_and_prints_the_card(pool, capsys, monkeypa
     assert json.loads((pool / "card.json").read_text())["lengths"]["max_tokens"] == 30
 
 
-def test_a_sweep_is_named_and_its_pools_are_found(pool, spaced, capsys):
+def test_a_sweep_is_named_and_its_pools_are_found(pool, spaced, capsys, monkeypatch):
     place = spaced / "runs" / "store" / "prepare" / "01"
     place.mkdir(parents=True)
     pool.rename(place / pool.name)
@@ -111,6 +111,18 @@ def test_a_sweep_is_named_and_its_pools_are_found(pool, spaced, capsys):
     (sweep / "manifest.jsonl").write_text(2 * (json.dumps(line) + "\n"))
     assert main(["mine", "--root", str(spaced / "runs")]) == 0
     assert capsys.readouterr().out.count("# Data card: a-pool") == 1
+    monkeypatch.setenv("VALLEY_ROOT", str(spaced / "runs"))
+    assert main(["mine"]) == 0
+    assert capsys.readouterr().out.count("# Data card: a-pool") == 1
+    with pytest.raises(UserError, match=r"no prepared pool.*\(root: .*a folder/runs, which has no"):
+        main(["yours"])
+
+
+def test_a_card_that_cannot_be_written_is_told(pool):
+    (pool / "card.md").unlink()
+    (pool / "card.md").mkdir()
+    with pytest.raises(UserError, match=r"the card cannot be written there \(Is a directory\)"):
+        main([str(pool)])
 
 
 def test_what_is_no_pool_is_told(spaced):

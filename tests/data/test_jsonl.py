@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from valley.data.sources import pool_config, read_evaluation, read_pool
 from valley.data.sources.pool_config import JsonlPool
 from valley.data.traces import Trace
 from valley.errors import UserError
-from valley.records import write_records
+from valley.records import record_line, write_records
 
 TESTS = [{"input": "1\n", "output": "2\n"}]
 
@@ -97,6 +98,7 @@ BAD = {
         b'{"schema": "valley.trace/1"}\n',
         r"line 1: schema 'valley\.trace/1' found, 'valley\.problem/1' expected",
     ),
+    "compressed": (gzip.compress(RECORD), r"line 1: compressed by gzip; unpack it first"),
     "an empty line": (RECORD + b"\n\n" + RECORD, r"line 2: empty; expected one record a line"),
 }
 
@@ -123,6 +125,43 @@ def test_a_difficulty_of_another_source_is_refused_and_not_left_out_of_every_arm
     (spaced / "traces.jsonl").write_text(json.dumps({**trace, "difficulty": "VERY_HARD"}) + "\n")
     with pytest.raises(UserError, match=r"line 1: trace 'p1/0': difficulty 'VERY_HARD' found"):
         read_pool(config.pool_semantic(), config.execution())
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            Trace("t", "p99", "", "2"),
+            r"line 3: trace t: its problem 'p99' is not in the pool: no line ",
+        ),
+        (Trace("p1/0", "p2", "", "2"), r"line 3: trace p1/0: line 1 has a trace of this id too"),
+    ],
+)
+def test_a_trace_that_fits_to_no_problem_or_is_there_twice_is_told_with_its_line(
+    config, spaced, more, told
+):
+    with (spaced / "traces.jsonl").open("a") as file:
+        file.write(record_line(more))
+    with pytest.raises(UserError, match=rf"traces\.jsonl, {told}"):
+        read_pool(config.pool_semantic(), config.execution())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"tests": []}, "line 2: problem 'p': no tests"),
+        ({"compare": {"rule": "tokens"}}, "line 2: problem 'p': compare .* rule 'tokens' found"),
+        ({"tests": [{"input": 1, "output": "2"}]}, r"line 2: tests\[0\]\.input: found 1"),
+    ],
+)
+def test_an_evaluation_problem_that_cannot_be_graded_is_told_with_its_line(
+    config, spaced, change, told
+):
+    line = json.dumps(json.loads(record_line(Problem("p", "mine", "Print 9.", TESTS))) | change)
+    with (spaced / "asked.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(UserError, match=rf"asked\.jsonl, {told}"):
+        read_evaluation(config.evaluation_semantic(), config.execution())
 
 
 LABELLED = [

@@ -242,8 +242,11 @@ def test_the_same_is_graded_by_any_number_of_workers(spaced):
     assert pools[0] == pools[1] and pools[0]["strata"]["all/correct"] == 3
 
 
-def test_grading_goes_on_behind_the_last_batch(spaced, monkeypatch):
-    """What was graded before a stop is not graded again, and a line that was cut off is."""
+@pytest.mark.parametrize(
+    "damage", ['{"id": "t4", "corr', "\0\0\0\n", '{"id": "t4"}\n', '{"id": "t4", "corr\n', "[]\n"]
+)
+def test_grading_goes_on_behind_the_last_batch(spaced, monkeypatch, damage):
+    """What was graded before a stop is not graded again, and a line that was cut off or damaged is."""
     monkeypatch.setattr(grading, "BATCH_TRACES", 2)
     asked: list[str] = []
     status = "passed"
@@ -259,7 +262,7 @@ def test_grading_goes_on_behind_the_last_batch(spaced, monkeypatch):
     with pytest.raises(UserError, match="stopped here"):
         write(spaced, candidates(8), correctness={"by": "grader"})
     with (spaced / "graded.jsonl").open("a") as file:
-        file.write('{"id": "t4", "corr')
+        file.write(damage)
     asked.clear()
     status = "wrong_answer"
     outcome = write(spaced, candidates(8), correctness={"by": "grader"})
@@ -267,11 +270,12 @@ def test_grading_goes_on_behind_the_last_batch(spaced, monkeypatch):
     assert outcome["strata"]["all/correct"] == outcome["strata"]["all/incorrect"] == 4
 
 
-def test_traces_of_problems_without_tests_stay_unknown(spaced):
+def test_traces_of_problems_without_tests_stay_unknown(spaced, caplog):
     problems = [problem("p0", tests=[]), problem("p1")]
     listed = candidates(2, lambda number: ECHO)
     strata = write(spaced, listed, problems, correctness={"by": "grader"})["strata"]
     assert strata["all/unknown"] == strata["all/correct"] == 1
+    assert "1 of 2 traces stay of unknown correctness: their problems have no tests" in caplog.text
 
 
 def test_problems_with_a_special_judge_can_be_left_out(spaced):

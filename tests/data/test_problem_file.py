@@ -28,10 +28,25 @@ def test_problems_are_found_by_id_and_in_order(path):
     assert file["drei"] == PROBLEMS[2] and "vier" not in file
 
 
+def test_whether_a_problem_is_there_is_known_without_reading_it(path):
+    file = ProblemFile(path)
+    path.unlink()
+    assert "one" in file and "vier" not in file
+
+
 def test_a_problem_given_twice(path):
     write_records(path, [*PROBLEMS, PROBLEMS[0]])
-    with pytest.raises(UserError, match="'one' is given twice"):
+    with pytest.raises(UserError, match="line 4: problem 'one' is given twice; line 1 has it too"):
         ProblemFile(path)
+
+
+def test_what_makes_a_file_unusable_is_told_with_its_line(path):
+    def check(problem):
+        if problem.id == "two":
+            raise UserError("not this one")
+
+    with pytest.raises(UserError, match=r"problems\.jsonl, line 2: not this one"):
+        ProblemFile(path, check)
 
 
 def test_a_line_that_is_no_problem(path):

@@ -56,6 +56,10 @@ def test_a_shared_problem_is_refused(spaced):
     assert compared["evaluation_problems"] == 100 and compared["training_texts"] > 500
     with pytest.raises(UserError, match="1 evaluation problems are among the training ones"):
         check("problem", [problems[3]], list(world.direct_answers()))
+    with pytest.raises(
+        UserError, match=r"^7 .* \((\S+, ){5}…\); .* `data.clean: {decontaminate: {}}`"
+    ):
+        check("problems", problems[:7], list(world.direct_answers()))
     with pytest.raises(UserError, match="one of the first lessons"):
         check("lesson", evaluation, [(instruction(evaluation[5]), "")])
     with pytest.raises(UserError, match="stands there twice"):

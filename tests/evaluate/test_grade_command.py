@@ -12,9 +12,10 @@ from dataclasses import replace
 import pytest
 
 from valley.data.problems import Problem
+from valley.errors import UserError
 from valley.evaluate.grade_command import main
 from valley.evaluate.samples import STATUSES, Sample, Verdict
-from valley.records import read_records, write_records
+from valley.records import read_records, record_line, write_records
 
 EASY = Problem("easy", "test", "", [{"input": "1\n", "output": "2"}], flags=["mine"])
 HARD = Problem("hard", "test", "", [{"input": "1\n", "output": "3"}])
@@ -74,6 +75,7 @@ def test_its_help_names_every_option_and_status():
         (["--k", "0"], "--k 0: "),
         (["--samples", "none.jsonl"], "none.jsonl: cannot be read"),
         (["--k", "one"], "numbers with commas"),
+        (["--scores", "no folder/s.json"], "cannot be written (no folder no folder)"),
     ],
 )
 def test_mistakes(arguments, words, told):
@@ -81,11 +83,64 @@ def test_mistakes(arguments, words, told):
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("restart", [[], ["--restart"]])
+@pytest.mark.parametrize(
+    ("option", "name", "of"),
+    [
+        ("--out", "s.jsonl", "the samples"),
+        ("--out", "p.jsonl", "the problems"),
+        ("--out", "s", "the samples"),  # whose notes would be
+        ("--scores", "s.jsonl", "--samples"),
+        ("--scores", "p.jsonl", "--problems"),
+        ("--scores", "v.jsonl", "--out"),
+        ("--scores", "v.jsonl.grading", "the notes on --out"),
+    ],
+)
+def test_no_input_is_overwritten(arguments, spaced, option, name, of, restart):
+    if name == "s":
+        (spaced / "s.jsonl").rename(spaced / "s.grading")
+        arguments[arguments.index("--samples") + 1] = str(spaced / "s.grading")
+    before = {path: path.read_bytes() for path in spaced.iterdir()}
+    with pytest.raises(UserError, match=f"this is the file of {of}, which it would overwrite"):
+        main([*arguments, option, str(spaced / name), *restart])
+    assert {path: path.read_bytes() for path in spaced.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("p", "", "p.jsonl: holds no problem; expected valley.problem/1 records, one a line"),
+        ("s", "", "s.jsonl: there are no samples to grade"),
+        ("p", record_line(EASY), "s.jsonl, line 3: sample 0 is of problem 'hard'"),
+        (
+            "p",
+            record_line(HARD) + record_line(replace(EASY, tests=[])),
+            "line 2: problem 'easy': no",
+        ),
+        ("p", record_line(EASY).replace("6.0", '"6s"'), "p.jsonl, line 1: time_limit_s: found"),
+        (
+            "s",
+            2 * record_line(sample(EASY, 0, RIGHT)),
+            "line 2: sample 0 of problem 'easy' is ther",
+        ),
+    ],
+)
+def test_faults_of_the_files(arguments, spaced, file, content, told):
+    (spaced / f"{file}.jsonl").write_text(content)
+    with pytest.raises(UserError) as error:
+        main(arguments)
+    assert told in str(error.value)
+    assert not (spaced / "v.jsonl").exists()
+
+
 def test_a_part_of_a_set_is_graded_and_has_no_score(arguments, spaced, capsys):
     write_records(spaced / "s.jsonl", [sample(EASY, 0, RIGHT)])
     assert main(arguments) == 0
     out = capsys.readouterr().out
     assert "passed" in out and "no score: problem 'hard' has 0 samples" in out
+    assert main([*arguments, "--scores", str(spaced / "scores.json")]) == 2
+    assert "scores.json: not written" in capsys.readouterr().err
+    assert not (spaced / "scores.json").exists() and (spaced / "v.jsonl").exists()
 
 
 def test_what_the_grader_could_not_run_is_told_apart(arguments, spaced, capsys):

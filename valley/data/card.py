@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,11 @@ def write_card(folder: Path, card: Card, figure: bool = True) -> None:
         draw_lengths(card["lengths"], folder / "card.png")
 
 
-def pools_of(target: Path) -> list[Path]:
+def pools_of(target: Path, searched: str = "") -> list[Path]:
     """The pool that a folder is; or the pools of a sweep, by its folder.
+
+    Args:
+        searched: where else was looked, for the message.
 
     Raises:
         UserError: it is neither, or nothing is prepared yet.
@@ -141,7 +145,7 @@ def pools_of(target: Path) -> list[Path]:
     if not found:
         raise UserError(
             f"{target}: no prepared pool; expected a sweep of this root whose pool is prepared, or the "
-            "folder of a pool below store/prepare"
+            f"folder of a pool below store/prepare{searched}"
         )
     return found
 
@@ -189,7 +193,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("target", metavar="SWEEP_OR_FOLDER", help="a sweep's name, or a folder")
     parser.add_argument(
-        "--root", type=Path, default=Path("runs"), help="where sweeps are kept (default: runs)"
+        "--root",
+        type=Path,
+        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
+        help="where sweeps are kept (default: runs, or VALLEY_ROOT)",
     )
     parser.add_argument(
         "--tokenizer", type=Path, metavar="FOLDER", help="a model's folder, to count tokens with"
@@ -210,12 +217,19 @@ def main(arguments: list[str] | None = None) -> int:
     max_tokens = options.max_tokens or max_tokens
     if options.max_tokens and tokenizer is None:
         raise UserError("--max-tokens needs a tokenizer; give --tokenizer FOLDER")
-    for folder in pools_of(sweep if named else Path(options.target)):
+    searched = "" if named else f" (root: {options.root}, which has no sweep of this name)"
+    for folder in pools_of(sweep if named else Path(options.target), searched):
         card = _card(folder)
         if tokenizer is not None:
             index = read_index(folder)
             card["lengths"] = in_tokens(folder, index, _counter(tokenizer), max_tokens)
-        write_card(folder, card)
+        try:
+            write_card(folder, card)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: the card cannot be written there ({error.strerror}); copy the folder to "
+                "where you may write, and name the copy"
+            ) from error
         print((folder / "card.md").read_text(encoding="utf-8"))
         print(folder / "card.md")
     return 0

@@ -67,17 +67,19 @@ class Graded:
     """The verdicts on a pool's traces so far, in a file that they are appended to."""
 
     def __init__(self, path: Path) -> None:
-        """Read what an earlier attempt left; a line that was cut off counts for nothing."""
+        """Read what an earlier attempt left, up to a line that was cut off or is damaged."""
         self._path = path
         self.verdicts: dict[str, bool | None] = {}
         whole = 0
         if path.exists():
             with path.open("rb") as file:
                 for line in file:
-                    if not line.endswith(b"\n"):
+                    verdict = _verdict(line)
+                    if (
+                        verdict is None
+                    ):  # a machine that went down may have left anything from here on
                         break
-                    said = json.loads(line)
-                    self.verdicts[said["id"]] = said["correct"]
+                    self.verdicts.update([verdict])
                     whole += len(line)
             with path.open("r+b") as file:
                 file.truncate(whole)
@@ -111,6 +113,18 @@ class Graded:
     def forget(self) -> None:
         """Remove the file, once the verdicts stand elsewhere."""
         self._path.unlink(missing_ok=True)
+
+
+def _verdict(line: bytes) -> tuple[str, bool | None] | None:
+    """A trace's id and whether it is correct; None where the line does not say so."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    match said:
+        case {"id": str(name), "correct": bool() | None as correct} if line.endswith(b"\n"):
+            return name, correct
+    return None
 
 
 def _batches(

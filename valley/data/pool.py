@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ from valley.data.traces import Trace
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.records import digest, parse_record, record_line, refuse_half_characters
+
+logger = logging.getLogger(__name__)
 
 GRADED = "graded.jsonl"
 Report = Callable[[int, int], None]
@@ -196,6 +199,12 @@ class PoolWriter:
         for row in rows:
             if (correct := graded.verdicts[index.ids[row]]) is not None:
                 index.grade(row, correct, rule.name)
+        if untested := sum(graded.verdicts[index.ids[row]] is None for row in rows):
+            logger.warning(
+                "%d of %d traces stay of unknown correctness: their problems have no tests",
+                untested,
+                len(rows),
+            )
         return graded.verdicts
 
 

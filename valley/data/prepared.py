@@ -29,6 +29,9 @@ from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.records import digest, read_records, write_records
 
+NAMED = 5
+"""Problems that a message names of those that it tells of."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -120,18 +123,23 @@ def check_disjoint(evaluation: Path, pool: Path) -> dict[str, Any]:
     """Hold a prepared evaluation set against a prepared pool; returns how many texts were compared.
 
     Raises:
-        UserError: they share a question; names the first.
+        UserError: they share a question; names some.
     """
-    asked = {instruction(problem) for problem in evaluation_problems(evaluation).values()}
+    asked = {
+        instruction(problem): problem.id for problem in evaluation_problems(evaluation).values()
+    }
     taught = {
         "a training problem": {instruction(problem) for problem in _pool_problems(pool).values()},
         "one of the first lessons": {lesson.prompt for lesson in _lessons(pool)},
     }
     for where, texts in taught.items():
-        if shared := asked & texts:
+        if shared := sorted(asked.keys() & texts):
+            names = ", ".join(asked[text] for text in shared[:NAMED])
+            more = ", …" if len(shared) > NAMED else ""
             raise UserError(
-                f"{len(shared)} evaluation problems are among the training ones; {where} reads: "
-                f"{min(shared)[:80]!r}; leave them out of one side"
+                f"{len(shared)} evaluation problems are among the training ones ({names}{more}); {where} "
+                f"reads: {shared[0][:80]!r}; leave them out of one side: "
+                "`data.clean: {decontaminate: {}}` takes such problems and their traces out of the pool"
             )
     return {"evaluation_problems": len(asked), "training_texts": sum(map(len, taught.values()))}
 

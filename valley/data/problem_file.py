@@ -21,18 +21,25 @@ class ProblemFile(Mapping[str, Problem]):
         """Read all lines once.
 
         Args:
-            check: called with each problem; it raises what makes the file unusable.
+            check: called with each problem; it raises what makes the file unusable, without the line.
 
         Raises:
             UserError: the file cannot be read, a line is no problem, or two have the same id.
         """
         self.path = path
         self._places: dict[str, tuple[int, int]] = {}
-        for offset, size, problem in iterate_places(path, Problem):
+        for number, (offset, size, problem) in enumerate(iterate_places(path, Problem), start=1):
+            where = f"{path}, line {number}"
             if problem.id in self._places:
-                raise UserError(f"{path}: problem {problem.id!r} is given twice")
+                raise UserError(
+                    f"{where}: problem {problem.id!r} is given twice; line {self._line(problem.id)} has it "
+                    "too; leave one out"
+                )
             if check is not None:
-                check(problem)
+                try:
+                    check(problem)
+                except UserError as error:
+                    raise UserError(f"{where}: {error}") from error
             self._places[problem.id] = offset, size
 
     def __getitem__(self, problem_id: str) -> Problem:
@@ -50,6 +57,16 @@ class ProblemFile(Mapping[str, Problem]):
         if problem.id != problem_id:
             raise UserError(f"{where}: the file was changed while it was read; start again")
         return problem
+
+    def where(self, problem_id: str) -> str:
+        """How a message on a problem begins: with the file and the problem's line."""
+        return f"{self.path}, line {self._line(problem_id)}: "
+
+    def _line(self, problem_id: str) -> int:
+        return list(self._places).index(problem_id) + 1
+
+    def __contains__(self, problem_id: object) -> bool:
+        return problem_id in self._places  # a mapping's own would read the problem
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

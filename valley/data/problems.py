@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, GetPydanticSchema
 
 from valley.records import digest
 
 KINDS = ("stdin", "function")
+
+
+class Case(BaseModel):
+    """What a test in a file must hold; what else it may hold is not looked at."""
+
+    input: str
+    output: str
+
+
+Tests = Annotated[list[dict[str, str]], GetPydanticSchema(lambda _, handler: handler(list[Case]))]
+"""Plain mappings, but checked as test cases where a file is read (`fields.py`)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,7 @@ class Problem:
     id: str
     source: str
     statement: str
-    tests: list[dict[str, str]]
+    tests: Tests
     kind: str = "stdin"
     starter_code: str = ""
     function: str | None = None
@@ -50,6 +64,10 @@ class Problem:
             )
         if (self.kind == "function") != (self.function is not None):
             raise ValueError(f"problem {self.id!r}: `function` must be set for kind function only")
+        if not 0 < self.time_limit_s < math.inf:
+            raise ValueError(f"time_limit_s: found {self.time_limit_s}; expected a number above 0")
+        if self.memory_limit_mib < 1:
+            raise ValueError(f"memory_limit_mib: found {self.memory_limit_mib}; expected 1 or more")
 
 
 def problem_set_digest(problem_ids: Iterable[str]) -> str:

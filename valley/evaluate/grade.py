@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from valley.data.problems import Problem
 from valley.errors import UserError, exit_on_user_error
@@ -80,23 +81,31 @@ def by_id(problems: Sequence[Problem] | Mapping[str, Problem]) -> Mapping[str, P
 
 
 def programs_of(
-    known: Mapping[str, Problem], samples: Iterable[Sample], config: GradeConfig
+    known: Mapping[str, Problem],
+    samples: Iterable[Sample],
+    config: GradeConfig,
+    path: Path | None = None,
 ) -> list[Program]:
     """The programs of samples, in their order.
+
+    Args:
+        path: the file whose lines the samples are, for messages.
 
     Raises:
         UserError: there are no samples, or one has an unknown problem.
     """
     programs = []
-    for sample in samples:
+    for number, sample in enumerate(samples, start=1):
         if sample.problem_id not in known:
+            where = f"{path}, line {number}: " if path else ""
             raise UserError(
-                f"sample {sample.index} is of problem {sample.problem_id!r}, which is not among the "
+                f"{where}sample {sample.index} is of problem {sample.problem_id!r}, which is not among the "
                 f"{len(known)} problems given; grade with the problems that it was generated from"
             )
         programs.append(Program(sample.problem_id, sample.index, program_of(sample, config)))
     if not programs:
-        raise UserError("there are no samples to grade")
+        where = f"{path}: " if path else ""
+        raise UserError(f"{where}there are no samples to grade")
     return programs
 
 
@@ -107,11 +116,13 @@ def grade_programs(
     done: Callable[[int, Verdict], None],
     *,
     workers: int = 1,
+    where: Callable[[str], str] = lambda problem_id: "",
 ) -> None:
     """Grade programs, those of one problem after one another, so that few problems are held.
 
     Args:
         done: called in this thread with a program's position and its verdict, as each is finished.
+        where: how a message on a problem begins.
 
     Raises:
         UserError: as for `grade`.
@@ -121,7 +132,10 @@ def grade_programs(
     for i, program in enumerate(programs):
         if program.problem_id not in first:
             first[program.problem_id] = i
-            Judge.of(known[program.problem_id])  # raises now what is wrong with any of them
+            try:
+                Judge.of(known[program.problem_id])  # raises now what is wrong with any of them
+            except UserError as error:
+                raise UserError(f"{where(program.problem_id)}{error}") from error
     order = sorted(range(len(programs)), key=lambda i: (first[programs[i].problem_id], i))
     judges = Judges(known, room=workers)
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
-from valley.evaluate.grading import Graded, grade_files
+from valley.evaluate.grading import Graded, grade_files, notes_of
+from valley.evaluate.outputs import check_outputs
 from valley.evaluate.probe import find_isolation
 from valley.evaluate.progress import Progress
 from valley.evaluate.report import report
@@ -35,7 +36,8 @@ to go on.
 EPILOG = """\
 exit status: 0; 1 if the grader could not run some programs, in new sandboxes either: they are in the output
 as infrastructure_error, count as neither right nor wrong, and are tried again by the same command; 2 for a
-mistake in what was given; 130 if interrupted.
+mistake in what was given, such as --scores for a part of a set, which is graded and has no score; 130 if
+interrupted.
 
 example: python -m valley.evaluate.grade --problems problems.jsonl --samples samples.jsonl \\
              --mode strict --workers 2 --out verdicts.jsonl
@@ -49,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     options = _parser().parse_args(arguments)
     config = _config(options)
+    if options.scores is not None:
+        others = {f"--{name}": getattr(options, name) for name in ("problems", "samples", "out")}
+        others["the notes on --out"] = notes_of(options.out)
+        check_outputs(others, {"--scores": options.scores})
     began = time.monotonic()
     progress = Progress(sys.stderr)
     try:
@@ -72,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report(graded.verdicts, scores, config.mode, isolation, took_s))
     if fault:
         print(f"no score: {fault}")
+        if options.scores is not None:
+            print(f"{options.scores}: not written, since there is no score", file=sys.stderr)
     if scores is not None and options.scores is not None:
         write_json(options.scores, {**scores, "isolation": isolation, "mode": config.mode})
     broken = sum(v.status == "infrastructure_error" for v in graded.verdicts)
@@ -81,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{options.out} say why; the same command tries them again",
             file=sys.stderr,
         )
-    return 1 if broken else 0
+    unwritten = options.scores is not None and scores is None
+    return 1 if broken else 2 if unwritten else 0
 
 
 def _scores(

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from valley.data.problem_file import ProblemFile
+from valley.data.problems import Problem
 from valley.errors import UserError
 from valley.evaluate.config import GradeConfig
 from valley.evaluate.grade import Program, grade_programs, programs_of
+from valley.evaluate.outputs import check_outputs
 from valley.evaluate.samples import Sample, Verdict
 from valley.records import (
     canonical_json,
@@ -75,11 +77,19 @@ def grade_files(
             on samples that are the same are taken over.
 
     Raises:
-        UserError: as for `grade`; a file cannot be read or written; a sample is there twice; another
-            process grades into the same file; or what is there was graded otherwise.
+        UserError: as for `grade`; a file cannot be read or written, or is both input and output; a sample
+            is there twice; another process grades into the same file; or what is there was graded otherwise.
     """
+    check_outputs(
+        {"the problems": problems, "the samples": samples},
+        {"the verdicts": out, "the notes on the verdicts": notes_of(out)},
+    )
     known = ProblemFile(problems)
-    programs = programs_of(known, iterate_records(samples, Sample), config)
+    if not known and next(iterate_records(samples, Sample), None) is not None:
+        raise UserError(
+            f"{problems}: holds no problem; expected {Problem.SCHEMA} records, one a line"
+        )
+    programs = programs_of(known, iterate_records(samples, Sample), config, samples)
     position = _positions(samples, programs)
     header = {
         "schema": SCHEMA,
@@ -111,7 +121,8 @@ def grade_files(
             notes.flush()
             progress(len(verdicts), kept, len(programs))
 
-        grade_programs(known, [programs[i] for i in left], config, done, workers=workers)
+        asked = [programs[i] for i in left]
+        grade_programs(known, asked, config, done, workers=workers, where=known.where)
         ordered = [verdicts[i] for i in range(len(programs))]
         if left or earlier or not out.exists():
             write_records(out, ordered)
@@ -122,17 +133,24 @@ def grade_files(
 def _positions(samples: Path, programs: list[Program]) -> dict[tuple[str, int], int]:
     position: dict[tuple[str, int], int] = {}
     for i, program in enumerate(programs):
-        if position.setdefault((program.problem_id, program.index), i) != i:
+        first = position.setdefault((program.problem_id, program.index), i)
+        if first != i:
             raise UserError(
-                f"{samples}: sample {program.index} of problem {program.problem_id!r} is there twice"
+                f"{samples}, line {i + 1}: sample {program.index} of problem {program.problem_id!r} is there "
+                f"twice, in line {first + 1} too; give it another index, or leave one out"
             )
     return position
+
+
+def notes_of(out: Path) -> Path:
+    """The file beside the verdicts."""
+    return out.with_name(f"{out.name}.grading")
 
 
 @contextmanager
 def _notes(out: Path, wait_s: float) -> Iterator[BufferedRandom]:
     """The file beside the verdicts, held against a second process until this one ends."""
-    path = out.with_name(f"{out.name}.grading")
+    path = notes_of(out)
     try:
         path.touch()
         file = path.open("r+b")
@@ -195,7 +213,7 @@ def _taken_over(
 ) -> Iterator[Verdict]:
     """The verdicts of an earlier grading that hold of these samples too."""
     try:
-        with verdicts.with_name(f"{verdicts.name}.grading").open("rb") as notes:
+        with notes_of(verdicts).open("rb") as notes:
             if _header(notes.readline()) != {**header, "samples": _sha256(before)}:
                 return
     except OSError:  # to take them over is a saving alone

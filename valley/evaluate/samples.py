@@ -49,6 +49,9 @@ class Sample:
     def __post_init__(self) -> None:
         if self.finish_reason not in ("stop", "length"):
             raise ValueError(f"finish_reason {self.finish_reason!r} found, stop or length expected")
+        for name in ("index", "prompt_tokens", "completion_tokens"):
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"{name}: found {value}; expected 0 or more")
 
 
 def count_samples(samples: Sequence[Sample]) -> dict[str, int]:

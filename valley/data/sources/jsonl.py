@@ -20,7 +20,7 @@ from valley.data.problem_file import ProblemFile
 from valley.data.problems import Problem
 from valley.data.traces import Trace
 from valley.errors import UserError
-from valley.records import read_records
+from valley.records import iterate_records, not_utf8, other_schema
 
 BACKSLASH = ord("\\")
 WORD = re.compile(rb'\s*:\s*("\w*"|\w+)')
@@ -85,10 +85,8 @@ def _look(role: str, path: Path, size_bytes: int, mtime_ns: int) -> Content:
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{where}, line {records}: not UTF-8 (byte {line[error.start]:#04x} at "
-                    f"{error.start}); save the file as UTF-8"
-                ) from error
+                said = not_utf8(line, error)
+                raise UserError(f"{where}, line {records}: {said}") from error
             if not text.strip():
                 raise UserError(f"{where}, line {records}: empty; expected one record a line")
             if records == 1:
@@ -121,20 +119,45 @@ def _check_first(where: str, line: str, schema: str) -> None:
         raise UserError(f"{where}, line 1: not JSON ({error})") from error
     found = record.get("schema") if isinstance(record, dict) else None
     if found != schema:
-        raise UserError(f"{where}, line 1: schema {found!r} found, {schema!r} expected")
+        raise UserError(f"{where}, line 1: {other_schema(found, schema)}")
 
 
 def read_evaluation(config: dict[str, Any], paths: dict[str, str]) -> Collection[Problem]:
-    """The evaluation problems; see `sources.read_evaluation`."""
-    return ProblemFile(_unchanged("evaluation", config, paths)).values()
+    """The evaluation problems, each of which can be graded; see `sources.read_evaluation`."""
+    from valley.evaluate.judge import Judge  # planning looks at the files too, and grades nothing
+
+    return ProblemFile(_unchanged("evaluation", config, paths), Judge.of).values()
 
 
 def read_pool(
     config: dict[str, Any], paths: dict[str, str]
 ) -> tuple[Collection[Problem], list[Trace], list[tuple[str, str]]]:
     """The pool's problems and traces, and no lessons; see `sources.read_pool`."""
-    problems = ProblemFile(_unchanged("problems", config, paths)).values()
-    return problems, read_records(_unchanged("traces", config, paths), Trace), []
+    problems = ProblemFile(_unchanged("problems", config, paths))
+    return problems.values(), _traces(_unchanged("traces", config, paths), problems), []
+
+
+def _traces(path: Path, problems: ProblemFile) -> list[Trace]:
+    """The traces of a file, each of one of the problems.
+
+    Raises:
+        UserError: one is of another problem, or has the id of one before; names the line.
+    """
+    traces = []
+    lines: dict[str, int] = {}
+    for number, trace in enumerate(iterate_records(path, Trace), start=1):
+        where = f"{path}, line {number}: trace {trace.id}"
+        if trace.problem_id not in problems:
+            raise UserError(
+                f"{where}: its problem {trace.problem_id!r} is not in the pool: no line of "
+                f"{problems.path} has this id; add the problem, or leave the trace out"
+            )
+        if (first := lines.setdefault(trace.id, number)) != number:
+            raise UserError(
+                f"{where}: line {first} has a trace of this id too; give it another, or leave one out"
+            )
+        traces.append(trace)
+    return traces
 
 
 def _unchanged(role: str, config: dict[str, Any], paths: dict[str, str]) -> Path:
