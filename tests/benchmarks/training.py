@@ -1,6 +1,6 @@
 """What a training costs: real tokens per second beside trl and a bare PyTorch loop.
 
-    python tests/benchmarks/training.py [--peers PYTHON] [--student 4m|smollm2] [--out FILE]
+    python tests/benchmarks/training.py [--peers PYTHON] [--student 4m|smollm2] [--valley JSON]… [--out FILE]
 
 Every trainer is a process of its own with one thread, and has the same weights, documents, row length,
 precision, optimizer and clipping. They train in turn, a round of optimizer steps each, there and back; so
@@ -224,6 +224,14 @@ def main() -> int:
     parser.add_argument("--documents", type=int, help=f"made up{_default('documents')}")
     parser.add_argument("--zero", type=int, nargs="*", help=f"ZeRO stages{_default('zero')}")
     parser.add_argument("--row-tokens", type=int, default=ROW_TOKENS)
+    parser.add_argument("--batch-size", type=int, default=1, help="of a step: rows, or examples")
+    parser.add_argument(
+        "--valley",
+        metavar="JSON",
+        type=json.loads,
+        action="append",
+        help="measure these settings of `train` beside one another, and nothing else",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there, each round")
     arguments = parser.parse_args()
     for name, value in SIZES[arguments.student].items():
@@ -236,7 +244,7 @@ def main() -> int:
             "student": str(folder / "student"),
             "documents": make_documents(arguments.documents, vocabulary, arguments.row_tokens),
             "row_tokens": arguments.row_tokens,
-            "batch_size": 1,
+            "batch_size": arguments.batch_size,
             "steps_per_round": arguments.steps,
             "rounds": arguments.rounds,
             "settings": {},
@@ -248,6 +256,10 @@ def main() -> int:
         ]
         if arguments.peers:
             asked.append(("trl", "trl", arguments.peers, {}))
+        if arguments.valley:
+            asked = [
+                (json.dumps(each), "valley", sys.executable, each) for each in arguments.valley
+            ]
         trainers = [
             Trainer(name, python, [{**task, "how": how, "settings": settings}], folder)
             for name, how, python, settings in asked
@@ -265,7 +277,7 @@ def _default(name: str) -> str:
 
 def _agree(told: dict[str, Any]) -> bool:
     losses = [each["loss"] for each in told.values() if each["loss"] is not None]
-    return max(losses) - min(losses) <= 1e-5 * max(losses)
+    return not losses or max(losses) - min(losses) <= 1e-5 * max(losses)
 
 
 def _result(told: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
