@@ -172,6 +172,7 @@ def trained(run_ranks):
         "bf16 torch": {**bf16, "kernels": "torch"},
         "bf16 padded": {**bf16, "layout": "padded"},
         "bf16 recomputed": {**bf16, "activation_checkpointing": 0.5},
+        "bf16 by tokens": {**bf16, "zero_stage": 2, "micro_batch_tokens": 64},
         "bf16 sequences": {**bf16, "loss": "sequences"},
         "half bf16": {**bf16, "zero_stage": 2},
     }
@@ -197,7 +198,11 @@ def test_trainings_in_float32_lose_the_same(trained):
 
 
 @pytest.mark.parametrize(
-    "name", [*(f"bf16 zero{n}" for n in range(4)), "bf16 torch", "bf16 padded", "bf16 recomputed"]
+    "name",
+    [
+        *(f"bf16 zero{n}" for n in range(4)),
+        *("bf16 torch", "bf16 padded", "bf16 recomputed", "bf16 by tokens"),
+    ],
 )
 def test_trainings_in_bf16_lose_the_same(trained, name):
     _, logs = trained
