@@ -268,4 +268,4 @@ def _print_logs(seen: Picture, name: str, lines: int) -> int:
 
 
 if __name__ == "__main__":
-    exit_on_user_error(main)
+    exit_on_user_error(main, only_shows=True)
