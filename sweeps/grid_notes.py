@@ -8,6 +8,7 @@ from valley.cluster import slurm
 from valley.cluster.machine import check_room
 from valley.errors import UserError
 from valley.plan import Plan
+from valley.root_lock import unusable
 from valley.sweep import Grid, with_starts
 
 
@@ -26,10 +27,11 @@ def kinds_to_run(plan: Plan) -> set[str]:
     return {decision.job.kind for decision in plan.to_run}
 
 
-def notes(grid: Grid, plan: Plan, where: str) -> list[str]:
+def notes(grid: Grid, plan: Plan, where: str, root: Path) -> list[str]:
     """One sentence each.
 
     Args:
+        root: the results', which need not exist yet.
         where: `slurm` or `local`: where the sweep is to run.
     """
     students = dict.fromkeys(cell.axes["student"] for cell in grid.cells)
@@ -40,6 +42,8 @@ def notes(grid: Grid, plan: Plan, where: str) -> list[str]:
     ]
     data = {id(cell.recipe.data): cell.recipe.data for cell in with_starts(grid.cells)}
     missing += [fault for config in data.values() for fault in config.missing()]
+    if why := unusable(root):
+        missing.append(why)
     if where == "slurm" and (why := slurm.why_silent()):
         missing.append(f"{why}; launch on a login node")
     if where == "local":

@@ -34,6 +34,7 @@ from valley.ledger import Ledger
 from valley.lock import read_locked
 from valley.plan import Plan
 from valley.pool_check import Pool, check_pool
+from valley.root_lock import unusable
 from valley.sampling import DrawnRounds
 from valley.store import Store
 from valley.student_config import check_student
@@ -172,7 +173,7 @@ def main() -> int:
     for name in dict.fromkeys(cell.axes["student"] for cell in cells):
         check_student(name, sweep.students[name])
     # A dry run changes nothing, not even the name of a damaged file.
-    store = Store(_root(options.root), read_only=options.dry_run)
+    store = Store(_root(options.root, options.dry_run), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = "slurm" if options.print_scripts else _where(options, sweep)
     rounds = DrawnRounds.of(sweep, cells, store)
@@ -190,7 +191,7 @@ def main() -> int:
         if priced is not plan:
             print("what follows counts all rounds, which is the most that may be drawn")
         print_plan(priced, sweep, where, store, options.all)
-        for note in [*notes(grid, plan, where), *unknown]:
+        for note in [*notes(grid, plan, where, store.root), *unknown]:
             print(note)
     elif where == "local":
         check_room(sweep.resources, kinds_to_run(plan), sweep.cluster)
@@ -224,18 +225,20 @@ def main() -> int:
     return follow(rounds, record, lambda whole: launch.run(_part(whole, conditions)))
 
 
-def _root(path: Path) -> Path:
+def _root(path: Path, dry_run: bool) -> Path:
     """The root, which need not exist yet.
 
     Raises:
-        UserError: it cannot be a folder.
+        UserError: it cannot be a folder, or nothing can be written there, which a dry run only names.
     """
     root = path.expanduser().resolve()
     for folder in (root, *root.parents):
-        if folder.is_dir():
-            return root
-        if folder.exists():
+        if os.path.isdir(folder):
+            break
+        if os.path.exists(folder):
             raise UserError(f"--root {path}: {folder} is a file; give a folder, or a new name")
+    if not dry_run and (why := unusable(root)):
+        raise UserError(why)
     return root
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from valley.claim import Claim, holder_of, remove
+from valley.disk import cannot_write
 from valley.errors import UserError
 from valley.processes import is_alive
 
@@ -32,8 +33,11 @@ def root_lock(
         waits: wait for another launcher instead of refusing; called once, with who that is.
 
     Raises:
-        UserError: another launcher holds it; the message names its host and process.
+        UserError: nothing can be written there, or another launcher holds it, whose host and process
+            the message names.
     """
+    if why := unusable(root):
+        raise UserError(why)
     root.mkdir(parents=True, exist_ok=True)
     mine = Claim(root / NAME)
     while not mine.take():
@@ -56,6 +60,12 @@ def root_lock(
     finally:
         # Broken by someone who held it for dead, it is another's by now.
         mine.release()
+
+
+def unusable(root: Path) -> str:
+    """Why nothing can be launched below a root, which need not exist yet; empty where it can."""
+    why = cannot_write(root)
+    return why and f"{why}; give --root (or VALLEY_ROOT) a folder that you can write to"
 
 
 def _may_go(holder: dict[str, Any], break_it: bool) -> bool:
