@@ -14,9 +14,8 @@ import argparse
 import sys
 from collections import Counter
 
-from common_options import add_root, add_where
-
 from valley.cancelling import Choice, cancel, choose, live_elements, needed_by
+from valley.command_line import add_root, add_where
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, all_submissions, find_sweep
 from valley.picture import Row, picture

@@ -17,16 +17,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common_options import add_root, add_where
 from drawn_rounds import follow, say
 from from_result import print_drift, read_lock
 from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
-from planning import make_plan, next_step, warn
+from planning import make_plan, warn
 from running import Launch
 
 from valley.cluster import slurm
 from valley.cluster.machine import check_room
+from valley.command_line import PLOT, add_root, add_where, next_line
 from valley.errors import UserError, exit_on_user_error
 from valley.held_out_check import check_held_out
 from valley.job import Trail
@@ -231,7 +231,7 @@ def _root(path: Path, dry_run: bool) -> Path:
     Raises:
         UserError: it cannot be a folder, or nothing can be written there, which a dry run only names.
     """
-    root = path.expanduser().resolve()
+    root = path.resolve()
     for folder in (root, *root.parents):
         if os.path.isdir(folder):
             break
@@ -294,7 +294,7 @@ def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:
     stuck = plan.with_action("failed", "lost")
     if not stuck:
         print(f"{sweep.name}: nothing to do: all {cells} cells are done")
-        print(next_step(sweep, store))
+        print(next_line(PLOT, sweep.name, store.root))
         return 0
     print(f"{sweep.name}: nothing to do, but {len(stuck)} jobs have failed or are lost:")
     print_stuck(plan)

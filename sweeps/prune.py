@@ -18,8 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from common_options import add_root, add_where
-
+from valley.command_line import add_root, add_where
 from valley.errors import UserError, exit_on_user_error
 from valley.job_file import KINDS, read_job
 from valley.ledger import Ledger, all_submissions, find_sweep

@@ -14,7 +14,7 @@ from typing import Any
 
 from patience import patiently
 from plan_text import print_stuck, summary
-from planning import live, make_plan, next_step, to_wait_for
+from planning import live, make_plan, to_wait_for
 from submitted import Submitted
 
 from valley.attempts import note_attempt
@@ -24,6 +24,7 @@ from valley.checkout import circumstances
 from valley.cluster import slurm
 from valley.cluster.arrays import Array, make_arrays
 from valley.cluster.orphans import settle
+from valley.command_line import PLOT, next_line
 from valley.job import Job, Trail
 from valley.ledger import Ledger, all_submissions
 from valley.lock import launch_notes
@@ -276,7 +277,7 @@ class Launch:
         if progress.failed:
             print("look at the logs; then: python sweeps/launch.py … --retry failed")
             return 1
-        print(next_step(self.sweep, self.store))
+        print(next_line(PLOT, self.sweep.name, self.store.root))
         return 0
 
     def _end(self, plan: Plan) -> int:
@@ -284,7 +285,7 @@ class Launch:
         left = [d for d in plan.decisions if d.action != "done"]
         print(f"{len(plan.decisions) - len(left)} of {len(plan.decisions)} jobs are done")
         if not left:
-            print(next_step(self.sweep, self.store))
+            print(next_line(PLOT, self.sweep.name, self.store.root))
             return 0
         print_stuck(plan)
         for decision in plan.to_run:
