@@ -88,5 +88,5 @@ def test_a_status_that_nobody_watches_ends(spaced):
     world = StatusWorld(spaced)
     world.cell(8)
     world.write()
-    world.running("train", "tiny-n8")
+    world.running("train", "tiny-n8-stage1")
     assert left_alone("sweeps/status.py", "--watch", "0.1", "--root", spaced) == 0
