@@ -6,6 +6,7 @@ Works on partial results: what is missing is hollow in the figures and listed in
 from __future__ import annotations
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 
@@ -169,9 +170,12 @@ def main() -> int:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text}: from 0.1 to 86400 seconds")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.1 <= seconds <= 86400:  # which is also so of nan
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 0.1 to 86400 seconds")
     return seconds
 
 

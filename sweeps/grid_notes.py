@@ -27,6 +27,17 @@ def kinds_to_run(plan: Plan) -> set[str]:
     return {decision.job.kind for decision in plan.to_run}
 
 
+def _unused(grid: Grid) -> list[str]:
+    """What is said of students and stages that no cell has, nor starts from: often a slip."""
+    cells = with_starts(grid.cells)
+    return [
+        f"unused: {axis}s.{name}: no cell has this {axis}"
+        for axis, names in (("student", grid.sweep.students), ("stage", grid.sweep.stages))
+        for name in names
+        if all(cell.axes[axis] != name for cell in cells)
+    ]
+
+
 def notes(grid: Grid, plan: Plan, where: str, root: Path) -> list[str]:
     """One sentence each.
 
@@ -41,7 +52,10 @@ def notes(grid: Grid, plan: Plan, where: str, root: Path) -> list[str]:
         for fault in grid.sweep.students[name].missing()
     ]
     data = {id(cell.recipe.data): cell.recipe.data for cell in with_starts(grid.cells)}
-    missing += [fault for config in data.values() for fault in config.missing()]
+    lacking = [fault for config in data.values() for fault in config.missing()]
+    missing += lacking
+    if lacking:
+        missing.append(f"relative paths of data start from the folder you launch in: {Path.cwd()}")
     if why := unusable(root):
         missing.append(why)
     if where == "slurm" and (why := slurm.why_silent()):
@@ -51,4 +65,5 @@ def notes(grid: Grid, plan: Plan, where: str, root: Path) -> list[str]:
             check_room(grid.sweep.resources, kinds_to_run(plan), grid.sweep.cluster)
         except UserError as error:
             missing.append(f"{error}; to plan for a cluster: --cluster slurm")
-    return [*grid.left_out, *(f"before launching: {said}" for said in dict.fromkeys(missing))]
+    left_out = [*grid.left_out, *_unused(grid)]
+    return [*left_out, *(f"before launching: {said}" for said in dict.fromkeys(missing))]

@@ -130,6 +130,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.grid is None and options.result is None:
         raise UserError(f"no grid; give one of these, or your own:\n{grids_that_ship()}")
+    if options.dry_run and options.print_scripts:
+        parser.error("--print-scripts writes files, and --dry-run none; leave one of them out")
     return options
 
 
@@ -267,8 +269,8 @@ def _part(whole: Trail, conditions: Where) -> Trail:
         return whole
     planned = part(whole, [row for row in whole.rows if conditions.matches(row.cell.axes)])
     if not planned.rows:
-        axes = dict.fromkeys(name for row in whole.rows for name in row.cell.axes)
-        raise UserError(f"--where {conditions}: no such cell; the axes here: {', '.join(axes)}")
+        there = conditions.vain([row.cell.axes for row in whole.rows])
+        raise UserError(f"--where {conditions}: no such cell; {there}")
     return planned
 
 
@@ -293,7 +295,8 @@ def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:
     cells = len({row.cell for row in plan.rows})
     stuck = plan.with_action("failed", "lost")
     if not stuck:
-        print(f"{sweep.name}: nothing to do: all {cells} cells are done")
+        said = f"all {cells} cells are" if cells != 1 else "the only cell is"
+        print(f"{sweep.name}: nothing to do: {said} done")
         print(next_line(PLOT, sweep.name, store.root))
         return 0
     print(f"{sweep.name}: nothing to do, but {len(stuck)} jobs have failed or are lost:")
