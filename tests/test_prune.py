@@ -169,6 +169,13 @@ def test_a_lock_runs_its_cell_again(finished, spaced):
     assert made[path.parent.name]["outcome"] == result["outcome"]
     changed = again("--dry-run", "--set", "train.learning_rate=0.5", at=root)
     assert "train.learning_rate: 0.001 then, 0.5 today" in changed.stdout
+    # Another sweep than the repetition, whose folder it would take over.
+    other = again("--dry-run", "--set", "seed=3", at=root)
+    names = [
+        said.stdout.splitlines()[-1].partition(": 1 cell on")[0] for said in (here, changed, other)
+    ]
+    assert names[0] == f"mini-from-{result['identity'][:8]}" and len(set(names)) == 3
+    assert all(name.startswith(f"{names[0]}-set-") for name in names[1:])
 
 
 def test_a_lock_is_refused_in_one_message_where_it_cannot_be_run(copy):
