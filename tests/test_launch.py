@@ -173,6 +173,7 @@ def test_who_only_looks_leaves_a_damaged_result_where_it_is(copy):
     assert "damaged" in looked.stderr and "not counted" in looked.stderr
     dry = launch(grid, root, "--dry-run")
     assert "damaged" in dry.stderr and "1 jobs to run" in dry.stdout
+    assert "its result is damaged: not counted" in dry.stdout
     assert victim.read_text() == "{" and len(list(victim.parent.glob("result*"))) == 1
 
 
