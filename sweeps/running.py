@@ -275,7 +275,10 @@ class Launch:
         for identity, reason in progress.failed.items():
             print(f"  failed: {jobs[identity].kind} {jobs[identity].label}: {reason}")
         if progress.failed:
-            print("look at the logs; then: python sweeps/launch.py … --retry failed")
+            print(
+                "look at the logs; what is corrected in the grid or its data is run by the same command, "
+                "what was wrong outside them with --retry failed"
+            )
             return 1
         print(next_line(PLOT, self.sweep.name, self.store.root))
         return 0
