@@ -22,9 +22,9 @@ import pandas as pd
 from cache import MARKS, NO_MARK, Cache, frame_of, marks_of, rows_of
 from frame_files import write_frame
 from manifest import LACKING, Manifest
-from options import PLOT, STATUS, next_line, root_option
 from results import Counts, Key, Later, Lazily, Results
 
+from valley.command_line import PLOT, STATUS, add_root, next_line
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, find_sweep
 from valley.store import Store
@@ -275,7 +275,7 @@ def main() -> int:
         help="sweeps by name or grid file, several for one table of all; default: the one launched last",
     )
     parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="the same")
-    root_option(parser)
+    add_root(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -295,7 +295,8 @@ def main() -> int:
         print(f"missing: {number} x {reason}")
     measured = (collected.table["state"] == "done").sum()
     print(f"{path}: {measured} of {len(collected.table)} rows measured")
-    print(next_line(STATUS if collected.missing else PLOT, options))
+    script = STATUS if collected.missing else PLOT
+    print(next_line(script, options.sweep, options.root))
     return 0
 
 

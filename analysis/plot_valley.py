@@ -6,6 +6,7 @@ Works on partial results: what is missing is hollow in the figures and listed in
 from __future__ import annotations
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 
@@ -21,13 +22,14 @@ from figure_loss import losses
 from figure_valley import valley
 from footing import footer
 from frame_files import write_frame
-from options import STATUS, next_line, sweep_options
+from options import sweep_options
 from overlays import load
 from sentences import Document
 from size_unit import counted_in
 from summary import summarise
 from watching import watch
 
+from valley.command_line import STATUS, add_where, next_line
 from valley.errors import exit_on_user_error
 from valley.records import write_json
 from valley.where import Where
@@ -49,14 +51,7 @@ FIGURES = {
 def figure_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a script that draws a sweep."""
     sweep_options(parser)
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only cells with these axes, and baselines that lack the axis: size=64,128, or 'stage!=2', "
-        "or 'size>=1000'; given several times, all must hold",
-    )
+    add_where(parser, "cells with these axes, and baselines that lack the axis")
     parser.add_argument("--profile", help="draw verdicts from this decoding profile")
     parser.add_argument(
         "--overlay",
@@ -136,7 +131,7 @@ def _show(options: argparse.Namespace) -> int:
     for path in paths:
         print(path)
     if collected.missing:
-        print(next_line(STATUS, options))
+        print(next_line(STATUS, options.sweep, options.root))
     for sentence in document["sentences"]:
         print(sentence)
     return len(collected.missing)
@@ -175,9 +170,12 @@ def main() -> int:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text}: from 0.1 to 86400 seconds")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.1 <= seconds <= 86400:  # which is also so of nan
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 0.1 to 86400 seconds")
     return seconds
 
 

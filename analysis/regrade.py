@@ -28,6 +28,7 @@ from sentences import Document
 from size_unit import axis_label, counted_in
 from summary import summarise
 
+from valley.command_line import add_where
 from valley.errors import UserError, exit_on_user_error
 from valley.evaluate.config import GradeConfig
 from valley.records import write_json
@@ -286,9 +287,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="leave out problems whose verdicts are in doubt: docs/grading.md",
     )
-    add(
-        "--where", action="append", default=[], metavar="CONDITION", help="only some cells: size=64"
-    )
+    add_where(parser, "cells with these axes")
     add("--profile", help="draw verdicts from this decoding profile")
     add("--workers", type=int, default=1, help="programs that run at once (1)")
     add("--out", type=Path, help="for table and figure; default: regraded/ in the sweep's folder")

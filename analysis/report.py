@@ -19,11 +19,11 @@ from collect import Collected, writable
 from costs import costs, hours
 from costs import sentence as cost_sentence
 from evidence_links import EvidenceLinks
-from options import STATUS, next_line
 from plot_valley import FIGURES, figure_options, plot
 from sentences import Document
 from tables import latex, markdown, tables
 
+from valley.command_line import STATUS, next_line
 from valley.errors import exit_on_user_error
 from valley.ledger import Ledger
 from valley.records import write_text
@@ -220,7 +220,7 @@ def main() -> int:
         write_text(path, page(collected, document, paths, path.parent))
     print(path)
     if collected.missing:
-        print(next_line(STATUS, options))
+        print(next_line(STATUS, options.sweep, options.root))
     return 0
 
 

@@ -14,13 +14,13 @@ import argparse
 import sys
 from collections import Counter
 
-from common_options import add_root, add_where
-
 from valley.cancelling import Choice, cancel, choose, live_elements, needed_by
+from valley.command_line import add_root, add_where
 from valley.errors import UserError, exit_on_user_error
 from valley.ledger import Ledger, all_submissions, find_sweep
 from valley.picture import Row, picture
 from valley.places import Ticket
+from valley.root_lock import launcher_here
 from valley.state import Knowledge
 from valley.store import Store
 from valley.where import Where
@@ -59,10 +59,35 @@ def main() -> int:
     beside = [row for row in rows if not where.matches(row.axes)]
     others = {"cells beside --where": beside, **_other_sweeps(ledger, knowledge)}
     choice = choose(live_elements(knowledge), jobs, needed_by(others))
+    if not choice.cancelled and (here := _runs_here(meant, knowledge)):
+        print(_said_of_this_machine(ledger.folder.name, here, launcher_here(root)))
+        return 1
     if not options.dry_run:
         cancel(live.place for live in choice.cancelled)
     print(_said(ledger.folder.name, choice, options.dry_run))
     return 0
+
+
+def _runs_here(rows: list[Row], knowledge: Knowledge) -> list[int]:
+    """The processes of this machine that run jobs of these rows."""
+    running = {
+        Ticket.of(place).identity
+        for row in rows
+        for place, job in row.jobs.items()
+        if job.known.state == "running"
+    }
+    places = [knowledge.places[name] for name in running & knowledge.places.keys()]
+    processes = [p.submission.process for p in places if p.submission.cluster == "local"]
+    return sorted({process["pid"] for process in processes if process})
+
+
+def _said_of_this_machine(name: str, processes: list[int], launcher: int | None) -> str:
+    if launcher is not None:
+        said = f"process {launcher}), and Slurm has nothing of it; stop it with Ctrl-C where it was launched"
+    else:
+        listed = " ".join(map(str, processes))
+        said = f"without its launcher), and Slurm has nothing of it; stop it with kill {listed}"
+    return f"{name}: nothing cancelled: it runs on this machine ({said}"
 
 
 def _other_sweeps(ledger: Ledger, knowledge: Knowledge) -> dict[str, list[Row]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from valley.errors import UserError
 from valley.job import Trail
 from valley.lock import Locked
+from valley.records import digest
 from valley.sweep import Grid, read_grid
 from valley.yaml_faults import write_yaml
 
@@ -24,7 +25,11 @@ def read_lock(locked: Locked, settings: list[str], dry_run: bool, site: Path | N
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lock.yaml"
-        path.write_text(write_yaml(locked.document), encoding="utf-8")
+        document = locked.document
+        if settings:
+            # What is changed is another sweep, beside the repetition and not in its place.
+            document["name"] += f"-set-{digest(settings)[:6]}"
+        path.write_text(write_yaml(document), encoding="utf-8")
         try:
             return read_grid(path, settings, dry_run, site, called="its lock", site_first=True)
         except UserError as error:

@@ -17,16 +17,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common_options import add_root, add_where
 from drawn_rounds import follow, say
 from from_result import print_drift, read_lock
 from grid_notes import grids_that_ship, kinds_to_run, notes
 from plan_text import hold_to_budget, print_plan, print_stuck
-from planning import make_plan, next_step, warn
+from planning import make_plan, warn
 from running import Launch
 
 from valley.cluster import slurm
 from valley.cluster.machine import check_room
+from valley.command_line import PLOT, add_root, add_where, next_line
 from valley.errors import UserError, exit_on_user_error
 from valley.held_out_check import check_held_out
 from valley.job import Trail
@@ -34,6 +34,7 @@ from valley.ledger import Ledger
 from valley.lock import read_locked
 from valley.plan import Plan
 from valley.pool_check import Pool, check_pool
+from valley.root_lock import unusable
 from valley.sampling import DrawnRounds
 from valley.store import Store
 from valley.student_config import check_student
@@ -129,6 +130,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.grid is None and options.result is None:
         raise UserError(f"no grid; give one of these, or your own:\n{grids_that_ship()}")
+    if options.dry_run and options.print_scripts:
+        parser.error("--print-scripts writes files, and --dry-run none; leave one of them out")
     return options
 
 
@@ -172,7 +175,7 @@ def main() -> int:
     for name in dict.fromkeys(cell.axes["student"] for cell in cells):
         check_student(name, sweep.students[name])
     # A dry run changes nothing, not even the name of a damaged file.
-    store = Store(_root(options.root), read_only=options.dry_run)
+    store = Store(_root(options.root, options.dry_run), read_only=options.dry_run)
     ledger = Ledger(store.root / "sweeps" / sweep.name)
     where = "slurm" if options.print_scripts else _where(options, sweep)
     rounds = DrawnRounds.of(sweep, cells, store)
@@ -190,7 +193,7 @@ def main() -> int:
         if priced is not plan:
             print("what follows counts all rounds, which is the most that may be drawn")
         print_plan(priced, sweep, where, store, options.all)
-        for note in [*notes(grid, plan, where), *unknown]:
+        for note in [*notes(grid, plan, where, store.root), *unknown]:
             print(note)
     elif where == "local":
         check_room(sweep.resources, kinds_to_run(plan), sweep.cluster)
@@ -224,18 +227,20 @@ def main() -> int:
     return follow(rounds, record, lambda whole: launch.run(_part(whole, conditions)))
 
 
-def _root(path: Path) -> Path:
+def _root(path: Path, dry_run: bool) -> Path:
     """The root, which need not exist yet.
 
     Raises:
-        UserError: it cannot be a folder.
+        UserError: it cannot be a folder, or nothing can be written there, which a dry run only names.
     """
-    root = path.expanduser().resolve()
+    root = path.resolve()
     for folder in (root, *root.parents):
-        if folder.is_dir():
-            return root
-        if folder.exists():
+        if os.path.isdir(folder):
+            break
+        if os.path.exists(folder):
             raise UserError(f"--root {path}: {folder} is a file; give a folder, or a new name")
+    if not dry_run and (why := unusable(root)):
+        raise UserError(why)
     return root
 
 
@@ -264,8 +269,8 @@ def _part(whole: Trail, conditions: Where) -> Trail:
         return whole
     planned = part(whole, [row for row in whole.rows if conditions.matches(row.cell.axes)])
     if not planned.rows:
-        axes = dict.fromkeys(name for row in whole.rows for name in row.cell.axes)
-        raise UserError(f"--where {conditions}: no such cell; the axes here: {', '.join(axes)}")
+        there = conditions.vain([row.cell.axes for row in whole.rows])
+        raise UserError(f"--where {conditions}: no such cell; {there}")
     return planned
 
 
@@ -290,8 +295,9 @@ def _nothing_to_do(plan: Plan, sweep: Sweep, store: Store) -> int:
     cells = len({row.cell for row in plan.rows})
     stuck = plan.with_action("failed", "lost")
     if not stuck:
-        print(f"{sweep.name}: nothing to do: all {cells} cells are done")
-        print(next_step(sweep, store))
+        said = f"all {cells} cells are" if cells != 1 else "the only cell is"
+        print(f"{sweep.name}: nothing to do: {said} done")
+        print(next_line(PLOT, sweep.name, store.root))
         return 0
     print(f"{sweep.name}: nothing to do, but {len(stuck)} jobs have failed or are lost:")
     print_stuck(plan)

@@ -28,7 +28,7 @@ def summary(plan: Plan, sweep: Sweep, where: str) -> str:
     counts = Counter(decision.action for decision in plan.decisions)
     stuck = counts["failed"] + counts["lost"] + counts["blocked"]
     text = (
-        f"{sweep.name}: {cells} cells on {'Slurm' if where == 'slurm' else 'this machine'}: "
+        f"{sweep.name}: {cells} cell{'' if cells == 1 else 's'} on {'Slurm' if where == 'slurm' else 'this machine'}: "
         f"{counts['submit'] + counts['rebuild']} jobs to run, {counts['wait']} under way, {counts['done']} done"
     )
     rebuilt = f", {counts['rebuild']} of those to run for weights that were pruned"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from pathlib import Path
-
-from common_options import DEFAULT_ROOT
 
 from valley.job import Trail
 from valley.ledger import all_submissions
@@ -32,13 +28,6 @@ def warn(store: Store) -> None:
     for sentence in store.damaged:
         print(f"warning: {sentence}", file=sys.stderr)
     store.damaged.clear()
-
-
-def next_step(sweep: Sweep, store: Store) -> str:
-    """What to type next: the sweep is named, and the root where it is not the default one."""
-    elsewhere = store.root != Path(DEFAULT_ROOT).resolve()
-    root = f" --root {shlex.quote(str(store.root))}" if elsewhere else ""
-    return f"next: python analysis/plot_valley.py --sweep {sweep.name}{root}"
 
 
 def live(plan: Plan) -> dict[str, str]:

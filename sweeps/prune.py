@@ -18,8 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from common_options import add_root, add_where
-
+from valley.command_line import add_root, add_where
 from valley.errors import UserError, exit_on_user_error
 from valley.job_file import KINDS, read_job
 from valley.ledger import Ledger, all_submissions, find_sweep
@@ -55,7 +54,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "sweep", nargs="?", help="only what this sweep's cells rest on (its name, or its grid file)"
     )
-    parser.add_argument("--apply", action="store_true", help="remove, instead of only showing")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--apply", action="store_true", help="remove, instead of only showing")
+    what.add_argument("--dry-run", action="store_true", help="only show, as without either")
     add_where(parser, "what cells with these axes rest on")
     add_root(parser)
     return parser.parse_args(arguments)
@@ -71,12 +72,13 @@ def main() -> int:
         found = _Root(root).checkpoints(only, where)
         if not _show(found, root):
             return 0
-        again = " ".join(map(shlex.quote, sys.argv[1:]))
+        words = [word for word in sys.argv[1:] if word != "--dry-run"]
+        again = shlex.join(words)
         print(f"dry run: nothing was removed; python sweeps/prune.py {again} --apply removes it")
         return 0
     if not root.is_dir():
         raise UserError(f"--root {options.root}: no such folder")
-    with root_lock(root):
+    with root_lock(root, launches=False):
         # Looked at under the lock: no launch plans on weights that are about to go.
         found = _Root(root).checkpoints(only, where)
         if not _show(found, root):

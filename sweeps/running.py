@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from patience import patiently
 from plan_text import print_stuck, summary
-from planning import live, make_plan, next_step, to_wait_for
+from planning import live, make_plan, to_wait_for
 from submitted import Submitted
 
 from valley.attempts import note_attempt
@@ -23,6 +24,7 @@ from valley.checkout import circumstances
 from valley.cluster import slurm
 from valley.cluster.arrays import Array, make_arrays
 from valley.cluster.orphans import settle
+from valley.command_line import PLOT, next_line
 from valley.job import Job, Trail
 from valley.ledger import Ledger, all_submissions
 from valley.lock import launch_notes
@@ -38,8 +40,6 @@ SHARED_STARTUPS = 4
 # The queue is looked at after 2 s, and less and less often while nothing changes.
 POLL_S = (2.0, 30.0)
 POLL_GROWTH = 1.3
-# How long a launch that stays bears with a Slurm that does not answer: as long as a restart takes.
-PATIENCE_S = 600.0
 SQUEUE_FORMAT = "%.18i %.9P %.36j %.9T %.10M %R"
 
 
@@ -65,13 +65,12 @@ class Launch:
 
     def run(self, planned: Trail) -> int:
         """Run what is missing; the status that the command ends with."""
-        with self.lock():
-            plan = self._plan_alone(planned)
-            if self.where == "local":
-                return self._run_here(plan)
-            self._submit(plan)
+        if self.where == "local":
+            with self.lock():
+                return self._run_here(self._plan_alone(planned))
         if self.wait:
             return self.follow(planned)
+        self._submit_all(planned)
         print(f"logs: {self.ledger.folder / 'slurm'}")
         print(f"watch: SQUEUE_FORMAT='{SQUEUE_FORMAT}' squeue --me; python sweeps/status.py")
         return 0
@@ -110,13 +109,16 @@ class Launch:
         return status
 
     def follow(self, planned: Trail) -> int:
-        """Stay until nothing is under way on Slurm; submit what was held as room appears, and what
-        `cluster.retry` tries again."""
+        """Submit, and stay until nothing is under way on Slurm; submit what was held as room appears,
+        and what `cluster.retry` tries again. A silence of Slurm is borne with.
+        """
         from progress import Display, from_plan
 
-        plan = make_plan(planned, self.sweep, self.store)
+        look = partial(make_plan, planned, self.sweep, self.store)
         pause, before = POLL_S[0], (-1, -1)
         try:
+            patiently(partial(self._submit_all, planned))
+            plan = patiently(look)
             with Display(plan, self.store) as display:
                 while True:
                     display.show(from_plan(plan, self.store))
@@ -127,28 +129,25 @@ class Launch:
                     pause = POLL_S[0] if now != before else min(pause * POLL_GROWTH, POLL_S[1])
                     # Room may also appear where another's jobs end, of which nothing is seen here.
                     if held and (now != before or pause == POLL_S[1]):
-                        with self.lock():
-                            settle(self.store.root)
-                            self._submit(make_plan(planned, self.sweep, self.store))
+                        patiently(partial(self._submit_more, planned))
                     before = now
                     time.sleep(pause)
-                    plan = self._plan_patiently(planned)
+                    plan = patiently(look)
         except KeyboardInterrupt:
             print("\ninterrupted: what is submitted goes on; the same command follows it again")
             return 130
         return self._end(plan)
 
-    def _plan_patiently(self, planned: Trail) -> Plan:
-        """The plan as things stand now, also if Slurm does not answer for some minutes."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return make_plan(planned, self.sweep, self.store)
-            except slurm.NoAnswer as error:
-                if time.monotonic() > deadline:
-                    raise
-                print(f"{error}; asked again", file=sys.stderr, flush=True)
-                time.sleep(POLL_S[1])
+    def _submit_all(self, planned: Trail) -> None:
+        """Submit what is missing, as the launch's own options have it."""
+        with self.lock():
+            self._submit(self._plan_alone(planned))
+
+    def _submit_more(self, planned: Trail) -> None:
+        """Submit what is missing by now."""
+        with self.lock():
+            settle(self.store.root)
+            self._submit(make_plan(planned, self.sweep, self.store))
 
     def lock(self) -> AbstractContextManager[None]:
         """The root's lock, as far as this launch may wait for it or break it."""
@@ -209,6 +208,7 @@ class Launch:
         return plan
 
     def _submit(self, plan: Plan) -> None:
+        self.submitted.settle(plan)
         fresh = self.submitted.fresh(plan)
         if not fresh:
             self.held = 0
@@ -220,6 +220,7 @@ class Launch:
             places = Knowledge(self.store, all_submissions(self.store.root)).places
             cancel(places[name] for name in waiting)
         self.note_attempts(plan)
+        self.submitted.begin(d.job for d in fresh)
         outcome = submit_to_slurm(
             self.arrays(plan),
             self.sweep.cluster,
@@ -274,9 +275,12 @@ class Launch:
         for identity, reason in progress.failed.items():
             print(f"  failed: {jobs[identity].kind} {jobs[identity].label}: {reason}")
         if progress.failed:
-            print("look at the logs; then: python sweeps/launch.py … --retry failed")
+            print(
+                "look at the logs; what is corrected in the grid or its data is run by the same command, "
+                "what was wrong outside them with --retry failed"
+            )
             return 1
-        print(next_step(self.sweep, self.store))
+        print(next_line(PLOT, self.sweep.name, self.store.root))
         return 0
 
     def _end(self, plan: Plan) -> int:
@@ -284,7 +288,7 @@ class Launch:
         left = [d for d in plan.decisions if d.action != "done"]
         print(f"{len(plan.decisions) - len(left)} of {len(plan.decisions)} jobs are done")
         if not left:
-            print(next_step(self.sweep, self.store))
+            print(next_line(PLOT, self.sweep.name, self.store.root))
             return 0
         print_stuck(plan)
         for decision in plan.to_run:

@@ -19,10 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common_options import add_root, add_where
 from expected_end import expected_end
 from status_table import status_text
 
+from valley.command_line import add_root, add_where
 from valley.errors import UserError, exit_on_user_error
 from valley.forecast import Forecast
 from valley.ledger import Ledger, all_submissions, find_sweep
@@ -268,4 +268,4 @@ def _print_logs(seen: Picture, name: str, lines: int) -> int:
 
 
 if __name__ == "__main__":
-    exit_on_user_error(main)
+    exit_on_user_error(main, only_shows=True)

@@ -22,6 +22,8 @@ class Submitted:
     times: dict[str, int] = field(default_factory=dict)
     _parents: dict[str, int] = field(default_factory=dict)
     """How often a job's parents had been submitted when it was."""
+    _begun: frozenset[str] = frozenset()
+    """What is being submitted; if Slurm fell silent in it, its queue tells later what of it got there."""
 
     def fresh(self, plan: Plan) -> list[Decision]:
         """What is to be submitted of a plan that no `--retry` was asked of."""
@@ -40,8 +42,19 @@ class Submitted:
             fresh.append(decision)
         return fresh
 
+    def begin(self, jobs: Iterable[Job]) -> None:
+        """Remember what is about to be submitted, of which `note` tells how it went."""
+        self._begun = frozenset(job.identity for job in jobs)
+
+    def settle(self, plan: Plan) -> None:
+        """Remember what was submitted by an attempt that Slurm's silence ended, as the queue shows it."""
+        if self._begun:
+            waiting = [decision.job for decision in plan.with_action("wait")]
+            self.note([job for job in waiting if job.identity in self._begun])
+
     def note(self, jobs: Iterable[Job]) -> None:
         """Remember what was submitted, parents before children."""
+        self._begun = frozenset()
         for job in jobs:
             self.times[job.identity] = self.times.get(job.identity, 0) + 1
             self._parents[job.identity] = self._of_parents(job)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from status_world import StatusWorld
+from sweeping import command
 
 from valley.cancelling import Live, choose, live_elements, needed_by
 from valley.cluster import slurm
@@ -11,6 +13,9 @@ from valley.ledger import Submission
 from valley.picture import picture
 from valley.places import Place, Ticket
 from valley.plan import Known
+from valley.processes import this_process
+from valley.records import digest
+from valley.root_lock import root_lock
 from valley.state import Knowledge
 from valley.store import Store
 
@@ -62,3 +67,29 @@ def test_live_is_what_the_queue_shows(spaced, monkeypatch, state, is_live):
     assert [(e.jobs, e.is_running) for e in found] == (
         [(["b" * 16], state == "RUNNING")] if is_live else []
     )
+
+
+def test_what_runs_on_this_machine_is_told_so_with_its_launcher(spaced):
+    world = StatusWorld(spaced)
+    world.cell(8)
+    world.write()
+    folder = world.ledger.folder / "local" / "i"
+    element = [digest(["train", "tiny-n8-stage1"])]
+    world.ledger.append(
+        {
+            "event": "intent",
+            "intent": "i",
+            "cluster": "local",
+            "folder": str(folder),
+            "elements": [element],
+        }
+    )
+    me = this_process()
+    world.ledger.append({"event": "submitted", "intent": "i", "job_id": "7", "process": me})
+    world.running("train", "tiny-n8-stage1")
+    said = f"s: nothing cancelled: it runs on this machine (process {os.getpid()}), and Slurm has"
+    with root_lock(spaced):
+        done = command("sweeps/cancel.py", "s", root=spaced)
+    assert done.returncode == 1 and done.stdout.startswith(said) and "Ctrl-C" in done.stdout
+    alone = command("sweeps/cancel.py", "s", root=spaced).stdout
+    assert f"stop it with kill {os.getpid()}\n" in alone and "Ctrl-C" not in alone

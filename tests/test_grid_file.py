@@ -131,7 +131,7 @@ def test_a_site_may_win_over_a_grid_that_states_everything(spaced):
             "site.yaml, line 1: cluster.accuont: unknown key; did you mean account",
         ),
         ("cluster:\n  array_throttle: 0", "site.yaml, line 2: cluster.array_throttle: found 0"),
-        ("- a", "found list"),
+        ("- a", "found a list"),
     ],
 )
 def test_faults_of_a_site_file_are_told_with_its_line(spaced, text, message):

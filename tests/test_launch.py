@@ -173,6 +173,7 @@ def test_who_only_looks_leaves_a_damaged_result_where_it_is(copy):
     assert "damaged" in looked.stderr and "not counted" in looked.stderr
     dry = launch(grid, root, "--dry-run")
     assert "damaged" in dry.stderr and "1 jobs to run" in dry.stdout
+    assert "its result is damaged: not counted" in dry.stdout
     assert victim.read_text() == "{" and len(list(victim.parent.glob("result*"))) == 1
 
 
@@ -212,6 +213,8 @@ def test_a_failure_stops_no_sibling_and_runs_again_only_when_asked(copy):
     done = launch(grid, root, *settings)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the training diverged" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert "by the same command" in last and last.endswith("outside them with --retry failed")
     rows = status(root)
     states = {row["cell"]: row["state"] for row in rows}
     assert sorted(states.values()) == ["done", "done", "failed"]

@@ -86,13 +86,18 @@ def test_a_part_is_planned_with_what_it_needs(grid, spaced):
         "tiny-t1-n16-seed0",  # what stage 2 starts from
         "tiny-t2-n8-easy-seed0",
     ]
-    assert len(submitted(done.stdout, "grade")) == 2 and "mini: 1 cells" in done.stdout
+    assert len(submitted(done.stdout, "grade")) == 2 and "mini: 1 cell on" in done.stdout
 
 
 def test_a_part_that_holds_nothing_is_an_error(grid, spaced):
     done = dry_run(grid, spaced / "runs", "--where", "size=7")
     assert done.returncode == 2
     assert "--where size=7: no such cell; the axes here: student, stage, size," in done.stderr
+    assert done.stderr.endswith("; size here: 0, 8, 16\n")
+    done = dry_run(grid, spaced / "runs", "--where", "train.lr=1")
+    assert done.returncode == 2 and done.stderr.endswith("; train.lr is none of them\n")
+    done = dry_run(grid, spaced / "runs", "--where", "size==0", "--where", "stage=2")
+    assert done.stderr.endswith("; no cell meets all of the conditions\n")
     done = dry_run(grid, spaced / "runs", "--where", "sise=7")
     assert done.returncode == 2 and "unknown axis" in done.stderr
 
@@ -105,6 +110,34 @@ def test_what_was_left_out_is_told(grid, spaced):
     assert "1 cell left out (seed=1 size=16): too dear\n" in done.stdout and not done.stderr
     done = dry_run(grid, spaced / "runs", "--set", "grid=[{size: 8, exclude: [{size: 16}]}]")
     assert "warning: --set grid=" in done.stderr and "leaves out nothing" in done.stderr
+
+
+def test_what_no_cell_uses_is_told(grid, spaced):
+    settings = ["--set", "grid=[{size: 8}]", "--set", "students.spare={source: tiny}"]
+    said = dry_run(grid, spaced / "runs", *settings).stdout
+    assert "unused: students.spare: no cell has this student\n" in said
+    assert "unused: stages.2: no cell has this stage\n" in said
+    assert "unused: " not in dry_run(grid, spaced / "runs").stdout
+
+
+def test_samples_that_are_one_answer_are_told(grid, spaced):
+    profiles = "generate.profiles={same: {samples: 4}, drawn: {samples: 4, temperature: 0.6}}"
+    said = dry_run(grid, spaced / "runs", "--set", profiles).stdout
+    assert "generate.profiles.same: 4 samples at temperature 0 are one answer as often" in said
+    assert "profiles.drawn" not in said
+
+
+def test_a_missing_file_says_from_where_its_path_is_taken(grid, spaced):
+    data = "data={source: jsonl, evaluation: e.jsonl, problems: p.jsonl, traces: t.jsonl}"
+    setting = ["--set", data, "--set", "students.tiny.first_lessons=null"]
+    said = dry_run(grid, spaced / "runs", *setting).stdout
+    assert f"relative paths of data start from the folder you launch in: {REPOSITORY}\n" in said
+
+
+def test_scripts_are_not_printed_by_a_dry_run(grid, spaced):
+    done = dry_run(grid, spaced / "runs", "--print-scripts", str(spaced / "scripts"))
+    assert done.returncode == 2 and "leave one of them out" in done.stderr
+    assert not (spaced / "scripts").exists()
 
 
 def test_a_long_plan_is_folded(grid, spaced):

@@ -18,7 +18,7 @@ GRID = """
 name: test
 students:
   tiny: {source: tiny, first_lessons: {batch_size: 16}}
-  big: {source: folder, path: org/big, revision: abc, parameters_million: 7000}
+  big: {source: folder, path: org/big, revision: 5f0b02c75b57c5855da9ae460ce51323ea669d8a, parameters_million: 7000}
 data: {source: tiny, pool_traces: 5000}
 train: {batch_size: 16}
 generate: {profiles: {greedy: {}, sampled: {samples: 4}}}

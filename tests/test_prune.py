@@ -36,6 +36,7 @@ def test_weights_go_when_they_are_told_to_and_nothing_else_does(copy):
     files = {p: p.read_bytes() for p in root.rglob("*") if p.is_file() and "model" not in p.parts}
     before = weights(root)
     shown = prune(root)
+    assert prune(root, "--dry-run").stdout == shown.stdout
     assert shown.returncode == 0 and weights(root) == before
     assert "in 6 of 6 checkpoints" in shown.stdout and "--apply removes it" in shown.stdout
     assert sum(line.startswith("prune ") for line in shown.stdout.splitlines()) == 6
@@ -123,6 +124,7 @@ def test_nothing_is_pruned_while_a_launcher_is_at_work(copy):
     with root_lock(root):
         done = prune(root, "--apply")
     assert done.returncode == 2 and "another launcher is at work" in done.stderr
+    assert done.stderr.endswith("; wait for it\n")
     assert len(weights(root)) == 6
 
 
@@ -167,6 +169,13 @@ def test_a_lock_runs_its_cell_again(finished, spaced):
     assert made[path.parent.name]["outcome"] == result["outcome"]
     changed = again("--dry-run", "--set", "train.learning_rate=0.5", at=root)
     assert "train.learning_rate: 0.001 then, 0.5 today" in changed.stdout
+    # Another sweep than the repetition, whose folder it would take over.
+    other = again("--dry-run", "--set", "seed=3", at=root)
+    names = [
+        said.stdout.splitlines()[-1].partition(": 1 cell on")[0] for said in (here, changed, other)
+    ]
+    assert names[0] == f"mini-from-{result['identity'][:8]}" and len(set(names)) == 3
+    assert all(name.startswith(f"{names[0]}-set-") for name in names[1:])
 
 
 def test_a_lock_is_refused_in_one_message_where_it_cannot_be_run(copy):

@@ -137,3 +137,12 @@ def test_first_lessons_without_answers_are_refused(spaced):
     ):
         with pytest.raises(UserError, match=message):
             load(spaced, block, LESSONS, *settings)
+
+
+def test_a_raw_key_that_contradicts_a_setting_is_named_once(spaced):
+    for setting in ("train.deepspeed", "students.tiny.first_lessons.deepspeed"):
+        with pytest.raises(UserError) as fault:
+            load(spaced, "{size: 8}", f"{setting}={{train_batch_size: 7}}")
+        assert f": {setting}.train_batch_size is 7, and train.batch_size makes it" in str(
+            fault.value
+        )

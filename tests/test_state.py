@@ -55,6 +55,24 @@ def test_results_come_before_whatever_slurm_says(laid, scheduler):
     assert asked == []
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_damaged_result_is_why_its_job_is_new_whatever_slurm_forgot(laid, scheduler, read_only):
+    store, identity, job = laid
+    store.read_only = read_only
+    scheduler({}, {})
+    write_result(job, {}, {}, {})
+    result = job.folder / "result.json"
+    result.write_text(result.read_text()[:30])
+    done = "not counted" if read_only else "set aside as result.json.damaged-1"
+    for _ in range(2):  # at the second look it is not there any more
+        known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
+        assert (known.state, known.reason) == ("new", f"its result is damaged: {done}")
+    store.lay(made("train", "a-label"), {})
+    if not read_only:
+        known = knowledge(store, [submitted(identity)])(Ticket("train", identity))
+        assert known.state == "lost", "of what was submitted since it says nothing"
+
+
 @pytest.mark.parametrize(
     ("task", "state", "reason"),
     [

@@ -14,6 +14,7 @@ from valley.tiny_student import word_tokenizer
 from valley.train.config import TrainConfig
 
 TEXT = "Read an integer x, add 3.\n```python\nprint((7 * int(input()) + 1) % 10)\n```"
+COMMIT = "5f0b02c75b57c5855da9ae460ce51323ea669d8a"
 TINY = TinyStudent(layers=1, hidden=16, intermediate=16, heads=2)
 
 
@@ -171,10 +172,18 @@ def test_a_folder_that_changed_since_the_plan_is_refused_by_the_job(spaced):
     assert not (spaced / "copy").exists()
 
 
+@pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:12], COMMIT.upper()])
+def test_what_can_move_is_no_revision(revision):
+    with pytest.raises(
+        ValidationError, match=f"found '{revision}'; expected a commit, all 40 digits"
+    ):
+        FolderStudent(source="folder", path="org/model", revision=revision)
+
+
 def test_a_hub_id_is_known_by_its_revision():
-    student = FolderStudent(source="folder", path="org/model", revision="abc")
+    student = FolderStudent(source="folder", path="org/model", revision=COMMIT)
     check_student("s", student)
-    assert student.semantic() == {"source": "folder", "hub_id": "org/model", "revision": "abc"}
+    assert student.semantic() == {"source": "folder", "hub_id": "org/model", "revision": COMMIT}
     assert student.execution() == {}
 
 
@@ -248,7 +257,7 @@ def test_a_dry_run_makes_do_without_a_student(spaced):
         with pytest.raises(UserError):
             config.semantic()
         assert stand_in.semantic()["settings"]["source"] == config.source
-    hub = FolderStudent(source="folder", path="some/model", revision="abc")
+    hub = FolderStudent(source="folder", path="some/model", revision=COMMIT)
     assert hub.for_a_dry_run() is hub and not hub.missing()
     assert TinyStudent().for_a_dry_run() == TinyStudent()
 

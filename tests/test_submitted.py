@@ -94,3 +94,13 @@ def test_what_was_stopped_at_its_time_limit_goes_on_as_often_as_it_may(queue, su
         assert queue.submit(submitted) == [queue.train]
     queue.states[queue.train] = stopped
     assert not queue.submit(submitted)
+
+
+def test_what_reached_the_queue_before_slurm_fell_silent_counts_as_submitted(queue):
+    made = Submitted(POLICY)
+    made.begin(decision.job for decision in made.fresh(queue.plan))
+    queue.states[queue.train] = Known("pending")  # and of the others Slurm has not heard
+    made.settle(queue.plan)
+    assert queue.train not in [d.job for d in made.fresh(queue.plan)]
+    queue.states[queue.train] = Known("new", "cancelled")
+    assert queue.train not in queue.submit(made)

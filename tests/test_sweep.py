@@ -267,12 +267,37 @@ def test_a_stage_that_starts_from_an_undefined_one_is_named(spaced):
 
 def test_what_is_no_grid_is_refused(spaced):
     path = spaced / "grid.yaml"
-    for text, message in (("- 1", "found list"), ("a: [", "not YAML"), ("", "found NoneType")):
+    for text, message in (
+        ("- 1", "found a list; expected a mapping: `name:`"),
+        ("a: [", "not YAML"),
+        ("", "found nothing; expected a mapping: `name:`"),
+        ("name", "found text"),
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             load_sweep(path)
     with pytest.raises(UserError, match=r"no such grid here or in sweeps/"):
         find_grid("nowhere.yaml")
+    with pytest.raises(UserError, match=r"a folder; give a grid file \(in it: grid\.yaml\)"):
+        find_grid(str(spaced))
+
+
+def test_what_belongs_into_a_block_is_told_so(spaced):
+    for setting, message in (
+        (
+            "train.learning_rate=[1e-3,1e-4]",
+            r"expected a valid number; several values must stand in a block of `grid`, as "
+            r"`train\.learning_rate: \[first, second\]`",
+        ),
+        (
+            "train.steps={matching_size: 8}",
+            r"\{matching_size: SIZE\} can stand in a block of `grid`",
+        ),
+        ("cluster.array_throttle=[1]", "expected a valid integer$"),
+    ):
+        (spaced / "grid.yaml").write_text(f"{BASE}  - {{size: 8}}\n")
+        with pytest.raises(UserError, match=message):
+            load_sweep(spaced / "grid.yaml", [setting])
 
 
 def test_a_bare_name_is_found_here_then_among_the_grids_that_ship(spaced, monkeypatch):

@@ -40,6 +40,7 @@ class Top(Strict):
     row: list[Colour] = []
     count: int = Field(1, ge=1)
     flag: bool = False
+    share: float | None = Field(None, gt=0, le=1)
     pair: tuple[float, float] = (0, 1)
     numbered: dict[int, Red] = {}
     start: Red | None = Field(None, alias="from")
@@ -83,7 +84,7 @@ def test_tags_are_no_keys_and_keys_that_are_called_like_tags_are():
 
 
 def test_an_unknown_key_lists_the_known_and_the_nearest():
-    known = "(allowed: one, many, row, count, flag, pair, numbered, from)"
+    known = "(allowed: one, many, row, count, flag, share, pair, numbered, from)"
     assert fault({"cuont": 1}) == f"cuont: unknown key; did you mean count? {known}"
     assert fault({"zzzzzz": 1}) == f"zzzzzz: unknown key {known}"
     assert "did you mean shade? (allowed: kind, shade, red)" in fault({"from": {"shadow": 1}})
@@ -111,6 +112,10 @@ def test_an_unknown_tag_lists_the_known():
 
 def test_bounds_and_checks_are_told_in_words():
     assert fault({"count": 0}) == "count: found 0; expected a number greater than or equal to 1"
+    assert fault({"share": 1.5}) == (
+        "share: found 1.5; expected a number greater than 0 and less than or equal to 1"
+    )
+    assert fault({"share": 0}).endswith("greater than 0 and less than or equal to 1")
     assert fault({"one": {"kind": "red", "shade": 10}}) == "one.shade: too dark"
     assert fault({"one": 3}) == "one: found 3; expected a mapping"
     assert fault({"many": []}) == "many: found []; expected a mapping"

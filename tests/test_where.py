@@ -31,6 +31,8 @@ CELL = {
         ("size=1000", True),
         ("size=1e3", None),
         ("size=10,1000", True),
+        ("size==1000", True),
+        ("size == 10,20", False),
         ("size != 1000", False),
         ("size!=1,2", True),
         ("size<1000", False),
@@ -92,7 +94,6 @@ def test_all_conditions_hold():
         ("train=3", "unknown axis"),
         ("epochs=3", r"unknown axis; .*; did you mean train\.epochs\?"),
         ("train.micro_batch_size=3", "no axis, since a result does not depend on it"),
-        ("size==3", "found '=3'; expected a whole number"),
         ("size=>3", "found '>3'; expected a whole number"),
         ("size=many", "found 'many'; expected a whole number"),
         ("size<many", "found 'many'; expected one number after <"),
@@ -108,6 +109,18 @@ def test_a_bad_condition_is_named(condition, message):
     with pytest.raises(UserError, match=message) as fault:
         Where.parse(["size=8", condition])
     assert str(fault.value).startswith(f"--where {condition}: ")
+
+
+def test_where_nothing_is_chosen_it_is_told_what_there_is():
+    cells = [{"size": 0, "seed": 0}, {"size": 8, "seed": 1, "train.steps": None}]
+    said = "the axes here: size, seed, train.steps"
+    assert Where.parse(["size=7"]).vain(cells) == f"{said}; size here: 0, 8"
+    assert Where.parse(["seed=1", "train.steps=3"]).vain(cells) == f"{said}; train.steps here: null"
+    assert Where.parse(["train.lr=1"]).vain(cells) == f"{said}; train.lr is none of them"
+    both = Where.parse(["size=0", "seed=1"])
+    assert both.vain(cells) == f"{said}; no cell meets all of the conditions"
+    many = Where.parse(["size=99"]).vain([{"size": size} for size in range(40)])
+    assert many.endswith(", 28, 29, …")
 
 
 CELLS = st.fixed_dictionaries(

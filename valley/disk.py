@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,18 @@ def size_and_sum(path: Path) -> list[int]:
         return [path.stat().st_size, checksum(path)]
     except OSError:
         return []
+
+
+def cannot_write(folder: Path) -> str:
+    """What is to be said where nothing can be written to a folder, which need not exist yet; else empty."""
+    # Not `Path.is_dir`, which raises where a folder above may not be looked into.
+    there = next(one for one in (folder, *folder.parents) if os.path.isdir(one))
+    try:
+        # Tried: the bits of its mode do not tell of network file systems, nor of quotas.
+        os.rmdir(tempfile.mkdtemp(prefix=".valley-", dir=there))
+    except OSError as error:
+        return f"{folder}: nothing can be written there ({error.strerror})"
+    return ""
 
 
 def lacks_room(folder: Path, needed: float) -> str:

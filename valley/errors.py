@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from valley.output import lead_nowhere, outlast_readers
+
 
 class UserError(Exception):
     """Bad input. The message says where, what was found, what is allowed, and what to do."""
@@ -38,14 +40,25 @@ class Stopped(Exception):
         super().__init__(f"stopped at step {step} of {steps}{lost if fault else ''}")
 
 
-def exit_on_user_error(main: Callable[[], int]) -> None:
-    """Run a command's `main` and exit with its status; a `UserError` prints one message, status 2."""
+def exit_on_user_error(main: Callable[[], int], *, only_shows: bool = False) -> None:
+    """Run a command's `main` and exit with its status; a `UserError` prints one message, status 2.
+
+    Args:
+        only_shows: whether there is no use in going on once nobody reads the output. All other commands
+            do go on: their work is not undone, nor called a success, for a reader that has left.
+    """
+    if not only_shows:
+        outlast_readers()
     try:
         status = main()
+        if only_shows:
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
-    except BrokenPipeError:  # `launch.py --dry-run | head`
-        sys.stderr.close()
+    except BrokenPipeError:
+        if not only_shows:
+            raise  # of a pipe of the work itself
+        lead_nowhere(sys.stdout.fileno())  # `status.py --watch | head`
         status = 0
     sys.exit(status)

@@ -100,10 +100,16 @@ ENVIRONMENT = (
     "resources.{job}.python, " + AGAIN
 )
 MISSING_DATA = (
-    "put the file where the line says, on a file system that all nodes see, or correct its path in the "
-    "grid, " + AGAIN
+    "put the file where the line says, on a file system that all nodes see, "
+    + AGAIN
+    + "; or correct its path in the grid, or the data, and launch again: that makes a new job"
 )
-LOOK = "read the traceback in the log, mend the code or the setting, " + AGAIN
+LOOK = (
+    "read the traceback in the log and mend the code, "
+    + AGAIN
+    + "; or mend the setting and launch again, "
+    "which makes a new job"
+)
 AS_SAID = "do what this line says, " + AGAIN
 KILLED = (
     "nothing says who killed it: where it is the kernel, for want of memory, raise "

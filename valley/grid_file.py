@@ -148,7 +148,8 @@ def _read(path: Path) -> Yaml:
         ) from error
     document = read_yaml(text, str(path))
     if not isinstance(document.value, dict):
-        raise UserError(
-            f"{path}: found {type(document.value).__name__}, expected `name:`, `grid:`, …"
+        found = {type(None): "nothing", list: "a list", str: "text"}.get(
+            type(document.value), "a value"
         )
+        raise UserError(f"{path}: found {found}; expected a mapping: `name:`, `grid:`, …")
     return document

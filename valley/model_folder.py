@@ -42,7 +42,9 @@ def content(folder: str) -> dict[str, str]:
         raise UserError(f"{where} ({error.strerror}); {_EXPECTED}") from error
 
 
-_EXPECTED = "give a folder in Hugging Face format, or a hub id with its `revision`"
+_EXPECTED = (
+    "give a folder in Hugging Face format, or a hub id with its `revision`, the commit's 40 digits"
+)
 
 
 def _mark(path: Path) -> str:

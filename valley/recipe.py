@@ -201,4 +201,7 @@ def check_training(train: TrainConfig, ranks: int, at: Callable[[str], str]) -> 
         key = "deepspeed"
         deepspeed_config(train, steps, ranks)
     except UserError as error:
-        raise UserError(f"{at(key)}: {error}") from error
+        place, said = at(key), str(error)
+        if place.endswith(".deepspeed") and said.startswith("train.deepspeed."):
+            raise UserError(f"{place}{said.removeprefix('train.deepspeed')}") from error
+        raise UserError(f"{place}: {said}") from error

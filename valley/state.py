@@ -105,7 +105,12 @@ class Knowledge:
         place = self.places.get(job.identity[:16])
         result = self.store.result(job.kind, job.identity)
         if result is None:
-            return self._undone(job, place)
+            known = self._undone(job, place)
+            spoiled = self.store.spoiled.get(job.identity[:16])
+            if spoiled and known.state in ("new", "lost"):
+                # It had ended well, so that nothing of it can be under way.
+                return Known("new", f"its result is damaged: {spoiled}", retries=known.retries)
+            return known
         folder = self.store.folder(job.kind, "", job.identity)
         if not lacks_weights(folder, result):
             return DONE

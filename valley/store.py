@@ -48,6 +48,9 @@ class Store:
     """What was found damaged and set aside, one sentence each."""
     notes: Callable[[Any], Mapping[str, Any]] = lambda job: {}
     """What a launch notes of each job that it lays: `NOTES`."""
+    spoiled: dict[str, str] = field(default_factory=dict)
+    """Of jobs whose result was found damaged and that were not laid anew since, by the first 16 digits of
+    their identities: what became of it."""
     _folders: dict[str, dict[str, str]] = field(default_factory=dict)
     """By kind, and by the first 16 digits of an identity. As text, since a path takes longer to make
     than a file to look for."""
@@ -127,6 +130,7 @@ class Store:
             fault = f"{path}: damaged ({type(error).__name__}: {error})"
             done = "not counted" if self.read_only else f"set aside as {set_aside(Path(path)).name}"
             self.damaged.append(f"{fault}; {done}")
+            self.spoiled[identity[:16]] = done
             return None
         return value
 
@@ -188,4 +192,5 @@ class Store:
         text = "{\n" + ",\n".join(lines) + "\n}\n"
         write_text(folder / "job.json", text, sync=False)
         self._listing(job.kind)[job.identity[:16]] = str(folder)
+        self.spoiled.pop(job.identity[:16], None)
         return folder

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from valley.axes import MATCHING, RECIPE_SECTIONS, STEPS
 from valley.axes import NAMED_AXES as NAMED_AXES
 from valley.cells import Cell as Cell
 from valley.cells import expand
@@ -37,7 +38,7 @@ from valley.recipe import Recipe as Recipe
 from valley.recipe import check_training
 from valley.student_config import StudentConfig
 from valley.train.config import TrainConfig
-from valley.validation import validate
+from valley.validation import Location, validate
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHIPPED = Path(__file__).parents[1] / "sweeps"
@@ -156,6 +157,9 @@ def find_grid(name: str) -> Path:
     for path in (Path(name), SHIPPED / name):
         if path.is_file():
             return path
+        if path.is_dir():
+            inside = ", ".join(sorted(p.name for p in path.glob("*.y*ml"))) or "none"
+            raise UserError(f"{name}: a folder; give a grid file (in it: {inside})")
     there = ", ".join(sorted(p.name for p in SHIPPED.glob("*.yaml"))) or "none"
     raise UserError(f"{name}: no such grid here or in sweeps/ (grids there: {there})")
 
@@ -192,7 +196,7 @@ def read_grid(
             allowed.
     """
     file = GridFile(path, settings or [], site, called=called, site_first=site_first)
-    sweep = validate(Sweep, file.value, file.at)
+    sweep = validate(Sweep, file.value, file.at, _hint)
     _check_stages(sweep, file)
     base = Recipe(sweep.data, sweep.chat, sweep.train, sweep.generate, sweep.grade)
     if dry_run:
@@ -205,6 +209,20 @@ def read_grid(
     _check_students(sweep, expansion.cells, file)
     _check_engines(sweep, expansion.cells, file)
     return Grid(sweep, expansion.cells, expansion.left_out, expansion.warnings)
+
+
+def _hint(location: Location, found: Any) -> str:
+    """Where several values of a setting belong, and those that are derived."""
+    if location[0] not in RECIPE_SECTIONS or len(location) < 2:
+        return ""
+    name = ".".join(map(str, location))
+    if isinstance(found, list):
+        return f"; several values must stand in a block of `grid`, as `{name}: [first, second]`"
+    if name == STEPS and isinstance(found, dict):
+        return (
+            f"; {{{MATCHING}: SIZE}} can stand in a block of `grid` or in `when` only, as `{name}`"
+        )
+    return ""
 
 
 def _check_stages(sweep: Sweep, file: GridFile) -> None:

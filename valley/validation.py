@@ -32,11 +32,27 @@ _SHAPES = {
 }
 
 
-def validate(model: type[M], value: Any, at: Callable[[Location], str]) -> M:
+_BOUNDS = {
+    "gt": "greater than",
+    "ge": "greater than or equal to",
+    "lt": "less than",
+    "le": "less than or equal to",
+}
+_KEYS = ("extra_forbidden", "missing")
+"""Faults of keys, not of values."""
+
+
+def validate(
+    model: type[M],
+    value: Any,
+    at: Callable[[Location], str],
+    hint: Callable[[Location, Any], str] = lambda location, found: "",
+) -> M:
     """A settings object out of a value that YAML or JSON gave.
 
     Args:
         at: says where a location in `value` stands: a file, a line, a key.
+        hint: what is to be added of what was found at a location, and is no value of it.
 
     Raises:
         UserError: says where, what was found, and what is allowed.
@@ -44,23 +60,28 @@ def validate(model: type[M], value: Any, at: Callable[[Location], str]) -> M:
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        raise fault_of(model, error, at) from error
+        raise fault_of(model, error, at, hint) from error
 
 
 def fault_of(
-    model: type[BaseModel], error: ValidationError, at: Callable[[Location], str]
+    model: type[BaseModel],
+    error: ValidationError,
+    at: Callable[[Location], str],
+    hint: Callable[[Location, Any], str] = lambda _location, _found: "",
 ) -> UserError:
     """The first of the faults that pydantic found, as an error to be raised.
 
     Args:
-        at: as for `validate`.
+        at, hint: as for `validate`.
     """
     faults = error.errors()
     # A misspelt key is also a missing one; the first says more.
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    location, allowed = _locate(model, fault["loc"])
+    location, allowed, field = _locate(model, fault["loc"])
     inside = paths_to(_fields(model), str(location[0])) if len(location) == 1 else []
-    return UserError(f"{at(location)}: {_say(fault, location, allowed, inside)}")
+    said = _say(fault, location, allowed, inside, _bounds(field))
+    more = hint(location, fault["input"]) if fault["type"] not in _KEYS else ""
+    return UserError(f"{at(location)}: {said}{more}")
 
 
 def paths_to(sections: Mapping[str, Any], name: str) -> list[str]:
@@ -98,11 +119,12 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _say(fault: Any, location: Location, allowed: list[str], inside: list[str]) -> str:
+def _say(fault: Any, location: Location, allowed: list[str], inside: list[str], bounds: str) -> str:
     """What is wrong, in this project's words where pydantic's are not clear.
 
     Args:
         inside: where a setting of an unknown key's name is to be found.
+        bounds: all that hold of a number at its place.
     """
     found, context = fault["input"], fault.get("ctx", {})
     expected = ", ".join(allowed)
@@ -130,19 +152,31 @@ def _say(fault: Any, location: Location, allowed: list[str], inside: list[str]) 
     shown = "a mapping" if isinstance(found, dict) else repr(found)
     shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
     if rest != said:
-        a_number = "a number " if rest.startswith(("greater", "less")) else ""
-        return f"found {shown}; expected {a_number}{rest}"
+        is_bound = rest.startswith(("greater", "less"))
+        return f"found {shown}; expected {f'a number {bounds or rest}' if is_bound else rest}"
     return f"found {shown}; {said[0].lower()}{said[1:]}"
 
 
-def _locate(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[Location, list[str]]:
+def _bounds(field: Any) -> str:
+    """The bounds of a number, in pydantic's words."""
+    marks = field.metadata if isinstance(field, FieldInfo) else []
+    found = [
+        f"{words} {getattr(mark, name)}"
+        for name, words in _BOUNDS.items()
+        for mark in marks
+        if hasattr(mark, name)
+    ]
+    return " and ".join(found)
+
+
+def _locate(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[Location, list[str], Any]:
     """A fault's keys, without what pydantic puts between them, and the names allowed at its place.
 
     After a field that may be one of several classes pydantic names the class's tag, which is no key
     (`students.mine.tiny.layers`), and behind a key that is itself at fault, `[key]`.
 
     Returns:
-        The keys; and for an unknown key its siblings, for an unknown tag the tags.
+        The keys; for an unknown key its siblings, for an unknown tag the tags; and the last key's field.
     """
     location: list[str | int] = []
     allowed: list[str] = []
@@ -157,7 +191,7 @@ def _locate(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[Location,
         if tagged := _tagged(hint):
             allowed, tag = list(tagged), next(parts, None)
             hint = tagged.get(str(tag))
-    return tuple(location), allowed
+    return tuple(location), allowed, hint
 
 
 def _inside(hint: Any, part: str | int) -> Any:

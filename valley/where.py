@@ -12,20 +12,21 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from valley.axes import CORRECTNESSES, DIFFICULTIES, NAMED_AXES, check_name
 from valley.errors import UserError
 
-CONDITION = re.compile(r"\s*([^\s=!<>]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*")
+CONDITION = re.compile(r"\s*([^\s=!<>]+)\s*(!=|<=|>=|==?|<|>)\s*(.*?)\s*")
 ORDER: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
 }
+MOST_LISTED = 30
 WHOLE = ("stage", "size", "seed")
 WORDS = {"difficulty": DIFFICULTIES, "correctness": CORRECTNESSES}
 
@@ -70,6 +71,18 @@ class Where:
         """Whether a cell of these axes is chosen."""
         return all(condition.holds(axes) for condition in self.conditions)
 
+    def vain(self, cells: Collection[Mapping[str, Any]]) -> str:
+        """What there is instead, where none of these cells is chosen."""
+        axes = dict.fromkeys(name for cell in cells for name in cell)
+        said = f"the axes here: {', '.join(axes)}"
+        for axis, condition in ((one.axis, one) for one in self.conditions):
+            if axis not in axes:
+                return f"{said}; {axis} is none of them"
+            if not any(map(condition.holds, cells)):
+                there = dict.fromkeys(spelled(cell[axis]) for cell in cells if axis in cell)
+                return f"{said}; {axis} here: {_listed(list(there))}"
+        return f"{said}; no cell meets all of the conditions"
+
     def __str__(self) -> str:
         return " ".join(map(str, self.conditions))
 
@@ -83,7 +96,7 @@ def _parse(text: str) -> Condition:
             f"{at}: expected AXIS=VALUE[,VALUE…], AXIS!=VALUE[,VALUE…], or AXIS followed by <, <=, > "
             "or >= and a number, such as size<4000"
         )
-    axis, sign = match[1], match[2]
+    axis, sign = match[1], "=" if match[2] == "==" else match[2]
     check_name(axis, lambda *_: at)
     if sign in ORDER:
         if axis not in WHOLE and axis in NAMED_AXES:
@@ -117,6 +130,10 @@ def spelled(value: Any) -> str:
     """An axis's value as a condition says it."""
     is_json = value is None or isinstance(value, bool | list | dict)
     return json.dumps(value, ensure_ascii=False) if is_json else str(value)
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(values if len(values) <= MOST_LISTED else [*values[:MOST_LISTED], "…"])
 
 
 def _number(value: Any) -> float | None:

@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+from sweeping import command
 from synthetic_sweep import World
 from watching import watch
 
@@ -64,3 +65,9 @@ def test_a_figure_against_an_axis_is_drawn_again_too(tmp_path):
     assert sum(line.endswith("size.csv\n") for line in lines) == 1
     assert process.wait(timeout=30) == 0
     assert "NaN" not in (tmp_path / "sweeps" / "demo" / "figures" / "size.csv").read_text()
+
+
+def test_an_interval_that_is_no_number_is_named():
+    done = command("analysis/plot_valley.py", "--watch", "soon", root=Path("nowhere"))
+    assert done.returncode == 2
+    assert "argument --watch: found 'soon', expected 0.1 to 86400 seconds" in done.stderr

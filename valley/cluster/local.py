@@ -67,7 +67,7 @@ def run_locally(
     try:
         while waiting or running:
             for element in list(waiting):
-                if _blocked(element, by_job, progress):
+                if _blocked(element, progress):
                     waiting.remove(element)
                 elif _ready(element, by_job, progress) and room.fits(element.array.resources):
                     waiting.remove(element)
@@ -121,11 +121,14 @@ def _chains(
 
 
 def _ready(element: Element, by_job: dict[str, Element], progress: Progress) -> bool:
-    settled = progress.finished | progress.failed.keys()
-    return all(parent.identity in settled for parent, _ in _parents(element, by_job))
+    # Asked of every waiting element at each poll, so that the two are not put together.
+    return all(
+        parent.identity in progress.finished or parent.identity in progress.failed
+        for parent, _ in _parents(element, by_job)
+    )
 
 
-def _blocked(element: Element, by_job: dict[str, Element], progress: Progress) -> bool:
+def _blocked(element: Element, progress: Progress) -> bool:
     """Whether no job of the element can run, since each has a parent that failed."""
     for job in element.jobs:
         failed = [j for j in job.parents if j.identity in progress.failed]

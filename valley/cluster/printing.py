@@ -25,6 +25,7 @@ from valley.cluster.submit import (
     new_intent,
     note_places,
 )
+from valley.disk import cannot_write
 from valley.errors import UserError
 from valley.ledger import Ledger
 from valley.records import write_text
@@ -44,11 +45,13 @@ def check_empty(folder: Path) -> Path:
     """The folder to print to, with its full path.
 
     Raises:
-        UserError: there is something in it.
+        UserError: there is something in it, or nothing can be written there.
     """
     folder = folder.expanduser().resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--print-scripts {folder}: is there and not empty; name a new folder")
+    if why := cannot_write(folder):
+        raise UserError(f"--print-scripts {why}; name a new folder where you can write")
     return folder
 
 

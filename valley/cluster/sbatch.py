@@ -28,6 +28,7 @@ def submit(script: Path) -> str:
 
     Raises:
         Refused: what sbatch said.
+        NoAnswer: it cannot be told whether the job was submitted; the queue will show it.
     """
     stated = re.findall(r"^#SBATCH --([a-z-]+)", script.read_text(encoding="utf-8"), re.M)
     stated_by = {f"SBATCH_{name.upper().replace('-', '_')}" for name in stated}
@@ -37,14 +38,28 @@ def submit(script: Path) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=env)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(f"sbatch did not answer ({error}); is the cluster up?", False) from error
+        raise _no_answer(str(error)) from error
     job_id = done.stdout.strip().split(";")[0]
     if done.returncode == 0 and job_id.isdigit():
         return job_id
     # All of it: what to do stands in a line before the last, or in a site's own words.
     lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     said = " | ".join(lines) or f"status {done.returncode} and no message"
+    if names_silence(said):
+        raise _no_answer(said)
     raise Refused(said, names_full_queue(said))
+
+
+def _no_answer(said: str) -> slurm.NoAnswer:
+    return slurm.NoAnswer(
+        f"sbatch had no answer ({said}); what has been submitted stays, and the next launch goes on from it"
+    )
+
+
+def names_silence(said: str) -> bool:
+    """Whether sbatch's words say that the controller did not answer."""
+    words = "unable to contact slurm|socket timed out|zero bytes were|connection refused"
+    return bool(re.search(words, said, re.I))
 
 
 def names_full_queue(said: str) -> bool:
