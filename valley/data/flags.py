@@ -19,7 +19,7 @@ import re
 
 from valley.data.problems import Problem
 
-LCB_ERRATA_SOURCE = "ERRATA.md of github.com/LiveCodeBench/LiveCodeBench at 28fef95"
+# By ERRATA.md of github.com/LiveCodeBench/LiveCodeBench at 28fef95.
 LCB_ERRATA = {
     "abc311_c": "several answers are right",
     "abc326_d": "several answers are right",

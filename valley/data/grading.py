@@ -110,10 +110,6 @@ class Graded:
                     file.write(json.dumps({"id": trace.id, "correct": trace.correct}) + "\n")
             report(len(self.verdicts))
 
-    def forget(self) -> None:
-        """Remove the file, once the verdicts stand elsewhere."""
-        self._path.unlink(missing_ok=True)
-
 
 def _verdict(line: bytes) -> tuple[str, bool | None] | None:
     """A trace's id and whether it is correct; None where the line does not say so."""
