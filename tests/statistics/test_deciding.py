@@ -11,7 +11,7 @@ from valley.statistics.deciding import Design, deciding
 
 SIZES = (100, 1000, 4000, 16_000)
 SHALLOW = (0.30, 0.25, 0.25, 0.25, 0.30)
-LATER = {"trough": None, "recovery_size": None}
+LATER = {"trough": None, "recovery_size": None, "baseline": {"value": 0.3}}
 
 
 def one(scores=SHALLOW, **design):
