@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from valley import model_folder, package_file
-from valley.data.sources.place import COMMIT
+from valley.commit import Commit
 from valley.errors import UserError
 from valley.train.config import TrainConfig
 
@@ -145,7 +145,7 @@ class FolderStudent(_Config):
 
     source: Literal["folder"]
     path: str
-    revision: str | None = Field(None, json_schema_extra={"pattern": f"^{COMMIT.pattern}$"})
+    revision: Commit | None = None
     """The commit, all 40 digits. Needed for a hub id, since a branch moves; of no meaning for a folder."""
     parameters_million: float | None = Field(None, gt=0)
     """For the preview's estimate of cost."""
@@ -156,16 +156,6 @@ class FolderStudent(_Config):
         # Jobs start in other folders than the launcher.
         folder = os.path.expanduser(path)
         return str(Path(folder).resolve()) if os.path.isdir(folder) else path
-
-    @field_validator("revision")
-    @classmethod
-    def _is_a_commit(cls, revision: str | None) -> str | None:
-        if revision is not None and not COMMIT.fullmatch(revision):
-            raise ValueError(
-                f"found {revision!r}; expected a commit, all 40 digits (0 to 9, a to f) that the model's "
-                "page in the hub's history shows: a branch such as main, or a tag, can move"
-            )
-        return revision
 
     @property
     def parameters(self) -> float | None:

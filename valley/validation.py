@@ -30,8 +30,6 @@ _SHAPES = {
     "tuple_type": "a list",
     "int_parsing": "a valid integer",
 }
-
-
 _BOUNDS = {
     "gt": "greater than",
     "ge": "greater than or equal to",

@@ -111,7 +111,8 @@ def test_a_sweep_is_named_and_its_pools_are_found(pool, spaced, capsys, monkeypa
     (sweep / "manifest.jsonl").write_text(2 * (json.dumps(line) + "\n"))
     assert main(["mine", "--root", str(spaced / "runs")]) == 0
     assert capsys.readouterr().out.count("# Data card: a-pool") == 1
-    monkeypatch.setenv("VALLEY_ROOT", str(spaced / "runs"))
+    monkeypatch.setenv("HOME", str(spaced))
+    monkeypatch.setenv("VALLEY_ROOT", "~/runs")
     assert main(["mine"]) == 0
     assert capsys.readouterr().out.count("# Data card: a-pool") == 1
     with pytest.raises(UserError, match=r"no prepared pool.*\(root: .*a folder/runs, which has no"):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from valley.command_line import add_root
 from valley.data.arm import Arm
 from valley.data.card_text import PERCENTILES, Card, markdown
 from valley.data.index import Index, Numbers, read_index
@@ -192,12 +192,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", metavar="SWEEP_OR_FOLDER", help="a sweep's name, or a folder")
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("VALLEY_ROOT", "runs")),
-        help="where sweeps are kept (default: runs, or VALLEY_ROOT)",
-    )
+    add_root(parser)
     parser.add_argument(
         "--tokenizer", type=Path, metavar="FOLDER", help="a model's folder, to count tokens with"
     )

@@ -75,9 +75,8 @@ class Graded:
             with path.open("rb") as file:
                 for line in file:
                     verdict = _verdict(line)
-                    if (
-                        verdict is None
-                    ):  # a machine that went down may have left anything from here on
+                    # A machine that went down may have left anything from here on.
+                    if verdict is None:
                         break
                     self.verdicts.update([verdict])
                     whole += len(line)

@@ -71,10 +71,10 @@ def check_even(batch_size: int, world_size: int) -> None:
 
 def _longest_first(order: list[int], lengths: Sequence[int], count: int) -> list[tuple[int, Group]]:
     """So many groups, each with its tokens."""
-    held: list[tuple[int, Group]] = [(0, []) for _ in range(count)]
+    groups: list[Group] = [[] for _ in range(count)]
     heap = [(0, number) for number in range(count)]
     for index in order:
-        tokens, number = heapq.heappop(heap)
-        held[number] = (tokens + lengths[index], [*held[number][1], index])
-        heapq.heappush(heap, (held[number][0], number))
-    return held
+        tokens, number = heap[0]
+        groups[number].append(index)
+        heapq.heapreplace(heap, (tokens + lengths[index], number))
+    return [(tokens, groups[number]) for tokens, number in heap]

@@ -39,21 +39,14 @@ def check_apart(engine: Any, config: TrainConfig) -> None:
         [draw.randrange(model.config.vocab_size) for _ in range(length)]
         for length in (LENGTHS[0], *LENGTHS)
     )
+
+    def loss_behind(words: list[int]) -> float:
+        documents = [Document(words, len(words)), Document(second, 1)]
+        return float(summed_loss(engine, rows_of(documents, packed=True, device=engine.device)))
+
     engine.eval()
     with torch.no_grad():
-        before, after = (
-            float(
-                summed_loss(
-                    engine,
-                    rows_of(
-                        [Document(words, len(words)), Document(second, 1)],
-                        packed=True,
-                        device=engine.device,
-                    ),
-                )
-            )
-            for words in (first, other)
-        )
+        before, after = loss_behind(first), loss_behind(other)
     engine.train()
     if abs(before - after) > TOLERANCE * abs(before):
         raise UserError(

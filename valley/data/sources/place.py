@@ -7,18 +7,17 @@ script is never run: the hub's data sets are read as the files that they consist
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from valley.commit import COMMIT, Commit
 from valley.data.sources import shard_files
 from valley.errors import UserError
 
 Groups = Sequence[Sequence[str]]
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Place(BaseModel):
@@ -30,7 +29,7 @@ class Place(BaseModel):
     """A folder as `hf download` leaves it, a folder of Parquet, Arrow or JSON-lines files, or one file."""
     hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
     """A data set's id on the hub, such as nvidia/OpenCodeReasoning-2."""
-    revision: str | None = Field(None, json_schema_extra={"pattern": "^[0-9a-f]{40}$"})
+    revision: Commit | None = None
     """The commit, all 40 digits: a branch or tag can move. Beside `path`, what the files must be of."""
     files: str | None = None
     """The files by a pattern below the folder, where they are named unlike the published ones;
@@ -42,16 +41,6 @@ class Place(BaseModel):
         # Jobs start in other folders than the launcher. A link is not followed: the hub's cache
         # names its files by links, and the names are needed.
         return path and os.path.abspath(os.path.expanduser(path))
-
-    @field_validator("revision")
-    @classmethod
-    def _is_a_commit(cls, revision: str | None) -> str | None:
-        if revision is not None and not COMMIT.fullmatch(revision):
-            raise ValueError(
-                f"found {revision!r}; expected a commit, all 40 digits (0 to 9, a to f) that its page "
-                "in the hub's history shows: a branch such as main, or a tag, can move"
-            )
-        return revision
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
